@@ -1,0 +1,22 @@
+"""End-to-end speech recognition with CTC.
+
+`import asr` is cheap: what it offers is imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asr.recognizer import Recognizer as Recognizer
+    from asr.recognizer import load as load
+
+__version__ = "0.1.0"
+__all__ = ["Recognizer", "load"]
+
+_HOME = {"load": "asr.recognizer", "Recognizer": "asr.recognizer"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'asr' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

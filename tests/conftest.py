@@ -1,0 +1,19 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20261121)
+
+
+@pytest.fixture(scope="session")
+def real_speech() -> Path:
+    """Folder of recorded speech beside the checkout; tests that need it skip without it."""
+    root = Path(os.environ.get("ASR_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (root / "fsdd").is_dir():
+        pytest.skip(f"no recorded speech at {root}; set ASR_DATA to a folder that holds fsdd/, ...")
+    return root
