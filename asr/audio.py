@@ -1,0 +1,250 @@
+"""Audio files to waveforms and back.
+
+Any file libsndfile reads (WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, NIST SPHERE, ...) becomes a
+mono float32 waveform (L,) in [-1, 1]. Whatever is wrong with a file is said in one line by an
+`AudioError` that names the file.
+
+Why block by block: memory then follows what a file holds, never what its header promises.
+"""
+
+import os
+import re
+from functools import lru_cache
+from math import gcd
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import soundfile
+
+if TYPE_CHECKING:
+    from torchaudio.transforms import Resample
+
+MAX_DURATION_S = 24 * 3600.0
+MIN_SAMPLE_RATE = 1_000
+MAX_SAMPLE_RATE = 768_000
+# Lossy decoders overshoot full scale a little; beyond this a float file was never scaled to 1.
+MAX_PEAK = 8.0
+# Decoders of MP3 may give a few frames fewer than they announced; this is more than those.
+TRUNCATION_TOLERANCE_S = 0.1
+
+_BLOCK_SAMPLES = 2**20
+# Elements of the kernel: 2000 x 5507 (44,056 Hz to 16 kHz) fits, 16,001 Hz to 16 kHz does not.
+_MAX_RESAMPLING_KERNEL = 2**24
+# Sizes from here on are written by programs that stream and do not know the length.
+_UNKNOWN_LENGTH = 0x7FFF0000
+_CUT_CHUNK = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_CUT_OGG = re.compile(r"^Ogg ?: (?:Junk after the last page|File ended unexpectedly)", re.MULTILINE)
+
+
+class AudioError(ValueError):
+    """An audio file that cannot be used; the message names file, rule and value."""
+
+
+class Audio(NamedTuple):
+    """A waveform (L,) float32 in [-1, 1] at `sample_rate`, and what its file held."""
+
+    waveform: np.ndarray
+    sample_rate: int
+    source_rate: int
+    channels: int
+
+
+class AudioInfo(NamedTuple):
+    """What the header of an audio file says; `num_samples` counts per channel."""
+
+    num_samples: int
+    sample_rate: int
+    channels: int
+    duration_s: float
+
+
+def audio_info(path: str | Path) -> AudioInfo:
+    """Read the header of an audio file.
+
+    Raises:
+        AudioError: the file is missing, undecodable, empty, cut short by its own header, or its
+            sample rate or duration is out of range.
+    """
+    with _open(path) as file:
+        return _checked_info(path, file)
+
+
+def read_audio(path: str | Path, sample_rate: int | None = None) -> Audio:
+    """Read an audio file as one mono waveform.
+
+    Channels are averaged. The slight overshoot of lossy decoders is clipped to [-1, 1].
+
+    Args:
+        sample_rate: Hz to resample to; None keeps the file's own.
+
+    Raises:
+        AudioError: as `audio_info`, or the samples are broken, fewer than promised, NaN, infinite
+            or far out of [-1, 1].
+    """
+    if sample_rate is not None:
+        _check_rate(sample_rate)
+    with _open(path) as file:
+        info = _checked_info(path, file)
+        waveform = _read_mono(path, file)
+    _check_samples(path, waveform, info)
+    target_rate = sample_rate or info.sample_rate
+    try:
+        waveform = resample(waveform, info.sample_rate, target_rate)
+    except ValueError as error:
+        raise AudioError(f"{path}: {error}") from error
+    np.clip(waveform, -1.0, 1.0, out=waveform)
+    return Audio(waveform, target_rate, info.sample_rate, info.channels)
+
+
+def resample(waveform: np.ndarray, source_rate: int, sample_rate: int) -> np.ndarray:
+    """Resample a waveform by band-limited (windowed sinc) interpolation.
+
+    Args:
+        waveform: (L,) or (N, L) float.
+        source_rate: Hz of `waveform`.
+        sample_rate: Hz to give.
+
+    Returns:
+        (ceil(L * sample_rate / source_rate),) or (N, same) float32.
+
+    Raises:
+        ValueError: a rate is out of range, or the two share too small a common divisor.
+    """
+    _check_rate(source_rate)
+    _check_rate(sample_rate)
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if source_rate == sample_rate or waveform.size == 0:
+        return waveform
+    divisor = gcd(source_rate, sample_rate)
+    if (source_rate // divisor) * (sample_rate // divisor) > _MAX_RESAMPLING_KERNEL:
+        raise ValueError(
+            f"cannot resample {source_rate} Hz to {sample_rate} Hz: their ratio "
+            f"{sample_rate // divisor}/{source_rate // divisor} needs too large a kernel"
+        )
+    # torch costs a second of import, and only resampling needs it.
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(waveform))
+    return _resampler(source_rate, sample_rate)(tensor).numpy()
+
+
+def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
+    """Write a mono waveform as 16-bit PCM WAV, under a temporary name that is then renamed.
+
+    Args:
+        waveform: (L,) float, finite; values beyond [-1, 1) saturate.
+
+    Raises:
+        ValueError: the waveform is not one-dimensional, is empty or not finite.
+    """
+    _check_rate(sample_rate)
+    waveform = np.asarray(waveform)
+    if waveform.ndim != 1 or waveform.size == 0:
+        raise ValueError(f"waveform must be (L,) with L >= 1, got shape {waveform.shape}")
+    if not np.isfinite(waveform).all():
+        raise ValueError("waveform must be finite, got NaN or infinity")
+    # The inverse of libsndfile's reading (value / 32768), so that 16-bit audio survives unchanged.
+    samples = np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype(np.int16)
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        soundfile.write(temporary, samples, sample_rate, subtype="PCM_16", format="WAV")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=64)
+def _resampler(source_rate: int, sample_rate: int) -> "Resample":
+    from torchaudio.transforms import Resample
+
+    return Resample(source_rate, sample_rate)
+
+
+def _open(path: str | Path) -> soundfile.SoundFile:
+    """Open a file after the checks that libsndfile words badly."""
+    path = Path(path)
+    if path.is_dir():
+        raise AudioError(f"{path}: is a folder, not an audio file")
+    if not path.exists():
+        raise AudioError(f"{path}: no such audio file")
+    if not path.is_file():
+        raise AudioError(f"{path}: is not a regular file")
+    if path.suffix.lower() == ".raw":
+        raise AudioError(f"{path}: headerless audio has no sample rate; convert it to WAV first")
+    try:
+        if path.stat().st_size == 0:
+            raise AudioError(f"{path}: the file is empty (0 bytes)")
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{path}: cannot be decoded: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Give the library's reason without the path, which the message names already."""
+    text = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
+    return text.removeprefix("Error : ").rstrip(".")
+
+
+def _checked_info(path: str | Path, file: soundfile.SoundFile) -> AudioInfo:
+    _check_not_cut(path, file)
+    if file.frames == 0:
+        raise AudioError(f"{path}: holds no samples")
+    if not MIN_SAMPLE_RATE <= file.samplerate <= MAX_SAMPLE_RATE:
+        raise AudioError(
+            f"{path}: sample rate must be {MIN_SAMPLE_RATE}..{MAX_SAMPLE_RATE} Hz, "
+            f"got {file.samplerate}"
+        )
+    duration_s = file.frames / file.samplerate
+    if duration_s > MAX_DURATION_S:
+        raise AudioError(
+            f"{path}: the header promises {file.frames} samples, {duration_s / 3600:.1f} h, "
+            f"more than {MAX_DURATION_S / 3600:.0f} h"
+        )
+    return AudioInfo(file.frames, file.samplerate, file.channels, duration_s)
+
+
+def _check_not_cut(path: str | Path, file: soundfile.SoundFile) -> None:
+    """Refuse a file shorter than its header says: libsndfile only notes that in its log."""
+    log = file.extra_info
+    cut = _CUT_CHUNK.search(log)
+    if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_LENGTH:
+        raise AudioError(f"{path}: truncated, {cut[2]} bytes of audio instead of {cut[1]}")
+    # An end at a page's border without the end-of-stream mark is how some recorders stop: accepted.
+    if _CUT_OGG.search(log):
+        raise AudioError(f"{path}: truncated, the last Ogg page is incomplete")
+
+
+def _read_mono(path: str | Path, file: soundfile.SoundFile) -> np.ndarray:
+    """Average the channels of all samples that the file really holds."""
+    blocks = []
+    frames = max(1, _BLOCK_SAMPLES // file.channels)
+    try:
+        while len(block := file.read(min(frames, file.frames), "float32", always_2d=True)):
+            blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: cannot be decoded: {_reason(error)}") from error
+    return blocks[0] if len(blocks) == 1 else np.concatenate([np.empty(0, np.float32), *blocks])
+
+
+def _check_samples(path: str | Path, waveform: np.ndarray, info: AudioInfo) -> None:
+    if info.num_samples - len(waveform) > TRUNCATION_TOLERANCE_S * info.sample_rate:
+        raise AudioError(
+            f"{path}: truncated, {len(waveform)} samples instead of {info.num_samples}"
+        )
+    if len(waveform) == 0:
+        raise AudioError(f"{path}: holds no samples")
+    if not np.isfinite(waveform).all():
+        index = int(np.argmin(np.isfinite(waveform)))
+        raise AudioError(f"{path}: samples must be finite, sample {index} is {waveform[index]}")
+    peak = float(np.abs(waveform).max())
+    if peak > MAX_PEAK:
+        raise AudioError(f"{path}: float samples must lie in [-1, 1], the peak is {peak:.6g}")
+
+
+def _check_rate(sample_rate: int) -> None:
+    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+        raise ValueError(
+            f"sample_rate must be {MIN_SAMPLE_RATE}..{MAX_SAMPLE_RATE} Hz, got {sample_rate}"
+        )

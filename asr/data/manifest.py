@@ -1,0 +1,176 @@
+"""Manifests: JSON Lines with one utterance a line, in NeMo's keys.
+
+    {"audio_filepath": "clips/a.wav", "duration": 1.25, "text": "hello world", "id": "a"}
+
+`audio_filepath` is relative to the manifest's folder, or absolute; `duration` is in seconds; any
+further keys are kept. Here lines are checked; that the audio exists and fits is `verification`'s.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REQUIRED_KEYS = ("audio_filepath", "duration", "text")
+# Thirty years: what lies beyond is no length of a recording, and huge integers overflow a float.
+MAX_DURATION_S = 1e9
+
+
+class ManifestError(ValueError):
+    """A manifest that breaks a rule; the message names file, line, rule and value."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording with its transcript.
+
+    Attributes:
+        duration: seconds, > 0.
+        extra: further keys of the manifest, such as `id` and `speaker`.
+    """
+
+    audio_filepath: Path
+    duration: float
+    text: str
+    extra: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The manifest's `id`, or the audio file's name without its ending."""
+        return str(self.extra.get("id", self.audio_filepath.stem))
+
+
+def read_manifest(path: str | Path) -> list[Utterance]:
+    """Read a manifest; paths of audio come back absolute, blank lines are passed over.
+
+    Raises:
+        ManifestError: the file is missing or a line breaks a rule; names file and line.
+    """
+    path = Path(os.path.abspath(path))
+    try:
+        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot read the manifest: {error.strerror}") from error
+    utterances = []
+    line_of_id: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            utterance = _parse_utterance(line, path.parent)
+            first = line_of_id.setdefault(utterance.id, number)
+            if first != number:
+                raise ValueError(f"id '{utterance.id}' is on line {first} already")
+        except ValueError as error:
+            raise ManifestError(f"{path}:{number}: {error}") from error
+        utterances.append(utterance)
+    return utterances
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest under a temporary name that is then renamed.
+
+    Audio below the manifest's folder is named relative to it, other audio absolutely.
+
+    Raises:
+        ManifestError: an utterance could not be read back (duplicate id, a key of `extra` that the
+            format owns, a duration that is not > 0); nothing is written then.
+    """
+    path = Path(os.path.abspath(path))
+    lines = []
+    seen: set[str] = set()
+    for utterance in utterances:
+        if utterance.id in seen:
+            raise ManifestError(f"{path}: id '{utterance.id}' occurs twice")
+        seen.add(utterance.id)
+        try:
+            lines.append(_format_utterance(utterance, path.parent))
+        except (ValueError, TypeError) as error:
+            raise ManifestError(f"{path}: utterance '{utterance.id}': {error}") from error
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(line + "\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _parse_utterance(line: bytes, folder: Path) -> Utterance:
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 at byte {error.start}") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"must be a JSON object, got {_kind(record)}")
+    missing = [key for key in REQUIRED_KEYS if key not in record]
+    if missing:
+        raise ValueError(f"lacks the key {' and '.join(repr(key) for key in missing)}")
+    audio_filepath, duration, text = (record.pop(key) for key in REQUIRED_KEYS)
+    if not isinstance(text, str):
+        raise ValueError(f"'text' must be a string, got {_kind(text)}")
+    _check_duration(duration)
+    _check_extra(record)
+    return Utterance(_resolve(audio_filepath, folder), float(duration), text, record)
+
+
+def _format_utterance(utterance: Utterance, folder: Path) -> str:
+    owned = [key for key in REQUIRED_KEYS if key in utterance.extra]
+    if owned:
+        raise ValueError(f"'extra' must not hold {owned[0]!r}")
+    _check_extra(utterance.extra)
+    duration = round(utterance.duration, 6)
+    _check_duration(duration)
+    audio = Path(os.path.abspath(utterance.audio_filepath))
+    record = {
+        "audio_filepath": (
+            audio.relative_to(folder) if audio.is_relative_to(folder) else audio
+        ).as_posix(),
+        "duration": duration,
+        "text": utterance.text,
+        **utterance.extra,
+    }
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    line.encode("utf-8")
+    return line
+
+
+def _check_duration(duration: object) -> None:
+    if isinstance(duration, bool) or not isinstance(duration, int | float):
+        raise ValueError(f"'duration' must be a number of seconds, got {_kind(duration)}")
+    if not 0 < duration < MAX_DURATION_S:
+        raise ValueError(f"'duration' must be > 0 and < {MAX_DURATION_S:g} seconds, got {duration}")
+
+
+def _check_extra(extra: dict[str, object]) -> None:
+    identity = extra.get("id", "")
+    if isinstance(identity, bool) or not isinstance(identity, str | int):
+        raise ValueError(f"'id' must be a string, got {_kind(identity)}")
+    if extra.get("offset"):
+        # NeMo's manifests cut long files with it; passing it over would train on the wrong speech.
+        raise ValueError("'offset' is not supported: cut the audio into one file an utterance")
+
+
+def _resolve(audio_filepath: object, folder: Path) -> Path:
+    """Make the path absolute; a relative one may not leave the manifest's folder."""
+    if not isinstance(audio_filepath, str):
+        raise ValueError(f"'audio_filepath' must be a string, got {_kind(audio_filepath)}")
+    if not audio_filepath or "\0" in audio_filepath:
+        raise ValueError(f"'audio_filepath' must name a file, got {audio_filepath!r}")
+    path = Path(os.path.abspath(folder / audio_filepath))
+    if not Path(audio_filepath).is_absolute() and not path.is_relative_to(folder):
+        raise ValueError(
+            f"'audio_filepath' must stay inside the manifest's folder, got '{audio_filepath}'"
+        )
+    return path
+
+
+def _kind(value: object) -> str:
+    """Name a JSON value's kind in the words of JSON."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), f"the number {value}")
