@@ -1,0 +1,333 @@
+"""Text to labels and back: a normaliser, and two tokenizers behind one interface.
+
+Label 0 is the CTC blank in every vocabulary, so a tokenizer's ids start at 1 and its `tokens` hold
+C strings, one for each column of `log_probs`. Words are separated by a space in a character
+vocabulary and opened by U+2581 in a SentencePiece one, which is how the decoders find words.
+
+Why texts are refused rather than repaired here: a character that is dropped in silence lowers the
+error rate of a model that cannot say it. `TextNormalizer` repairs, counts what it repaired, and is
+told to.
+"""
+
+import base64
+import io
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+import sentencepiece
+
+BLANK = 0
+BLANK_TOKEN = "<blank>"
+WORD_START = "\u2581"
+_APOSTROPHES = frozenset("\u2018\u2019\u201b\u02bc\u02b9\u2032\uff07\u0060\u00b4")
+
+
+class Tokenizer(Protocol):
+    """What training, decoding and checkpoints ask of a vocabulary.
+
+    `tokens` holds C strings; `tokens[BLANK]` is "<blank>". `decode(encode(text)) == text` for every
+    text that `encode` accepts, and `tokenizer_from_state(t.state())` equals `t`.
+    """
+
+    @property
+    def tokens(self) -> list[str]:
+        """C strings, one for each column of `log_probs`."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Turn a text into labels 1..C-1."""
+        ...
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Turn labels 1..C-1 into a text."""
+        ...
+
+    def state(self) -> dict[str, str]:
+        """Return all that `tokenizer_from_state` needs, as plain strings."""
+        ...
+
+
+class CharTokenizer:
+    """One label per character; label i + 1 is `alphabet[i]`.
+
+    Args:
+        alphabet: the characters that can be said, each once; a space separates words.
+
+    Raises:
+        ValueError: the alphabet is empty, repeats a character, or holds U+2581 or white space other
+            than the plain space.
+    """
+
+    def __init__(self, alphabet: str) -> None:
+        if not alphabet:
+            raise ValueError("alphabet must hold at least one character, got ''")
+        for character, count in Counter(alphabet).items():
+            if count > 1:
+                raise ValueError(
+                    f"alphabet must hold each character once, got {character!r} {count} times"
+                )
+            if character == WORD_START or (character.isspace() and character != " "):
+                raise ValueError(f"alphabet must not hold {_name(character)}")
+        self.alphabet = alphabet
+        self.tokens = [BLANK_TOKEN, *alphabet]
+        self._ids = {character: i for i, character in enumerate(self.tokens) if i != BLANK}
+
+    def encode(self, text: str) -> list[int]:
+        """Return the label of each character.
+
+        Raises:
+            ValueError: a character is not in the alphabet.
+        """
+        try:
+            return [self._ids[character] for character in text]
+        except KeyError as error:
+            raise _unknown(error.args[0], text) from None
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of labels 1..C-1, the blank left out by whoever collapsed the path.
+
+        Raises:
+            ValueError: a label is the blank or no label at all.
+        """
+        return "".join(_look_up(self.tokens, ids))
+
+    def state(self) -> dict[str, str]:
+        """Return all that `tokenizer_from_state` needs."""
+        return {"type": "char", "alphabet": self.alphabet}
+
+
+class SentencePieceTokenizer:
+    """Subword labels; label i + 1 is piece i of a SentencePiece model.
+
+    Args:
+        model: the bytes of a SentencePiece model (the content of a `.model` file).
+
+    Raises:
+        ValueError: the bytes are no SentencePiece model, or the model falls back to bytes, whose
+            pieces are not text.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+            size = self._processor.get_piece_size()
+        except RuntimeError as error:
+            raise ValueError(f"not a SentencePiece model ({len(model)} bytes)") from error
+        if size == 0:
+            raise ValueError(f"not a SentencePiece model ({len(model)} bytes)")
+        if any(self._processor.is_byte(i) for i in range(size)):
+            raise ValueError("SentencePiece models with byte_fallback are not supported")
+        self.model = model
+        self.tokens = [BLANK_TOKEN, *(self._processor.id_to_piece(i) for i in range(size))]
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int,
+        model_type: Literal["unigram", "bpe", "char", "word"] = "unigram",
+    ) -> Self:
+        """Train a model on normalised texts, in memory; the same texts give the same model.
+
+        Args:
+            texts: one utterance each; every character of them gets into the vocabulary.
+            vocab_size: pieces including "<unk>" and excluding the blank, so C = vocab_size + 1.
+            model_type: SentencePiece's algorithm.
+
+        Raises:
+            ValueError: there is no text, or SentencePiece cannot make that many pieces of it.
+        """
+        sentences = [text for text in texts if text]
+        if not sentences:
+            raise ValueError("cannot train a SentencePiece model: there is no text")
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(sentences),
+                model_writer=model,
+                vocab_size=vocab_size,
+                model_type=model_type,
+                character_coverage=1.0,
+                # What the normaliser made must come back unchanged.
+                normalization_rule_name="identity",
+                # The default of 4192 bytes drops longer sentences in silence.
+                max_sentence_length=max(len(s.encode()) for s in sentences) + 1,
+                unk_id=0,
+                bos_id=-1,
+                eos_id=-1,
+                pad_id=-1,
+                minloglevel=2,
+            )
+        except (RuntimeError, OSError) as error:
+            reason = str(error).rpartition("] ")[2] or str(error)
+            raise ValueError(
+                f"cannot train a SentencePiece model of {vocab_size} pieces: {reason}"
+            ) from error
+        return cls(model.getvalue())
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read a `.model` file.
+
+        Raises:
+            ValueError: the file is missing or no SentencePiece model.
+        """
+        try:
+            return cls(Path(path).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: cannot read a SentencePiece model: {error}") from error
+
+    def encode(self, text: str) -> list[int]:
+        """Return the labels of the model's best segmentation.
+
+        Raises:
+            ValueError: a character is not in the model, or the text is not as the normaliser leaves
+                it (doubled or outer spaces), so that it would not come back unchanged.
+        """
+        pieces = self._processor.encode(text)
+        unknown = self._processor.unk_id()
+        if unknown in pieces or WORD_START in text:
+            raise _unknown(self._first_unknown(text), text)
+        ids = [piece + 1 for piece in pieces]
+        if (back := self.decode(ids)) != text:
+            raise ValueError(
+                f"text is not normalised: {_shorten(text)} reads back as {_shorten(back)}"
+            )
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of labels 1..C-1, the blank left out by whoever collapsed the path.
+
+        Raises:
+            ValueError: a label is the blank or no label at all.
+        """
+        return "".join(_look_up(self.tokens, ids)).replace(WORD_START, " ").removeprefix(" ")
+
+    def state(self) -> dict[str, str]:
+        """Return all that `tokenizer_from_state` needs."""
+        return {"type": "sentencepiece", "model": base64.b64encode(self.model).decode("ascii")}
+
+    def _first_unknown(self, text: str) -> str:
+        unknown = self._processor.unk_id()
+        for character in text:
+            if character == WORD_START or unknown in self._processor.encode(character):
+                return character
+        return text
+
+
+def tokenizer_from_state(state: Mapping[str, str]) -> Tokenizer:
+    """Rebuild the tokenizer whose `state()` this is.
+
+    Raises:
+        ValueError: the state names no tokenizer of this project or lacks its content.
+    """
+    try:
+        if state["type"] == "char":
+            return CharTokenizer(state["alphabet"])
+        if state["type"] == "sentencepiece":
+            return SentencePieceTokenizer(base64.b64decode(state["model"], validate=True))
+    except KeyError as error:
+        raise ValueError(f"tokenizer state lacks {error.args[0]!r}") from None
+    raise ValueError(f"tokenizer type must be 'char' or 'sentencepiece', got {state['type']!r}")
+
+
+class TextNormalizer:
+    """Bring texts into an alphabet and count what that changed.
+
+    In this order: typographic apostrophes become "'", the text becomes Unicode NFKC, letters take
+    the case that the alphabet has, characters still unknown are refused or removed, and white space
+    collapses to single spaces, none outside.
+
+    Args:
+        alphabet: the characters that may come out.
+        unknown: what to do with a character that cannot be brought into the alphabet.
+
+    Attributes:
+        changes: how often what was changed, over all calls. Characters are counted, except under
+            "unicode NFKC (texts)".
+
+    Raises:
+        ValueError: `unknown` is neither, or the alphabet holds a character that NFKC rewrites.
+    """
+
+    def __init__(self, alphabet: str, unknown: Literal["refuse", "remove"]) -> None:
+        if unknown not in ("refuse", "remove"):
+            raise ValueError(f"unknown must be 'refuse' or 'remove', got {unknown!r}")
+        for character in alphabet:
+            if not unicodedata.is_normalized("NFKC", character):
+                raise ValueError(f"alphabet must be Unicode NFKC, got {_name(character)}")
+        self.alphabet = frozenset(alphabet)
+        self.unknown = unknown
+        self.changes: Counter[str] = Counter()
+
+    def __call__(self, text: str) -> str:
+        """Return the text in the alphabet.
+
+        Raises:
+            ValueError: a character cannot be brought into the alphabet and `unknown` is "refuse";
+                nothing is counted then.
+        """
+        if self.alphabet.issuperset(text) and "  " not in text and text == text.strip():
+            return text
+        changes: Counter[str] = Counter()
+        known = "".join(
+            self._convert(character, text, changes) for character in self._compose(text, changes)
+        )
+        normal = " ".join(known.split())
+        if len(normal) < len(known):
+            changes["collapsed spaces"] += len(known) - len(normal)
+        self.changes.update(changes)
+        return normal
+
+    def _compose(self, text: str, changes: Counter[str]) -> str:
+        """Straighten apostrophes, then compose: NFKC would turn some of them into a space."""
+        plain = "".join(
+            "'" if character in _APOSTROPHES - self.alphabet else character for character in text
+        )
+        if replaced := sum(a != b for a, b in zip(text, plain, strict=True)):
+            changes["straightened apostrophes"] += replaced
+        composed = unicodedata.normalize("NFKC", plain)
+        if composed != plain:
+            changes["unicode NFKC (texts)"] += 1
+        return composed
+
+    def _convert(self, character: str, text: str, changes: Counter[str]) -> str:
+        """Return what stands for one character: itself, its other case, a space or nothing."""
+        if character in self.alphabet:
+            return character
+        for change, other in (
+            ("lower-cased", character.lower()),
+            ("upper-cased", character.upper()),
+            ("white space made a space", " " if character.isspace() else character),
+        ):
+            if self.alphabet.issuperset(other):
+                changes[change] += 1
+                return other
+        if self.unknown == "refuse":
+            raise _unknown(character, text)
+        changes[f"removed {character!r}"] += 1
+        return ""
+
+
+def _look_up(tokens: Sequence[str], ids: Iterable[int]) -> list[str]:
+    labels = [int(i) for i in ids]
+    for label in labels:
+        if not BLANK < label < len(tokens):
+            raise ValueError(f"label must be in 1..{len(tokens) - 1}, got {label}")
+    return [tokens[label] for label in labels]
+
+
+def _unknown(character: str, text: str) -> ValueError:
+    return ValueError(f"character {_name(character)} is not in the alphabet: {_shorten(text)}")
+
+
+def _name(character: str) -> str:
+    codes = " ".join(f"U+{ord(c):04X}" for c in character)
+    return f"{character!r} ({codes})"
+
+
+def _shorten(text: str, limit: int = 80) -> str:
+    return repr(text if len(text) <= limit else text[: limit - 3] + "...")

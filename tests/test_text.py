@@ -1,0 +1,281 @@
+import pickle
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.text import (
+    BLANK,
+    CharTokenizer,
+    SentencePieceTokenizer,
+    TextNormalizer,
+    tokenizer_from_state,
+)
+
+ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
+SENTENCES = [
+    "the cat sat on the mat",
+    "it's ten to four in the afternoon",
+    "call the doctor at half past seven",
+    "quick brown foxes jump over lazy dogs",
+    "we have seen exactly five zebras",
+] * 4
+
+words = st.text(ALPHABET.strip(), min_size=1, max_size=8)
+normal_texts = st.lists(words, max_size=6).map(" ".join)
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    return SentencePieceTokenizer.train(SENTENCES, vocab_size=42)
+
+
+@pytest.fixture(params=["char", "unigram", "bpe"], scope="module")
+def tokenizer(request):
+    if request.param == "char":
+        return CharTokenizer(ALPHABET)
+    return SentencePieceTokenizer.train(SENTENCES, vocab_size=42, model_type=request.param)
+
+
+def test_blank_is_label_zero(tokenizer):
+    assert tokenizer.tokens[BLANK] == "<blank>"
+
+
+def test_tokens_are_distinct(tokenizer):
+    assert len(set(tokenizer.tokens)) == len(tokenizer.tokens)
+
+
+@given(text=normal_texts)
+def test_decode_inverts_encode(tokenizer, text):
+    ids = tokenizer.encode(text)
+
+    assert tokenizer.decode(ids) == text
+    assert all(1 <= i < len(tokenizer.tokens) for i in ids)
+
+
+@given(text=normal_texts)
+def test_tokens_spell_the_text(tokenizer, text):
+    spelt = "".join(tokenizer.tokens[i] for i in tokenizer.encode(text))
+
+    assert spelt.replace("\u2581", " ").removeprefix(" ") == text
+
+
+def test_empty_text_has_no_labels(tokenizer):
+    assert tokenizer.encode("") == []
+    assert tokenizer.decode([]) == ""
+
+
+@pytest.mark.parametrize("character", ["?", "A", "\u2581", "\n", "\u00e9", "\x00"])
+def test_encode_names_unknown_character_and_text(tokenizer, character):
+    text = f"what is {character} here"
+
+    with pytest.raises(ValueError, match=rf"U\+{ord(character):04X}.*what is"):
+        tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("label", [0, -1, 10_000])
+def test_decode_refuses_labels_outside_the_vocabulary(tokenizer, label):
+    with pytest.raises(ValueError, match=f"got {label}"):
+        tokenizer.decode([1, label])
+
+
+def test_state_rebuilds_the_tokenizer(tokenizer):
+    rebuilt = tokenizer_from_state(tokenizer.state())
+
+    assert type(rebuilt) is type(tokenizer)
+    assert rebuilt.tokens == tokenizer.tokens
+    assert rebuilt.state() == tokenizer.state()
+    assert rebuilt.encode(SENTENCES[1]) == tokenizer.encode(SENTENCES[1])
+
+
+def test_state_is_plain_strings(tokenizer):
+    assert all(isinstance(k, str) and isinstance(v, str) for k, v in tokenizer.state().items())
+
+
+def test_tokenizer_survives_pickling(tokenizer):
+    copy = pickle.loads(pickle.dumps(tokenizer))
+
+    assert copy.encode(SENTENCES[0]) == tokenizer.encode(SENTENCES[0])
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, "lacks 'type'"),
+        ({"type": "char"}, "lacks 'alphabet'"),
+        ({"type": "os.system"}, "must be 'char' or 'sentencepiece'"),
+        ({"type": "sentencepiece", "model": ""}, "not a SentencePiece model"),
+        ({"type": "sentencepiece", "model": "aGVsbG8="}, "not a SentencePiece model"),
+    ],
+)
+def test_bad_state_is_refused(state, message):
+    with pytest.raises(ValueError, match=message):
+        tokenizer_from_state(state)
+
+
+def test_char_labels_follow_the_alphabet():
+    assert CharTokenizer("ab ").encode("b a") == [2, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "message"),
+    [("", "at least one"), ("aba", "'a' 2 times"), ("a\t", r"U\+0009"), ("a\u2581", r"U\+2581")],
+)
+def test_bad_alphabet_is_refused(alphabet, message):
+    with pytest.raises(ValueError, match=message):
+        CharTokenizer(alphabet)
+
+
+def test_piece_count_is_vocab_size_and_blank(pieces):
+    assert len(pieces.tokens) == 43
+
+
+def test_pieces_mark_word_starts(pieces):
+    first = pieces.tokens[pieces.encode("the cat")[0]]
+
+    assert first.startswith("\u2581")
+
+
+@pytest.mark.parametrize("text", ["two  spaces", " outer", "outer ", "tab\there"])
+def test_pieces_refuse_what_would_not_come_back(pieces, text):
+    with pytest.raises(ValueError, match=r"not normalised|not in the alphabet"):
+        pieces.encode(text)
+
+
+def test_training_twice_gives_the_same_model():
+    a = SentencePieceTokenizer.train(SENTENCES, vocab_size=42)
+    b = SentencePieceTokenizer.train(iter(SENTENCES), vocab_size=42)
+
+    assert a.model == b.model
+
+
+def test_training_keeps_characters_of_long_sentences():
+    long = "z" + "ab " * 3000 + "q"
+
+    tokenizer = SentencePieceTokenizer.train(["ab", long.strip()], vocab_size=8)
+
+    assert tokenizer.decode(tokenizer.encode("zq")) == "zq"
+
+
+def test_training_is_quiet(capfd):
+    SentencePieceTokenizer.train(SENTENCES, vocab_size=42)
+
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("texts", "size"), [([], 10), ([""], 10), (["a b"], 500), (SENTENCES, 3)])
+def test_training_that_cannot_work_is_one_clear_line(texts, size):
+    with pytest.raises(ValueError, match="cannot train a SentencePiece model"):
+        SentencePieceTokenizer.train(texts, vocab_size=size)
+
+
+def test_model_file_round_trip(tmp_path, pieces):
+    path = tmp_path / "bpe.model"
+    path.write_bytes(pieces.model)
+
+    assert SentencePieceTokenizer.from_file(path).tokens == pieces.tokens
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a model"])
+def test_bad_model_file_is_named(tmp_path, content):
+    path = tmp_path / "broken.model"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"broken\.model"):
+        SentencePieceTokenizer.from_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "normal", "changes"),
+    [
+        ("the cat", "the cat", {}),
+        ("", "", {}),
+        ("The CAT", "the cat", {"lower-cased": 4}),
+        ("it\u2019s", "it's", {"straightened apostrophes": 1}),
+        ("it\u00b4s", "it's", {"straightened apostrophes": 1}),
+        ("\ufb01ne", "fine", {"unicode NFKC (texts)": 1}),
+        (" a   b ", "a b", {"collapsed spaces": 4}),
+        ("a\tb\nc", "a b c", {"white space made a space": 2}),
+        ("why??  no!", "why no", {"removed '?'": 2, "removed '!'": 1, "collapsed spaces": 1}),
+        ("a - b", "a b", {"removed '-'": 1, "collapsed spaces": 1}),
+        ("?!", "", {"removed '?'": 1, "removed '!'": 1}),
+        ("\u0130", "", {"removed '\u0130'": 1}),
+    ],
+)
+def test_normalizer_counts_what_it_changes(text, normal, changes):
+    normalizer = TextNormalizer(ALPHABET, unknown="remove")
+
+    assert normalizer(text) == normal
+    assert normalizer.changes == changes
+
+
+def test_normalizer_counts_over_calls():
+    normalizer = TextNormalizer(ALPHABET, unknown="remove")
+
+    normalizer("A?")
+    normalizer("B?")
+
+    assert normalizer.changes == {"lower-cased": 2, "removed '?'": 2}
+
+
+def test_normalizer_refuses_unknown_characters_and_counts_nothing():
+    normalizer = TextNormalizer(ALPHABET, unknown="refuse")
+
+    with pytest.raises(ValueError, match=r"'\?' \(U\+003F\) is not in the alphabet: 'Why\?'"):
+        normalizer("Why?")
+    assert normalizer.changes == {}
+
+
+def test_normalizer_takes_the_case_of_the_alphabet():
+    normalizer = TextNormalizer(" ABCDEFGHIJKLMNOPQRSTUVWXYZ'", unknown="refuse")
+
+    assert normalizer("the Cat") == "THE CAT"
+    assert normalizer.changes == {"upper-cased": 5}
+
+
+def test_normalizer_keeps_a_typographic_apostrophe_of_the_alphabet():
+    assert TextNormalizer("ab\u2019", unknown="refuse")("a\u2019b") == "a\u2019b"
+
+
+def test_normalizer_composes_accents():
+    normalizer = TextNormalizer("\u00e9", unknown="refuse")
+
+    assert normalizer("e\u0301") == "\u00e9"
+
+
+def test_normalizer_without_space_in_the_alphabet_refuses_spaces():
+    with pytest.raises(ValueError, match=r"U\+0020"):
+        TextNormalizer("ab", unknown="refuse")("a b")
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "unknown", "message"),
+    [("ab", "ignore", "got 'ignore'"), ("a\ufb01", "refuse", "NFKC")],
+)
+def test_bad_normalizer_is_refused(alphabet, unknown, message):
+    with pytest.raises(ValueError, match=message):
+        TextNormalizer(alphabet, unknown=unknown)
+
+
+@given(text=st.text(max_size=30))
+def test_normalized_text_is_encodable_and_a_fixed_point(text):
+    normalizer = TextNormalizer(ALPHABET, unknown="remove")
+    normal = normalizer(text)
+
+    assert CharTokenizer(ALPHABET).decode(CharTokenizer(ALPHABET).encode(normal)) == normal
+    assert TextNormalizer(ALPHABET, unknown="refuse")(normal) == normal
+    assert normal == " ".join(normal.split())
+
+
+@given(text=st.text(ALPHABET + "ABCXYZ\u2019\u00e9?", max_size=30))
+def test_changes_account_for_every_lost_character(text):
+    normalizer = TextNormalizer(ALPHABET, unknown="remove")
+
+    normal = normalizer(text)
+
+    lost = sum(
+        n for change, n in normalizer.changes.items() if change.startswith(("removed", "collapsed"))
+    )
+    assert len(unicodedata.normalize("NFKC", text)) - len(normal) == lost
