@@ -179,13 +179,14 @@ class _Deck:
         return self._num_dealt / len(self._clips)
 
     def draw(self, count: int) -> tuple[Utterance, ...]:
-        """Deal `count` clips, none twice as long as the deck has others."""
+        """Deal `count` clips, the ones that this hand holds least often first."""
         drawn: list[int] = []
         while len(drawn) < count:
             if not self._left:
                 self._left = self._rng.permutation(len(self._clips)).tolist()
-            unused = [clip for clip in self._left if clip not in drawn] or self._left
-            dealt = unused[: count - len(drawn)]
+            fewest = min(drawn.count(clip) for clip in self._left)
+            rarest = [clip for clip in self._left if drawn.count(clip) == fewest]
+            dealt = rarest[: count - len(drawn)]
             drawn += dealt
             self._left = [clip for clip in self._left if clip not in dealt]
         self._num_dealt += count
