@@ -12,6 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from asr.audio import read_audio
+
 REQUIRED_KEYS = ("audio_filepath", "duration", "text")
 # Thirty years: what lies beyond is no length of a recording, and huge integers overflow a float.
 MAX_DURATION_S = 1e9
@@ -39,6 +43,10 @@ class Utterance:
     def id(self) -> str:
         """The manifest's `id`, or the audio file's name without its ending."""
         return str(self.extra.get("id", self.audio_filepath.stem))
+
+    def waveform(self, sample_rate: int) -> np.ndarray:
+        """Samples (L,) float32 in [-1, 1] at that rate; raises AudioError on a bad file."""
+        return read_audio(self.audio_filepath, sample_rate).waveform
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:

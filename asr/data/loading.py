@@ -1,0 +1,299 @@
+"""From utterances to padded batches, in an order that is a pure function of (seed, epoch).
+
+Every batch holds about the same number of padded seconds. A loader renders the next batches in
+threads while the model works (decoding audio releases the GIL), so loading hides behind a step.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asr.augment import WaveformAugment
+from asr.ctc import minimum_input_length
+from asr.data.manifest import read_manifest
+from asr.text import Tokenizer
+
+# Batches rendered ahead of the model.
+PREFETCH = 3
+
+
+class Speech(Protocol):
+    """An utterance that can be rendered: a recording, or one composed of several."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """What is said, normalised."""
+        ...
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        ...
+
+    def waveform(self, sample_rate: int) -> np.ndarray:
+        """Samples (L,) float32; raises AudioError where they cannot be had."""
+        ...
+
+
+class Corpus(Protocol):
+    """What an epoch is made of; recordings are the same in every epoch, compositions differ."""
+
+    def utterances(self, epoch: int) -> Sequence[Speech]:
+        """The utterances of an epoch; their number never changes."""
+        ...
+
+
+class Batch(NamedTuple):
+    """A padded batch: N utterances, L samples, S labels."""
+
+    ids: list[str]
+    texts: list[str]
+    waveforms: Tensor  # (N, L) float32
+    waveform_lengths: Tensor  # (N,) int64
+    targets: Tensor  # (N, S) int64
+    target_lengths: Tensor  # (N,) int64
+
+
+class Rendered(NamedTuple):
+    """One utterance ready for a batch."""
+
+    utterance: Speech
+    waveform: np.ndarray  # (L,) float32
+    targets: list[int]
+
+
+class Unusable(NamedTuple):
+    """One utterance that cannot be trained or scored on, and why."""
+
+    id: str
+    reason: str
+
+
+class ManifestCorpus:
+    """The utterances of one or more manifests.
+
+    Args:
+        manifests: JSON Lines files.
+        max_duration: seconds; longer utterances are left out and counted, None for no limit.
+        repeat: how often an epoch goes through them, >= 1; for small corpora.
+    """
+
+    def __init__(
+        self, manifests: Sequence[str], *, max_duration: float | None = None, repeat: int = 1
+    ) -> None:
+        if isinstance(manifests, str):
+            manifests = [manifests]
+        if repeat < 1:
+            raise ValueError(f"repeat must be >= 1, got {repeat}")
+        read = [utterance for path in manifests for utterance in read_manifest(Path(path))]
+        kept = [u for u in read if max_duration is None or u.duration <= max_duration]
+        self.num_too_long = len(read) - len(kept)
+        self._utterances = kept * repeat
+
+    def utterances(self, epoch: int) -> Sequence[Speech]:
+        """The recordings, the same in every epoch."""
+        return self._utterances
+
+
+class TooManyBadError(ValueError):
+    """More utterances could not be used than `max_bad_fraction` allows."""
+
+
+@dataclass
+class BadUtterances:
+    """Counts utterances that could not be used, and stops when they are too many."""
+
+    max_fraction: float
+    skipped: list[Unusable] = field(default_factory=list)
+
+    def skip(self, unusable: Unusable, total: int) -> None:
+        """Note one bad utterance of a set of `total`.
+
+        Raises:
+            TooManyBadError: the fraction is passed.
+        """
+        self.skipped.append(unusable)
+        if len(self.skipped) > self.max_fraction * total:
+            raise TooManyBadError(
+                f"{len(self.skipped)} of {total} utterances could not be used, more than "
+                f"max_bad_fraction={self.max_fraction}; the last: {unusable.id}: {unusable.reason}"
+            )
+
+
+def plan_batches(
+    durations: Sequence[float], batch_seconds: float, *, seed: int, epoch: int, sort: bool
+) -> list[list[int]]:
+    """Group utterances of similar length into batches.
+
+    Args:
+        durations: seconds of each utterance.
+        batch_seconds: padded seconds of a batch, at most (an utterance longer than that is a
+            batch by itself).
+        seed: with `epoch`, decides the order.
+        epoch: number of the epoch.
+        sort: shortest first instead of shuffled, without jitter (SortaGrad, Amodei et al. 2016,
+            section 3.2).
+
+    Returns:
+        Lists of indices into `durations`; each index once.
+    """
+    if batch_seconds <= 0:
+        raise ValueError(f"batch_seconds must be > 0, got {batch_seconds}")
+    rng = np.random.default_rng((seed, epoch))
+    lengths = np.asarray(durations, dtype=np.float64)
+    # Up to 10 % of jitter: neighbours differ from epoch to epoch, at little padding.
+    keys = lengths if sort else lengths * rng.uniform(0.95, 1.05, len(lengths))
+    batches: list[list[int]] = []
+    longest = 0.0
+    for index in np.argsort(keys, kind="stable").tolist():
+        longest = max(longest, lengths[index])
+        if batches and longest * (len(batches[-1]) + 1) <= batch_seconds:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+            longest = lengths[index]
+    if not sort:
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+    return batches
+
+
+class BatchLoader:
+    """Iterates over the batches of an epoch, rendered ahead in threads.
+
+    Args:
+        corpus: where utterances come from.
+        tokenizer: turns text into targets.
+        sample_rate: Hz of the waveforms.
+        batch_seconds: padded seconds of audio in a batch of one rank.
+        seed: decides order and augmentation.
+        sorta_grad: whether epoch 0 goes from short to long.
+        augment: applied to every waveform, or None.
+        num_threads: threads that render, >= 1.
+        max_bad_fraction: of an epoch's utterances that may be unusable, in [0, 1].
+        num_frames: output frames of the model for that many samples; utterances with fewer
+            frames than their text needs are unusable.
+        rank: this process among `world_size`; every rank gets its share of each batch.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        tokenizer: Tokenizer,
+        *,
+        sample_rate: int,
+        batch_seconds: float,
+        seed: int,
+        sorta_grad: bool,
+        augment: WaveformAugment | None,
+        num_threads: int,
+        max_bad_fraction: float,
+        num_frames: Callable[[int], int],
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if num_threads < 1:
+            raise ValueError(f"num_threads must be >= 1, got {num_threads}")
+        if not 0 <= max_bad_fraction <= 1:
+            raise ValueError(f"max_bad_fraction must be in [0, 1], got {max_bad_fraction}")
+        self.corpus = corpus
+        self.tokenizer = tokenizer
+        self.sample_rate = sample_rate
+        self.batch_seconds = batch_seconds
+        self.seed = seed
+        self.sorta_grad = sorta_grad
+        self.augment = augment
+        self.num_threads = num_threads
+        self.max_bad_fraction = max_bad_fraction
+        self.num_frames = num_frames
+        self.rank = rank
+        self.world_size = world_size
+        self.bad = BadUtterances(max_bad_fraction)
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        """Batches of an epoch over all ranks, as indices into its utterances."""
+        durations = [u.duration for u in self.corpus.utterances(epoch)]
+        return plan_batches(
+            durations,
+            self.batch_seconds * self.world_size,
+            seed=self.seed,
+            epoch=epoch,
+            sort=self.sorta_grad and epoch == 0,
+        )
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield this rank's share of the batches of an epoch, from batch `start` on.
+
+        Raises:
+            TooManyBadError: more than `max_bad_fraction` of the epoch could not be read.
+        """
+        self.bad = BadUtterances(self.max_bad_fraction)
+        utterances = self.corpus.utterances(epoch)
+        plan = [batch[self.rank :: self.world_size] for batch in self.plan(epoch)]
+        pending: deque[list[Future]] = deque()
+        with ThreadPoolExecutor(self.num_threads, thread_name_prefix="loading") as pool:
+            try:
+                for indices in plan[start:]:
+                    pending.append(
+                        [pool.submit(self._render, utterances[i], epoch, i) for i in indices]
+                    )
+                    if len(pending) > PREFETCH:
+                        yield self._collate(pending.popleft(), len(utterances))
+                while pending:
+                    yield self._collate(pending.popleft(), len(utterances))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _render(self, utterance: Speech, epoch: int, index: int) -> Rendered | Unusable:
+        """Read, augment and encode one utterance, and check that CTC can align it."""
+        try:
+            waveform = utterance.waveform(self.sample_rate)
+            targets = self.tokenizer.encode(utterance.text)
+        except ValueError as error:
+            return Unusable(utterance.id, str(error))
+        if not targets:
+            return Unusable(utterance.id, "the transcript is empty")
+        if self.augment is not None:
+            waveform = self.augment(waveform, np.random.default_rng((self.seed, epoch, index)))
+        frames, needed = self.num_frames(len(waveform)), minimum_input_length(targets)
+        if frames < needed:
+            reason = f"{frames} frames are fewer than the {needed} that its text needs"
+            return Unusable(utterance.id, f"{reason}: {utterance.text!r}")
+        return Rendered(utterance, waveform, targets)
+
+    def _collate(self, futures: list[Future], total: int) -> Batch:
+        usable = []
+        for future in futures:
+            result = future.result()
+            if isinstance(result, Unusable):
+                self.bad.skip(result, total)
+            else:
+                usable.append(result)
+        return pad_batch(usable)
+
+
+def pad_batch(items: Sequence[Rendered]) -> Batch:
+    """Pad waveforms and targets with zeros to the longest of a batch."""
+    waveform_lengths = torch.tensor([len(item.waveform) for item in items], dtype=torch.int64)
+    target_lengths = torch.tensor([len(item.targets) for item in items], dtype=torch.int64)
+    longest = int(waveform_lengths.max()) if items else 0
+    most = int(target_lengths.max()) if items else 0
+    waveforms = torch.zeros(len(items), longest)
+    targets = torch.zeros(len(items), most, dtype=torch.int64)
+    for row, item in enumerate(items):
+        waveforms[row, : len(item.waveform)] = torch.from_numpy(item.waveform)
+        targets[row, : len(item.targets)] = torch.tensor(item.targets, dtype=torch.int64)
+    ids = [item.utterance.id for item in items]
+    texts = [item.utterance.text for item in items]
+    return Batch(ids, texts, waveforms, waveform_lengths, targets, target_lengths)

@@ -1,0 +1,189 @@
+"""Layers that honour lengths: padding never changes a result and never enters a statistic.
+
+Every layer takes and returns zero beyond an utterance's length.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
+class ClippedReLU(nn.Hardtanh):
+    """min(max(x, 0), 20). Source: Hannun et al. 2014 (arXiv:1412.5567), section 2."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 20.0)
+
+
+class MaskedBatchNorm(nn.Module):
+    """Batch normalisation whose mean and variance count speech only.
+
+    Args:
+        num_features: size of the normalised dimension.
+        feature_dim: which dimension of the input that is.
+
+    Source: Amodei et al. 2016 (arXiv:1512.02595), equation 7, "sequence-wise".
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, num_features: int, feature_dim: int) -> None:
+        super().__init__()
+        self.feature_dim = feature_dim
+        self.momentum = 0.1
+        self.eps = 1e-5
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Normalise `x`, zero beyond lengths, where the broadcastable bool `mask` is True."""
+        x = x.float()
+        if self.training:
+            mean, var = self._measure(x, mask)
+        else:
+            mean, var = self.running_mean, self.running_var
+        shape = [1] * x.dim()
+        shape[self.feature_dim] = -1
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        shift = self.bias - mean * scale
+        return torch.addcmul(shift.view(shape), x, scale.view(shape)).masked_fill(~mask, 0.0)
+
+    def _measure(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance over speech; padding is zero, so plain sums leave it out."""
+        dims = [d for d in range(x.dim()) if d != self.feature_dim % x.dim()]
+        cells = x.numel() // x.shape[self.feature_dim]
+        count = mask.sum() * (cells // mask.numel())
+        if count == 0:
+            return self.running_mean, self.running_var
+        mean = x.sum(dims) / count
+        # E[x^2] - mean^2 loses digits where |mean| >> deviation; float32 inputs here are
+        # convolution and recurrent outputs of order one, where it does not.
+        var = (x.square().sum(dims) / count - mean.square()).clamp_min(0.0)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * (count / (count - 1).clamp_min(1)), self.momentum)
+        return mean, var
+
+
+class ConvBlock(nn.Module):
+    """2-D convolution over time and frequency, batch norm, clipped ReLU.
+
+    Output lengths are ceil(length / stride). Kernels are odd, so that frames stay centred.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, kernel: tuple[int, int], stride: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        if any(k < 1 or k % 2 == 0 for k in kernel):
+            raise ValueError(f"kernel sizes must be odd, got {tuple(kernel)}")
+        if any(s < 1 for s in stride):
+            raise ValueError(f"strides must be >= 1, got {tuple(stride)}")
+        self.stride = stride
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        # The batch norm that follows has the bias.
+        self.conv = nn.Conv2d(in_channels, channels, kernel, stride, padding, bias=False)
+        self.norm = MaskedBatchNorm(channels, feature_dim=1)
+        self.activation = ClippedReLU()
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, C, T, F), (N,) to (N, C', ceil(T / s), ceil(F / s')), (N,)."""
+        x = self.conv(x)
+        lengths = self.output_lengths(lengths)
+        mask = _time_mask(lengths, x.shape[2]).transpose(0, 1)[:, None, :, None]  # (N, 1, T, 1)
+        x = self.norm(x.masked_fill(~mask, 0.0), mask)
+        # Clipped ReLU maps zero to zero: padding stays zero.
+        return self.activation(x), lengths
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames after the time stride."""
+        return torch.div(lengths + self.stride[0] - 1, self.stride[0], rounding_mode="floor")
+
+
+class RecurrentBlock(nn.Module):
+    """Batch norm, then one recurrent layer over time, in one or both directions.
+
+    The backward direction runs an ordinary layer over each utterance reversed within its own
+    length. This equals packed sequences and is faster: the kernels stay dense.
+
+    Args:
+        input_size: features in.
+        hidden_size: features out of each direction; outputs are concatenated.
+        cell: "lstm", "gru" or "rnn" (tanh).
+        bidirectional: whether a backward layer is added.
+        batch_norm: whether the input is normalised sequence-wise.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        cell: Literal["lstm", "gru", "rnn"],
+        *,
+        bidirectional: bool,
+        batch_norm: bool,
+    ) -> None:
+        super().__init__()
+        if cell not in CELLS:
+            raise ValueError(f"cell must be one of {sorted(CELLS)}, got {cell!r}")
+        self.norm = MaskedBatchNorm(input_size, feature_dim=-1) if batch_norm else None
+        self.forwards = CELLS[cell](input_size, hidden_size)
+        self.backwards = CELLS[cell](input_size, hidden_size) if bidirectional else None
+        self.output_size = hidden_size * (2 if bidirectional else 1)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Map (T, N, F) to (T, N, output_size)."""
+        mask = _time_mask(lengths, len(x))[..., None]  # (T, N, 1)
+        if self.norm is not None:
+            x = self.norm(x, mask)
+        y = self.forwards(x)[0]
+        if self.backwards is not None:
+            order = reversal(lengths, len(x))[..., None]  # (T, N, 1)
+            z = self.backwards(x.gather(0, order.expand(x.shape)))[0]
+            y = torch.cat([y, z.gather(0, order.expand(z.shape))], dim=-1)  # (T, N, 2H)
+        return y.masked_fill(~mask, 0.0)
+
+
+class Lookahead(nn.Module):
+    """Row convolution: y[t, f] = sum_j w[f, j] x[t + j, f], j = 0..context.
+
+    Gives a one-directional network a glimpse of the future at a bounded delay.
+
+    Source: Wang et al. 2016, "Lookahead convolution layer for unidirectional RNNs"; Amodei et
+    al. 2016, section 3.7.
+    """
+
+    def __init__(self, num_features: int, context: int) -> None:
+        super().__init__()
+        if context < 1:
+            raise ValueError(f"lookahead context must be >= 1 frame, got {context}")
+        self.context = context
+        self.conv = nn.Conv1d(
+            num_features, num_features, context + 1, groups=num_features, bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (T, N, F), zero beyond lengths, to (T, N, F)."""
+        x = x.permute(1, 2, 0)  # (N, F, T)
+        x = self.conv(nn.functional.pad(x, (0, self.context)))
+        return x.permute(2, 0, 1)  # (T, N, F)
+
+
+def reversal(lengths: Tensor, size: int) -> Tensor:
+    """Index that reverses each utterance within its length: (N,) -> (size, N) int64.
+
+    Frames beyond a length stay where they are, so the map is its own inverse.
+    """
+    frame = torch.arange(size, device=lengths.device)[:, None]  # (T, 1)
+    return torch.where(frame < lengths, lengths - 1 - frame, frame)
+
+
+def _time_mask(lengths: Tensor, size: int) -> Tensor:
+    """(N,) lengths -> (size, N) bool, True where there is speech."""
+    return torch.arange(size, device=lengths.device)[:, None] < lengths

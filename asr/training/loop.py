@@ -1,0 +1,390 @@
+"""The training loop: epochs of steps, validation, checkpoints, and stopping.
+
+Killed at any moment, a run resumes from its last checkpoint and ends, on a CPU, with the same
+weights bit for bit as one that was never stopped: everything random is a pure function of
+(seed, epoch, batch).
+"""
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch.optim import Optimizer
+from tqdm import tqdm
+
+from asr.augment import SpecAugment
+from asr.checkpoint import LoadedModel, restore, save_checkpoint
+from asr.data.loading import Batch, BatchLoader
+from asr.training import distributed
+from asr.training.averaging import average_tensors
+from asr.training.precision import measure_precision
+from asr.training.run_folder import RunFolder
+from asr.training.state import Progress, load_training, save_training
+from asr.training.step import Loss, StepOutcome, Stepper
+from asr.training.validation import Validation, validate
+
+logger = logging.getLogger(__name__)
+
+Schedule = Callable[[float, int], float]
+
+
+class TrainingError(ValueError):
+    """Training cannot go on; the message says why and what was kept."""
+
+
+class Interrupted(Exception):
+    """A signal asked for a stop; the state was saved."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number}; go on with resume=auto")
+        self.exit_code = 128 + signal_number
+
+
+class Trainer:
+    """Trains a model and keeps its best checkpoints.
+
+    Args:
+        max_epochs: epochs at most, >= 1.
+        precision: of the network: "float32", "bfloat16", or "auto" for the faster one as
+            measured on the first batch.
+        grad_clip: largest norm of the gradient, > 0.
+        patience: epochs without a better dev WER before stopping, >= 1.
+        keep_best: checkpoints that are kept and averaged at the end, >= 1.
+        checkpoint_minutes: time between checkpoints within an epoch, > 0.
+        max_bad_steps: steps in a row that may be skipped for a loss or gradient that is not
+            finite before the run stops, >= 0.
+        snapshot_epochs: epochs after which the posteriors of one dev utterance are kept.
+        show_samples: dev utterances printed after each validation, >= 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_epochs: int,
+        precision: Literal["auto", "float32", "bfloat16"],
+        grad_clip: float,
+        patience: int,
+        keep_best: int,
+        checkpoint_minutes: float,
+        max_bad_steps: int,
+        snapshot_epochs: Sequence[int],
+        show_samples: int,
+    ) -> None:
+        for name, value in (("max_epochs", max_epochs), ("patience", patience)):
+            if value < 1:
+                raise ValueError(f"{name} must be >= 1, got {value}")
+        if keep_best < 1:
+            raise ValueError(f"keep_best must be >= 1, got {keep_best}")
+        if precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
+        if not grad_clip > 0:
+            raise ValueError(f"grad_clip must be > 0, got {grad_clip}")
+        if not checkpoint_minutes > 0:
+            raise ValueError(f"checkpoint_minutes must be > 0, got {checkpoint_minutes}")
+        self.max_epochs = max_epochs
+        self.precision = precision
+        self.grad_clip = grad_clip
+        self.patience = patience
+        self.keep_best = keep_best
+        self.checkpoint_minutes = checkpoint_minutes
+        self.max_bad_steps = max_bad_steps
+        self.snapshot_epochs = set(snapshot_epochs)
+        self.show_samples = show_samples
+
+    def fit(
+        self,
+        loaded: LoadedModel,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        train: BatchLoader,
+        dev: BatchLoader,
+        augment: SpecAugment | None,
+        loss: Loss,
+        run: RunFolder,
+        *,
+        resume: bool,
+    ) -> Validation:
+        """Train until the last epoch or the end of patience.
+
+        Args:
+            loaded: model, features and tokenizer; changed in place.
+            optimizer: of the model's parameters; its `lr` is the peak of the schedule.
+            schedule: (fractional epoch, max_epochs) -> factor on the peak rate.
+            train: batches to learn from.
+            dev: batches to choose by.
+            augment: masks training features, or None.
+            loss: (logits, targets, input_lengths, target_lengths) -> (N,) nats.
+            run: where files go.
+            resume: whether to go on from run.last where there is one.
+
+        Returns:
+            Dev scores of what ckpt/best.ckpt holds in the end.
+
+        Raises:
+            TrainingError: too many steps in a row were not finite.
+            Interrupted: SIGINT or SIGTERM; the state was saved.
+        """
+        state = _Fit(self, loaded, optimizer, schedule, train, dev, augment, loss, run)
+        return state.run_to_end(resume)
+
+
+class _Fit:
+    """One call of `Trainer.fit`."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        loaded: LoadedModel,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        train: BatchLoader,
+        dev: BatchLoader,
+        augment: SpecAugment | None,
+        loss: Loss,
+        run: RunFolder,
+    ) -> None:
+        self.options = trainer
+        self.loaded = loaded
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.train = train
+        self.dev = dev
+        self.run = run
+        self.peak_lr = optimizer.param_groups[0]["lr"]
+        self.now = Progress()
+        self.stepper = Stepper(
+            loaded,
+            optimizer,
+            augment=augment,
+            loss=loss,
+            precision="float32",
+            grad_clip=trainer.grad_clip,
+        )
+        self.signal: int | None = None
+
+    def run_to_end(self, resume: bool) -> Validation:
+        handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._start(resume)
+            while not self._done():
+                self._epoch()
+            return self._finish()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self.run.close()
+
+    def _start(self, resume: bool) -> None:
+        if resume and self.run.last.is_file():
+            self.now = load_training(self.run.last, self.loaded, self.optimizer)
+            if distributed.is_first():
+                self.run.cut_metrics(self.now.metrics_size)
+            logger.info("resuming at epoch %d, batch %d", self.now.epoch + 1, self.now.batch)
+        else:
+            distributed.copy_from_first(self.loaded.model.state_dict().values())
+            self.now.precision = self.options.precision
+            if self.now.precision == "auto":
+                first = next(batch for batch in self.train.batches(0) if batch.ids)
+                self.now.precision = measure_precision(self.stepper, first)
+        self.stepper.precision = self.now.precision
+
+    def _done(self) -> bool:
+        finished = self.now.epoch >= self.options.max_epochs
+        return finished or self.now.epochs_without_gain >= self.options.patience
+
+    def _epoch(self) -> None:
+        num_batches = len(self.train.plan(self.now.epoch))
+        started = saved = time.monotonic()
+        seconds_before = self.now.seconds
+        with self._progress_bar() as bar:
+            for batch in self.train.batches(self.now.epoch, self.now.batch):
+                self._step(batch, num_batches, bar)
+                self.now.seconds = seconds_before + time.monotonic() - started
+                if time.monotonic() - saved > 60 * self.options.checkpoint_minutes:
+                    self._save_last()
+                    saved = time.monotonic()
+                if self.signal is not None:
+                    self._save_last()
+                    raise Interrupted(self.signal)
+        self._report_bad()
+        validation = self._validate()
+        self.now.seconds = seconds_before + time.monotonic() - started
+        self._end_epoch(validation)
+
+    def _step(self, batch: Batch, num_batches: int, bar: tqdm) -> None:
+        now = self.now
+        fraction = now.epoch + (now.batch + 1) / num_batches
+        lr = self.peak_lr * self.schedule(fraction, self.options.max_epochs)
+        key = (self.train.seed, now.epoch, now.batch, self.train.rank)
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+        outcome = self.stepper(batch, lr, seed)
+        now.batch += 1
+        now.step += 1
+        if outcome.num_utterances:
+            now.skipped_in_a_row = 0
+            now.loss_sum += outcome.loss_sum
+            now.num_utterances += outcome.num_utterances
+            loss = outcome.loss_sum / outcome.num_utterances
+            bar.set_postfix(loss=f"{loss:.2f}", wer=self._best_wer(), lr=f"{lr:.1e}", refresh=False)
+        else:
+            self._skipped(batch, outcome)
+        bar.update(len(batch.ids))
+
+    def _skipped(self, batch: Batch, outcome: StepOutcome) -> None:
+        """Count a step that was not taken; stop when there were too many in a row."""
+        for problem in outcome.problems:
+            logger.warning("step %d skipped: %s", self.now.step, problem)
+        self.now.skipped += 1
+        self.now.skipped_in_a_row += 1
+        if self.now.skipped_in_a_row <= self.options.max_bad_steps:
+            return
+        path = self.run.path / f"bad_batch_rank{self.train.rank}.safetensors"
+        tensors = {name: t for name, t in batch._asdict().items() if isinstance(t, torch.Tensor)}
+        save_file(tensors, path, {"ids": "\n".join(batch.ids)})
+        reason = "; ".join(outcome.problems) or "see the other ranks"
+        raise TrainingError(
+            f"{self.now.skipped_in_a_row} steps in a row had no finite loss and gradient, over "
+            f"max_bad_steps={self.options.max_bad_steps}; the last batch is in {path}: {reason}"
+        )
+
+    def _validate(self) -> Validation | None:
+        """Score the dev set on the first rank."""
+        distributed.copy_from_first(self.loaded.model.buffers())
+        if not distributed.is_first():
+            return None
+        return validate(self.loaded, self.dev.batches(0))
+
+    def _end_epoch(self, validation: Validation | None) -> None:
+        now, epoch = self.now, self.now.epoch
+        gained = torch.zeros(1)
+        if validation is not None:
+            gained[0] = self._keep_if_best(validation)
+            self._log(validation)
+            self._snapshot(epoch + 1)
+        distributed.copy_from_first([gained])
+        now.epochs_without_gain = 0 if gained.item() else now.epochs_without_gain + 1
+        now.epoch, now.batch, now.loss_sum, now.num_utterances = epoch + 1, 0, 0.0, 0
+        self._save_last()
+
+    def _keep_if_best(self, validation: Validation) -> bool:
+        """Keep the weights if they are among the best; say whether they are the best."""
+        best = self.now.best
+        entry = (validation.wer, validation.loss, self.now.epoch + 1)
+        first = not best or entry[:2] < best[0][:2]
+        best.append(entry)
+        best.sort()
+        if entry in best[: self.options.keep_best]:
+            save_checkpoint(self._path_of(entry[2]), self.loaded, {"dev": entry})
+        del best[self.options.keep_best :]
+        if first:
+            save_checkpoint(self.run.best, self.loaded, {"dev": entry})
+        return first
+
+    def _log(self, validation: Validation) -> None:
+        now = self.now
+        train_loss = now.loss_sum / max(1, now.num_utterances)
+        metrics: dict[str, float | int | str] = {
+            "epoch": now.epoch + 1,
+            "train_loss": train_loss,
+            "dev_loss": validation.loss,
+            "dev_wer": validation.wer,
+            "dev_cer": validation.cer,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "skipped_steps": now.skipped,
+            "seconds": round(now.seconds, 1),
+        }
+        self.run.log_metrics(metrics, now.step)
+        now.metrics_size = self.run.metrics_size()
+        logger.info(
+            "epoch %d: train loss %.2f, dev loss %.2f, WER %.2f %%, CER %.2f %%, %.0f s",
+            now.epoch + 1,
+            train_loss,
+            validation.loss,
+            100 * validation.wer,
+            100 * validation.cer,
+            now.seconds,
+        )
+        for n in range(min(self.options.show_samples, len(validation.ids))):
+            logger.info("  reference:  %s", validation.references[n])
+            logger.info("  hypothesis: %s", validation.hypotheses[n])
+
+    def _snapshot(self, epoch: int) -> None:
+        if epoch not in self.options.snapshot_epochs:
+            return
+        speech = self.dev.corpus.utterances(0)[0]
+        waveform = torch.from_numpy(speech.waveform(self.dev.sample_rate))[None]  # (1, L)
+        log_probs, _ = self.loaded.log_probs(waveform, torch.tensor([waveform.shape[1]]))
+        self.run.save_snapshot(epoch, speech.id, speech.text, log_probs[0])
+
+    def _finish(self) -> Validation:
+        """Average the best checkpoints; the mean becomes best.ckpt where it is no worse."""
+        if not distributed.is_first():
+            return Validation(math.nan, math.nan, math.nan, [], [], [])
+        paths = [self._path_of(epoch) for _, _, epoch in self.now.best]
+        wer, loss, epoch = self.now.best[0]
+        averaged = self.run.checkpoints / "averaged.ckpt"
+        restore(self.loaded, average_tensors(paths), averaged)
+        validation = validate(self.loaded, self.dev.batches(0))
+        save_checkpoint(averaged, self.loaded, {"dev": (validation.wer, validation.loss)})
+        better = (validation.wer, validation.loss) <= (wer, loss)
+        logger.info(
+            "mean of %d epochs: WER %.2f %%; best epoch (%d): WER %.2f %%; best.ckpt is the %s",
+            len(paths),
+            100 * validation.wer,
+            epoch,
+            100 * wer,
+            "mean" if better else "epoch",
+        )
+        if better:
+            save_checkpoint(self.run.best, self.loaded, {"dev": (validation.wer, validation.loss)})
+            return validation
+        restore(self.loaded, average_tensors(paths[:1]), paths[0])
+        return validate(self.loaded, self.dev.batches(0))
+
+    def _report_bad(self) -> None:
+        for unusable in self.train.bad.skipped:
+            logger.warning("not used in epoch %d: %s: %s", self.now.epoch + 1, *unusable)
+
+    def _save_last(self) -> None:
+        if distributed.is_first():
+            self.now.metrics_size = self.run.metrics_size()
+            save_training(self.run.last, self.loaded, self.optimizer, self.now)
+            self._remove_worse()
+
+    def _remove_worse(self) -> None:
+        """Remove weights that are no longer among the best; last.ckpt names only what stays."""
+        kept = {self._path_of(epoch) for _, _, epoch in self.now.best}
+        for path in self.run.checkpoints.glob("epoch_*.ckpt"):
+            if path not in kept:
+                path.unlink()
+
+    def _path_of(self, epoch: int) -> Path:
+        return self.run.checkpoints / f"epoch_{epoch:03d}.ckpt"
+
+    def _best_wer(self) -> str:
+        return f"{100 * self.now.best[0][0]:.1f}%" if self.now.best else "-"
+
+    def _progress_bar(self) -> tqdm:
+        """One bar over the whole training, so that its time left is the training's."""
+        size = len(self.train.corpus.utterances(self.now.epoch))
+        return tqdm(
+            total=size * self.options.max_epochs,
+            initial=size * self.now.epoch,
+            desc=f"epoch {self.now.epoch + 1}/{self.options.max_epochs}",
+            unit="utt",
+            smoothing=0.05,
+            leave=False,
+            dynamic_ncols=True,
+            disable=not distributed.is_first(),
+        )
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number

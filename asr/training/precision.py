@@ -1,0 +1,54 @@
+"""Which number format is faster on this machine: measured, not guessed."""
+
+import logging
+import time
+from copy import deepcopy
+
+import torch
+
+from asr.data.loading import Batch
+from asr.training import distributed
+from asr.training.step import DTYPES, Stepper
+
+logger = logging.getLogger(__name__)
+# bfloat16 must earn its rounding: it is chosen only where it saves a tenth.
+WORTHWHILE = 0.9
+
+
+def measure_precision(stepper: Stepper, batch: Batch) -> str:
+    """Time a training step in float32 and bfloat16, on a copy of the model.
+
+    Args:
+        stepper: as training will use it.
+        batch: a batch that is like the others.
+
+    Returns:
+        "float32" or "bfloat16", the same on every rank.
+    """
+    trial = deepcopy(stepper.loaded)
+    optimizer = torch.optim.SGD(trial.model.parameters(), lr=0.0)
+    seconds = {}
+    for precision in DTYPES:
+        step = Stepper(
+            trial,
+            optimizer,
+            augment=None,
+            loss=stepper.loss,
+            precision=precision,
+            grad_clip=stepper.grad_clip,
+        )
+        step(batch, 0.0, 0)  # warm-up: kernels compile, buffers are allocated
+        started = time.perf_counter()
+        for _ in range(3):
+            step(batch, 0.0, 0)
+        seconds[precision] = torch.tensor((time.perf_counter() - started) / 3)
+    distributed.copy_from_first(seconds.values())
+    faster = seconds["bfloat16"] < WORTHWHILE * seconds["float32"]
+    chosen = "bfloat16" if faster else "float32"
+    logger.info(
+        "precision: %s (a step took %.3f s in float32, %.3f s in bfloat16)",
+        chosen,
+        seconds["float32"],
+        seconds["bfloat16"],
+    )
+    return chosen
