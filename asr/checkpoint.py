@@ -51,6 +51,11 @@ class LoadedModel:
         """Time between two frames of the output."""
         return self.features.seconds_per_frame * self.model.subsampling_factor
 
+    def num_frames(self, num_samples: int) -> int:
+        """Output frames for that many samples."""
+        frames = self.features.num_frames(torch.tensor([num_samples]))
+        return int(self.model.output_lengths(frames))
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""

@@ -91,7 +91,10 @@ class LogMel(nn.Module):
     def log_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Like `forward`, before normalisation; values beyond a length are undefined."""
         feature_lengths = self.num_frames(lengths)
-        frames = self._frames(waveforms, lengths, int(feature_lengths.max()) if len(lengths) else 0)
+        num_frames = int(feature_lengths.max()) if len(lengths) else 0
+        if num_frames == 0:
+            return waveforms.new_zeros(len(waveforms), 0, self.num_features), feature_lengths
+        frames = self._frames(waveforms, lengths, num_frames)  # (N, T, win_length)
         frames = frames - frames.mean(dim=-1, keepdim=True)
         previous = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
         frames = (frames - PREEMPHASIS * previous) * self.window
@@ -118,8 +121,6 @@ class LogMel(nn.Module):
 
     def _frames(self, waveforms: Tensor, lengths: Tensor, num_frames: int) -> Tensor:
         """Cut (N, T, win_length) windows; samples outside an utterance mirror its own ends."""
-        if num_frames == 0:
-            return waveforms.new_zeros(len(waveforms), 0, self.win_length)
         span = (num_frames - 1) * self.hop_length + self.win_length
         start = self.hop_length // 2 - self.win_length // 2
         position = torch.arange(start, start + span, device=waveforms.device)  # (P,)

@@ -83,13 +83,15 @@ class DeepSpeech2(nn.Module):
         """Compute class scores before the softmax.
 
         Args:
-            features: (N, T, F), zero beyond each length.
+            features: (N, T, F); what stands beyond a length is ignored.
             feature_lengths: (N,) frames, 0..T.
 
         Returns:
             logits (T', N, C) and their lengths (N,), T' = ceil(T / subsampling_factor).
         """
-        x, lengths = features[:, None], feature_lengths  # (N, 1, T, F)
+        mask = torch.arange(features.shape[1], device=features.device) < feature_lengths[:, None]
+        x = features.masked_fill(~mask[..., None], 0.0)[:, None]  # (N, 1, T, F)
+        lengths = feature_lengths
         for conv in self.convs:
             x, lengths = conv(x, lengths)
         x = x.permute(2, 0, 1, 3).flatten(2)  # (T', N, C F)

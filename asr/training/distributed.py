@@ -59,3 +59,9 @@ def copy_from_first(tensors: Iterable[Tensor]) -> None:
     if dist.is_initialized():
         for tensor in tensors:
             dist.broadcast(tensor, 0)
+
+
+def wait() -> None:
+    """Wait until every rank is here."""
+    if dist.is_initialized():
+        dist.barrier()

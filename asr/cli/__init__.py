@@ -1,0 +1,74 @@
+"""The command line: `asr COMMAND ...`. Only this package knows Hydra and argument parsing.
+
+Exit codes: 0 done, 2 a user's mistake (one line, no traceback; ASR_DEBUG=1 shows it), 130 and 143
+stopped by a signal.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from asr import __version__
+
+# Command -> (module with `add_arguments(parser)` and `run(args) -> int`, what it does).
+COMMANDS = {
+    "prepare": ("asr.cli.prepare", "turn a corpus on disk into checked manifests"),
+    "train": ("asr.cli.train", "train a model (Hydra overrides)"),
+    "decode": ("asr.cli.decode", "decode and score a test set (Hydra overrides)"),
+    "transcribe": ("asr.cli.transcribe", "turn audio files into text"),
+    "lm": ("asr.cli.lm", "build n-gram language models"),
+    "quickstart": ("asr.cli.quickstart", "corpus, training, decoding and a report in one go"),
+}
+EXAMPLE = """examples:
+  asr prepare synth --out data/synth
+  asr train data=synth model.hidden_size=256 trainer.max_epochs=20
+  asr decode checkpoint=runs/synth/ckpt/best.ckpt decoder=beam decoder.lm=lm.arpa
+  asr transcribe speech.wav --checkpoint runs/synth/ckpt/best.ckpt --format srt
+
+every command explains itself with --help"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the console script `asr`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="asr",
+        description="End-to-end speech recognition with CTC.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"asr {__version__}")
+    choices = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (home, summary) in COMMANDS.items():
+        command = choices.add_parser(
+            name,
+            help=summary,
+            description=summary.capitalize() + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        # Importing torch for `asr --help` would take seconds: only the chosen command loads.
+        if words[:1] == [name]:
+            import_module(home).add_arguments(command)
+    args = parser.parse_args(words)
+    return _guard(args)
+
+
+def _guard(args: argparse.Namespace) -> int:
+    """Run the command; turn a user's mistake into one line."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    try:
+        return import_module(COMMANDS[args.command][0]).run(args)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("ASR_DEBUG"):
+            raise
+        print(f"asr {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2

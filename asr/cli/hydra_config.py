@@ -1,0 +1,116 @@
+"""Composing Hydra configurations, with one-line errors."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+CONFIGS = "asr.conf"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be composed or built; names key, rule and value."""
+
+
+def add_override_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every command with Hydra overrides takes."""
+    parser.add_argument(
+        "overrides", nargs="*", metavar="OVERRIDE", help="group=choice or key=value"
+    )
+    parser.add_argument(
+        "-m", "--multirun", action="store_true", help="run every combination of a,b,c values"
+    )
+    parser.add_argument("--cfg", action="store_true", help="print the configuration and stop")
+
+
+def run_with_config(name: str, args: argparse.Namespace, task: Callable[[dict], int]) -> int:
+    """Compose `name` with the overrides of the command line and hand it to `task`, resolved."""
+    if args.multirun:
+        return _multirun(name, args.overrides, task)
+    config = compose_config(name, args.overrides)
+    if args.cfg:
+        print(OmegaConf.to_yaml(OmegaConf.create(config)), end="")
+        return 0
+    return task(config)
+
+
+def compose_config(name: str, overrides: list[str]) -> dict:
+    """Compose a resolved configuration.
+
+    Raises:
+        ConfigError: an override is misspelt or malformed, or a value is missing.
+    """
+    try:
+        with initialize_config_module(CONFIGS, version_base="1.3"):
+            config = compose(name, overrides)
+        return resolve(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error, name)) from error
+
+
+def resolve(config: DictConfig) -> dict:
+    """Resolve interpolations; a missing value is an error that names its key."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(f"give a value for {', '.join(f'{key}=...' for key in missing)}")
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def build(config: dict, key: str, **arguments: object) -> object:
+    """Instantiate one part of a configuration of our own.
+
+    Raises:
+        ConfigError: its constructor refuses a value; names the part.
+    """
+    try:
+        return instantiate(config[key], **arguments)
+    except HydraException as error:
+        cause = error.__cause__ or error
+        raise ConfigError(f"{key}: {cause}") from error
+
+
+def _multirun(name: str, overrides: list[str], task: Callable[[dict], int]) -> int:
+    """Let Hydra's sweeper run every combination; each gets a run_dir of its own."""
+
+    @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=name)
+    def job(config: DictConfig) -> int:
+        resolved = resolve(config)
+        if "run_dir" in resolved:
+            variant = HydraConfig.get().job.override_dirname.replace("/", "_")
+            resolved["run_dir"] = str(Path(resolved["run_dir"]) / variant)
+        return task(resolved)
+
+    sys.argv = [f"asr {name}", "--multirun", "hydra.output_subdir=null", *overrides]
+    job()
+    return 0
+
+
+def _explain(error: Exception, name: str) -> str:
+    """First line of Hydra's message, with the nearest key that exists."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    message = lines[0] if lines else type(error).__name__
+    if "Key '" not in str(error):
+        return " ".join(lines[:3])
+    wrong = message.split("'")[1] if "'" in message else ""
+    with initialize_config_module(CONFIGS, version_base="1.3"):
+        known = _keys(OmegaConf.to_container(compose(name), resolve=False), "")
+    near = difflib.get_close_matches(wrong, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else f"; `asr {name} --cfg` lists all keys"
+    return f"there is no key {wrong!r} in the configuration{hint}"
+
+
+def _keys(tree: object, prefix: str) -> list[str]:
+    if not isinstance(tree, dict):
+        return [prefix[:-1]]
+    return [key for name, value in tree.items() for key in _keys(value, f"{prefix}{name}.")]

@@ -1,0 +1,156 @@
+"""`asr train`: from a configuration to a trained model."""
+
+import argparse
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from asr.augment import SpecAugment, WaveformAugment
+from asr.checkpoint import LoadedModel, build_model
+from asr.cli.hydra_config import add_override_arguments, build, run_with_config
+from asr.data.loading import BatchLoader, Corpus
+from asr.text import Tokenizer
+from asr.training import distributed
+from asr.training.loop import Interrupted, Trainer
+from asr.training.run_folder import RunFolder, open_run_folder
+from asr.training.validation import Validation
+
+EXAMPLE = """examples:
+  asr train data=fsdd model=ds2_gru model.hidden_size=256 trainer.max_epochs=20
+  asr train experiment=speech_commands seed=2 run_dir=runs/try
+  asr train data=manifest data.train_manifest=train.jsonl data.dev_manifest=dev.jsonl
+  asr train resume=auto                    go on after a kill
+  asr train -m model.hidden_size=128,256   try both
+  torchrun --nproc-per-node 2 -m asr train data=synth
+
+`asr train --cfg` prints every key with its value."""
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.epilog = EXAMPLE
+    add_override_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    try:
+        return run_with_config("train", args, lambda config: train(config) and 0)
+    except Interrupted as stop:
+        logger.warning("%s", stop)
+        return stop.exit_code
+
+
+def train(config: dict) -> Validation:
+    """Train as a resolved configuration says; return the dev scores of the best model."""
+    rank, world_size = distributed.start()
+    try:
+        return _train(config, rank, world_size)
+    finally:
+        distributed.stop()
+
+
+def _train(config: dict, rank: int, world_size: int) -> Validation:
+    # Everything is built, and so checked, before the folder is touched.
+    torch.manual_seed(config["seed"])
+    trainer = cast(Trainer, build(config, "trainer"))
+    loaded = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
+    loaded.to(choose_device(config["device"]))
+    make_optimizer = cast(partial, build(config, "optimizer"))
+    optimizer = make_optimizer(loaded.model.parameters())
+    waveform_augment = build(config["augment"], "waveform")
+    train_loader = make_loader(
+        config, "train", loaded, cast(WaveformAugment | None, waveform_augment), rank, world_size
+    )
+    dev_loader = make_loader(config, "dev", loaded)
+    run = _open_run(config)
+    if config["features"]["normalize"] == "corpus":
+        loaded.features.fit([(b.waveforms, b.waveform_lengths) for b in train_loader.batches(0)])
+    _describe(loaded, train_loader, dev_loader, run)
+    return trainer.fit(
+        loaded,
+        optimizer,
+        cast(partial, build(config, "scheduler")),
+        train_loader,
+        dev_loader,
+        cast(SpecAugment | None, build(config["augment"], "features")),
+        cast(partial, build(config, "loss")),
+        run,
+        resume=config["resume"] is not None,
+    )
+
+
+def make_loader(
+    config: dict,
+    split: str,
+    loaded: LoadedModel,
+    augment: WaveformAugment | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+) -> BatchLoader:
+    """Build the loader of a split; only training's is shuffled and augmented."""
+    loading = dict(config["loading"])
+    sorta_grad = loading.pop("sorta_grad", False) and split == "train"
+    return BatchLoader(
+        cast(Corpus, build(config["data"], split)),
+        loaded.tokenizer,
+        sample_rate=loaded.sample_rate,
+        seed=config.get("seed", 0),
+        sorta_grad=sorta_grad or split != "train",
+        augment=augment,
+        num_frames=loaded.num_frames,
+        rank=rank,
+        world_size=world_size,
+        **loading,
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolve "auto" to a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise ValueError(f"device must be auto, cpu or cuda, got {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda, but PyTorch sees no GPU here")
+    return torch.device(name)
+
+
+def _open_run(config: dict) -> RunFolder:
+    """Open the run's folder on the first rank; the others use what it made."""
+    path = Path(config["run_dir"])
+    if not distributed.is_first():
+        logging.getLogger().setLevel(logging.WARNING)
+        distributed.wait()
+        return RunFolder(path)
+    run = open_run_folder(path, config, resume=config["resume"], overwrite=config["overwrite"])
+    handler = logging.FileHandler(path / "log.txt")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    distributed.wait()
+    return run
+
+
+def _describe(
+    loaded: LoadedModel, train_loader: BatchLoader, dev_loader: BatchLoader, run: RunFolder
+) -> None:
+    weights = sum(p.numel() for p in loaded.model.parameters())
+    for name, loader in (("train", train_loader), ("dev", dev_loader)):
+        utterances = loader.corpus.utterances(0)
+        hours = sum(u.duration for u in utterances) / 3600
+        logger.info("%s: %d utterances, %.2f h", name, len(utterances), hours)
+    logger.info(
+        "model: %.2f million weights, %d classes, one frame every %.0f ms, on %s, %d threads",
+        weights / 1e6,
+        len(loaded.tokenizer.tokens),
+        1000 * loaded.seconds_per_frame,
+        loaded.device,
+        torch.get_num_threads(),
+    )
+    logger.info("run: %s (%s)", run.path, " ".join(sys.argv[1:]))

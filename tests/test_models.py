@@ -1,0 +1,198 @@
+import pytest
+import torch
+from torch import nn
+
+from asr.models import DeepSpeech2
+from asr.models.blocks import ConvBlock, Lookahead, MaskedBatchNorm, RecurrentBlock, reversal
+
+OPTIONS = {
+    "conv_channels": [4, 6],
+    "conv_kernels": [(5, 7), (3, 5)],
+    "conv_strides": [(2, 2), (2, 2)],
+    "cell": "lstm",
+    "num_layers": 2,
+    "hidden_size": 8,
+    "bidirectional": True,
+    "lookahead": 0,
+    "batch_norm": True,
+    "dropout": 0.0,
+}
+LENGTHS = torch.tensor([23, 40, 1, 17])
+
+
+def deep_speech(**changes):
+    torch.manual_seed(0)
+    return DeepSpeech2(20, 5, **(OPTIONS | changes))
+
+
+def padded_features(garbage=0.0):
+    torch.manual_seed(1)
+    features = torch.randn(len(LENGTHS), int(LENGTHS.max()), 20)
+    for row, length in enumerate(LENGTHS):
+        features[row, length:] = garbage
+    return features
+
+
+def settle(model):
+    """Give batch norm statistics that are not its initial ones."""
+    model.train()
+    model(padded_features(), LENGTHS)
+    return model.eval()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("direction", [{"bidirectional": True}, {"bidirectional": False}])
+def test_model_alone_equals_batch(cell, direction):
+    model = settle(deep_speech(cell=cell, **direction))
+
+    together, lengths = model(padded_features(garbage=9.0), LENGTHS)
+
+    for row, length in enumerate(LENGTHS):
+        alone, alone_length = model(padded_features()[row : row + 1, :length], length[None])
+        assert alone_length[0] == lengths[row]
+        torch.testing.assert_close(alone[:, 0], together[: lengths[row], row], atol=1e-5, rtol=0)
+
+
+def test_model_with_lookahead_alone_equals_batch():
+    model = settle(deep_speech(bidirectional=False, lookahead=3))
+
+    together, lengths = model(padded_features(), LENGTHS)
+
+    for row, length in enumerate(LENGTHS):
+        alone, _ = model(padded_features()[row : row + 1, :length], length[None])
+        torch.testing.assert_close(alone[:, 0], together[: lengths[row], row], atol=1e-5, rtol=0)
+
+
+def test_training_statistics_do_not_depend_on_padding():
+    tight, loose = deep_speech(), deep_speech()
+    features = padded_features()
+
+    tight_logits, lengths = tight(features, LENGTHS)
+    loose_logits, _ = loose(nn.functional.pad(features, (0, 0, 0, 37)), LENGTHS)
+
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(
+            tight_logits[:length, row], loose_logits[:length, row], atol=1e-4, rtol=0
+        )
+    for (name, mine), theirs in zip(
+        tight.state_dict().items(), loose.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_output_length_is_ceil_of_stride():
+    model = deep_speech()
+
+    assert model.output_lengths(torch.arange(9)).tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2]
+    logits, lengths = model(padded_features(), LENGTHS)
+    assert logits.shape == (10, 4, 5)
+    assert lengths.tolist() == [6, 10, 1, 5]
+
+
+def test_gradient_never_flows_from_padding():
+    model = deep_speech()
+    features = padded_features().requires_grad_()
+
+    logits, lengths = model(features, LENGTHS)
+    mask = torch.arange(len(logits))[:, None] < lengths
+    logits[mask].square().sum().backward()
+
+    assert features.grad is not None
+    for row, length in enumerate(LENGTHS):
+        assert (features.grad[row, length:] == 0).all()
+        assert (features.grad[row, :length] != 0).any()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_recurrent_block_equals_packed_bidirectional_layer(cell):
+    block = RecurrentBlock(6, 5, cell, bidirectional=True, batch_norm=False)
+    packed = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](6, 5, bidirectional=True)
+    state = block.forwards.state_dict()
+    state |= {f"{k}_reverse": v for k, v in block.backwards.state_dict().items()}
+    packed.load_state_dict(state)
+    x = torch.randn(9, 3, 6)
+    lengths = torch.tensor([9, 4, 1])
+    mask = (torch.arange(9)[:, None] < lengths)[..., None]
+
+    ours = block(x * mask, lengths)
+
+    sequence = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    theirs, _ = nn.utils.rnn.pad_packed_sequence(packed(sequence)[0], total_length=9)
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+def test_reversal_is_its_own_inverse():
+    order = reversal(torch.tensor([4, 2, 0]), 4)
+
+    assert order[:, 0].tolist() == [3, 2, 1, 0]
+    assert order[:, 1].tolist() == [1, 0, 2, 3]
+    assert order[:, 2].tolist() == [0, 1, 2, 3]
+    assert (order.gather(0, order) == torch.arange(4)[:, None]).all()
+
+
+def test_batch_norm_equals_torch_on_the_speech_alone():
+    ours, theirs = MaskedBatchNorm(6, feature_dim=-1), nn.BatchNorm1d(6)
+    x = torch.randn(9, 3, 6) * 2 + 1
+    mask = (torch.arange(9)[:, None] < torch.tensor([9, 4, 1]))[..., None]
+
+    result = ours(x * mask, mask)
+
+    expected = theirs(x[mask[..., 0]])
+    torch.testing.assert_close(result[mask[..., 0]], expected, atol=1e-5, rtol=0)
+    assert (result[~mask[..., 0]] == 0).all()
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.running_var, theirs.running_var, atol=1e-5, rtol=1e-5)
+
+
+def test_batch_norm_of_no_speech_leaves_its_statistics():
+    norm = MaskedBatchNorm(6, feature_dim=-1)
+
+    result = norm(torch.zeros(4, 2, 6), torch.zeros(4, 2, 1, dtype=torch.bool))
+
+    assert (result == 0).all()
+    assert (norm.running_mean == 0).all()
+
+
+def test_lookahead_sees_exactly_its_context():
+    layer = Lookahead(2, context=2)
+    with torch.no_grad():
+        layer.conv.weight.fill_(1.0)
+    x = torch.arange(5.0)[:, None, None].expand(5, 1, 2)
+
+    y = layer(x)[:, 0, 0]
+
+    assert y.tolist() == [0 + 1 + 2, 1 + 2 + 3, 2 + 3 + 4, 3 + 4, 4]
+
+
+def test_convolution_keeps_frames_centred():
+    block = ConvBlock(1, 1, kernel=(3, 1), stride=(1, 1)).eval()
+    with torch.no_grad():
+        block.conv.weight.copy_(torch.tensor([0.0, 1.0, 0.0]).view(1, 1, 3, 1))
+    x = torch.arange(1.0, 6.0).view(1, 1, 5, 1)
+
+    y, _ = block(x, torch.tensor([5]))
+
+    torch.testing.assert_close(y, x, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_layers": 0}, "num_layers must be >= 1, got 0"),
+        ({"hidden_size": 0}, "hidden_size must be >= 1, got 0"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"cell": "sru"}, "cell must be one of"),
+        ({"lookahead": 2}, "lookahead needs bidirectional=false"),
+        ({"conv_kernels": [(4, 7), (3, 5)]}, "kernel sizes must be odd"),
+        ({"conv_strides": [(2, 2)]}, "one entry a convolution"),
+        ({"conv_strides": [(0, 2), (2, 2)]}, "strides must be >= 1"),
+    ],
+)
+def test_model_refuses_parameters_out_of_range(change, message):
+    with pytest.raises(ValueError, match=message):
+        deep_speech(**change)
+
+
+def test_lookahead_refuses_no_context():
+    with pytest.raises(ValueError, match="context must be >= 1"):
+        Lookahead(2, 0)
