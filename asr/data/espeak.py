@@ -16,6 +16,7 @@ import _ctypes
 import ctypes
 import importlib.util
 import multiprocessing
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +75,7 @@ def speak(text: str, voice: str, manner: Manner) -> np.ndarray:
     """
     if multiprocessing.parent_process() is None:
         raise RuntimeError("espeak-ng is GPL-3.0 and is loaded in worker processes only")
+    _check_variant(voice)
     library = _load()
     try:
         return _synthesise(library, text, voice, manner)
@@ -82,6 +84,15 @@ def speak(text: str, voice: str, manner: Manner) -> np.ndarray:
         handle = library._handle
         del library
         _ctypes.dlclose(handle)
+
+
+def _check_variant(voice: str) -> None:
+    """Refuse a variant that espeak-ng does not have: itself it would speak without."""
+    import espeakng_loader
+
+    _, plus, variant = voice.partition("+")
+    if plus and not (Path(espeakng_loader.get_data_path()) / "voices" / "!v" / variant).is_file():
+        raise ValueError(f"espeak-ng has no voice {voice!r}")
 
 
 def _load() -> ctypes.CDLL:

@@ -135,10 +135,13 @@ def generate(
     if num_workers < 1:
         raise ValueError(f"num_workers must be >= 1, got {num_workers}")
     out = Path(out)
-    finished = _open_folder(out, request, overwrite)
-    if finished is not None:
-        return finished
+    record = _read_record(out)
+    begun = record is not None and record["parameters"] == _parameters(request)
+    if record is not None and begun and record["splits"] is not None:
+        return {split: SplitSummary(*record["splits"][split]) for split in SPLITS}
     espeak.require_espeak()
+    if not begun:
+        _claim_folder(out, request, record, overwrite)
     texts = {split: compose_sentences(request, split) for split in SPLITS}
     summaries: dict[Split, SplitSummary] = {}
     # Spawned, not forked: a worker that loads espeak-ng shares nothing with this process.
@@ -182,22 +185,16 @@ def compose_lm_text(request: SynthRequest) -> Iterator[str]:
         yield transcript(compose_for("train", rng))
 
 
-def _open_folder(
-    out: Path, request: SynthRequest, overwrite: bool
-) -> dict[Split, SplitSummary] | None:
-    """Claim the folder for `request`; give the summary if its corpus is already complete."""
-    record = _read_record(out)
-    asked = _parameters(request)
-    if record is not None and record["parameters"] == asked:
-        if record["splits"] is None:
-            return None
-        return {split: SplitSummary(*record["splits"][split]) for split in SPLITS}
+def _claim_folder(
+    out: Path, request: SynthRequest, record: dict[str, Any] | None, overwrite: bool
+) -> None:
+    """Empty the folder of any other corpus, if that is allowed, and write down the request."""
     names = [*SPLITS, *(f".{split}.partial" for split in SPLITS)]
     names += [*(f"{split}.jsonl" for split in SPLITS), "lm_text.txt", _RECORD]
     present = [out / name for name in names if (out / name).exists()]
     if present and not overwrite:
         raise FileExistsError(
-            f"{out} holds {_describe_difference(record, asked)}; "
+            f"{out} holds {_describe_difference(record, _parameters(request))}; "
             "choose another folder or allow overwriting"
         )
     # The record goes last: cut short here, the folder is still known as the other corpus.
@@ -205,7 +202,6 @@ def _open_folder(
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     out.mkdir(parents=True, exist_ok=True)
     _write_record(out, request, None)
-    return None
 
 
 def _speak_split(
@@ -263,7 +259,7 @@ def _read_record(out: Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if set(record) != {"parameters", "splits"}:
+        if not isinstance(record, dict) or set(record) != {"parameters", "splits"}:
             raise ValueError("it must have the keys parameters and splits")
     except ValueError as error:
         raise ValueError(f"{path}: not the record of a corpus: {error}") from error

@@ -23,7 +23,7 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz' "
 RULES: dict[str, tuple[str, ...]] = {
     "sentence": (
         *("<alarm>", "<phone>", "<home>", "<home>", "<home>", "<reminder>", "<reminder>"),
-        *("<calendar>", "<calendar>", "<weather>", "<weather>", "<music>", "<travel>"),
+        *("<calendar>", "<calendar>", "<weather>", "<weather>", "<music>", "<music>", "<travel>"),
         *("<shopping>", "<shopping>", "<letters>", "<letters>", "<sum>", "<money>", "<place>"),
     ),
     "alarm": (
@@ -47,6 +47,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "home": (
         "turn the <room> <device> <on_off>",
         "turn <on_off> the <device> in the <room>",
+        "turn the <device> in the <room> <on_off> <when>",
         "turn the <room> lights down to <number> percent",
         "make the <room> lights <colour> please",
         "paint the <room> <colour> and <colour>",
@@ -85,11 +86,13 @@ RULES: dict[str, tuple[str, ...]] = {
     "music": (
         "play some <genre> in the <room>",
         "play some <genre> music for <small> minutes",
+        "play <genre> in the <room> at <time>",
         "play the <ordinal> <genre> song again",
         "skip to song number <number>",
         "turn the volume up to <number> percent",
         "turn the volume down to <number> please",
         "switch to radio station <number>",
+        "stop the music in the <room> after <small> songs",
     ),
     "travel": (
         "the <vehicle> to <city> leaves at <time>",
@@ -110,10 +113,11 @@ RULES: dict[str, tuple[str, ...]] = {
         "remove the <drink> and the <item> from my list",
     ),
     "letters": (
-        "spell <spelled_name>",
-        "my name is spelled <spelled_name>",
-        "<name_and_spelling>",
-        "the city is spelled <spelled_city>",
+        "spell <spelled_name> for <person>",
+        "spell the name of my <family> <spelled_name>",
+        "my name is <name_and_spelling>",
+        "call <name_and_spelling> <when>",
+        "the <event> is in the city of <city_and_spelling>",
         "the code is <code>",
         "type the letters <code>",
         "enter code <code> please",
@@ -251,7 +255,7 @@ def transcript(spoken: str) -> str:
 
 def vocabulary() -> set[str]:
     """Collect every word that a transcript can hold."""
-    words = {*ONES, *TENS, *ORDINALS, *MONTHS, "thirtieth", "hundred", "and", "of"}
+    words = {*ONES, *TENS, *ORDINALS, *MONTHS, "thirtieth", "hundred", "and", "of", "spelled"}
     words |= set(string.ascii_lowercase)
     for alternatives in RULES.values():
         for template in alternatives:
@@ -301,7 +305,7 @@ def _hundreds(rng: random.Random) -> str:
 
 
 def _digits(rng: random.Random) -> str:
-    return " ".join(ONES[_draw(rng, 0, 9)] for _ in range(_draw(rng, 3, 7)))
+    return " ".join(ONES[_draw(rng, 0, 9)] for _ in range(_draw(rng, 3, 6)))
 
 
 def _day(rng: random.Random) -> str:
@@ -335,16 +339,17 @@ def _spelled_name(rng: random.Random) -> str:
 
 def _name_and_spelling(rng: random.Random) -> str:
     name = _pick(RULES["name"], rng)
-    return f"{name} is spelled {' '.join(name.upper())}"
+    return f"{name} spelled {' '.join(name.upper())}"
 
 
-def _spelled_city(rng: random.Random) -> str:
-    return " ".join(_pick(RULES["city"], rng).upper())
+def _city_and_spelling(rng: random.Random) -> str:
+    city = _pick(RULES["city"], rng)
+    return f"{city} {' '.join(city.upper())}"
 
 
 _GENERATORS: dict[str, Callable[[random.Random], str]] = {
     **{"hour": _hour, "minute": _minute, "small": _small, "number": _number, "digits": _digits},
     **{"hundreds": _hundreds, "day": _day, "month_day": _month_day, "ordinal": _ordinal},
     **{"letter": _letter, "code": _code, "spelled_name": _spelled_name},
-    **{"spelled_city": _spelled_city, "name_and_spelling": _name_and_spelling},
+    **{"city_and_spelling": _city_and_spelling, "name_and_spelling": _name_and_spelling},
 }

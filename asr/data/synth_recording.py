@@ -147,6 +147,7 @@ def draw_noise(length: int, slope: int, rng: np.random.Generator) -> np.ndarray:
     """Draw (length,) noise of mean power 1, its power falling with frequency ** slope."""
     size = _smooth_size(length)
     white = np.fft.rfft(rng.standard_normal(size))
+    white[0] = 0.0  # no offset
     frequencies = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     noise = np.fft.irfft(white * np.maximum(frequencies, _NOISE_FLOOR_HZ) ** (-slope / 2), size)
     noise = noise[:length]
