@@ -1,0 +1,202 @@
+"""Checks that every utterance can be trained on, before anybody waits for a training to fail.
+
+Each file is opened and decoded to its end. What does not pass is left out with a reason, never
+silently: reasons are short and few, so that they can be counted; details name file and values.
+"""
+
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from asr.audio import AudioError, AudioInfo, read_audio
+from asr.data.manifest import Utterance
+from asr.text import Tokenizer
+
+# Splits of sounds without speech: their text is empty, and must be.
+BACKGROUND_SPLITS = frozenset({"background", "noise", "rir"})
+
+_REASON_END = re.compile(r"[,:(]| \d")
+
+
+class Rejection(NamedTuple):
+    """An utterance that was left out: `reason` is one of few, `detail` names file and values."""
+
+    split: str
+    id: str
+    audio_filepath: Path
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerificationRules:
+    """What an utterance must fulfil.
+
+    Attributes:
+        seconds_per_frame: seconds between two outputs of the model; CTC needs an output for each
+            label and one more between equal neighbours.
+        min_duration_s: shortest audio, seconds.
+        max_duration_s: longest audio, seconds.
+        duration_tolerance_s: how far measured audio may be from its manifest, seconds.
+    """
+
+    seconds_per_frame: float = 0.04
+    min_duration_s: float = 0.1
+    max_duration_s: float = 40.0
+    duration_tolerance_s: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not self.seconds_per_frame > 0:
+            raise ValueError(f"seconds_per_frame must be > 0, got {self.seconds_per_frame}")
+        if not 0 <= self.min_duration_s < self.max_duration_s:
+            raise ValueError(
+                "min_duration_s must be >= 0 and < max_duration_s, "
+                f"got {self.min_duration_s} and {self.max_duration_s}"
+            )
+        if not self.duration_tolerance_s >= 0:
+            raise ValueError(f"duration_tolerance_s must be >= 0, got {self.duration_tolerance_s}")
+
+
+@dataclass
+class Verified:
+    """The utterances of a split that passed, durations measured, and what was seen on the way."""
+
+    utterances: list[Utterance] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
+    sample_rates: Counter[int] = field(default_factory=Counter)
+    channels: Counter[int] = field(default_factory=Counter)
+
+
+def verify(
+    split: str,
+    utterances: Sequence[Utterance],
+    tokenizer: Tokenizer,
+    rules: VerificationRules,
+    *,
+    progress: bool = True,
+) -> Verified:
+    """Read every file of a split and check it against its transcript.
+
+    Args:
+        split: name of the split; those of BACKGROUND_SPLITS need no transcript.
+        utterances: a duration of NaN has not been measured yet and is not compared.
+        tokenizer: what turns texts into labels; a text that it refuses is rejected.
+        progress: draw a bar.
+
+    Returns:
+        What passed, in the given order, and why the others did not.
+    """
+    verified = Verified()
+    seen: set[str] = set()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(lambda item: _inspect(split, item, tokenizer, rules), utterances)
+        bar = tqdm(results, split, len(utterances), unit="file", disable=not progress)
+        for utterance, result in zip(utterances, bar, strict=True):
+            if isinstance(result, AudioInfo) and utterance.id in seen:
+                detail = f"{utterance.audio_filepath}: id '{utterance.id}' occurs twice"
+                result = _reject(split, utterance, "duplicate id", detail)
+            if isinstance(result, Rejection):
+                verified.rejected.append(result)
+                continue
+            seen.add(utterance.id)
+            verified.sample_rates[result.sample_rate] += 1
+            verified.channels[result.channels] += 1
+            verified.utterances.append(replace(utterance, duration=result.duration_s))
+    return verified
+
+
+def _inspect(
+    split: str, utterance: Utterance, tokenizer: Tokenizer, rules: VerificationRules
+) -> AudioInfo | Rejection:
+    """Check one utterance; the audio itself is let go, a corpus does not fit into memory."""
+    is_speech = split not in BACKGROUND_SPLITS
+    problem = _text_problem(utterance, tokenizer) if is_speech else _speech_in_background(utterance)
+    if problem:
+        return _reject(split, utterance, *problem)
+    try:
+        audio = read_audio(utterance.audio_filepath)
+    except AudioError as error:
+        rule = str(error).removeprefix(f"{utterance.audio_filepath}: ")
+        return _reject(split, utterance, _REASON_END.split(rule)[0], str(error))
+    duration_s = len(audio.waveform) / audio.sample_rate
+    problem = _manifest_problem(utterance, duration_s, rules)
+    if problem is None and is_speech:
+        problem = _duration_problem(utterance, duration_s, rules) or _length_problem(
+            utterance, duration_s, tokenizer, rules
+        )
+    if problem:
+        return _reject(split, utterance, *problem)
+    return AudioInfo(len(audio.waveform), audio.sample_rate, audio.channels, duration_s)
+
+
+def _text_problem(utterance: Utterance, tokenizer: Tokenizer) -> tuple[str, str] | None:
+    if not utterance.text.strip():
+        return "empty transcript", f"{utterance.audio_filepath}: the transcript is empty"
+    try:
+        tokenizer.encode(utterance.text)
+    except ValueError as error:
+        return "text outside the alphabet", f"{utterance.audio_filepath}: {error}"
+    return None
+
+
+def _speech_in_background(utterance: Utterance) -> tuple[str, str] | None:
+    if utterance.text.strip():
+        detail = f"{utterance.audio_filepath}: background sound has the text '{utterance.text}'"
+        return "background sound with a text", detail
+    return None
+
+
+def _manifest_problem(
+    utterance: Utterance, duration_s: float, rules: VerificationRules
+) -> tuple[str, str] | None:
+    path = utterance.audio_filepath
+    if abs(duration_s - utterance.duration) > rules.duration_tolerance_s:
+        return "duration differs from the manifest", (
+            f"{path}: lasts {duration_s:.3f} s, its manifest says {utterance.duration:.3f} s, "
+            f"tolerance {rules.duration_tolerance_s} s"
+        )
+    return None
+
+
+def _duration_problem(
+    utterance: Utterance, duration_s: float, rules: VerificationRules
+) -> tuple[str, str] | None:
+    path = utterance.audio_filepath
+    if duration_s < rules.min_duration_s:
+        return "too short", f"{path}: lasts {duration_s:.3f} s, minimum {rules.min_duration_s} s"
+    if duration_s > rules.max_duration_s:
+        return "too long", f"{path}: lasts {duration_s:.3f} s, maximum {rules.max_duration_s} s"
+    return None
+
+
+def _length_problem(
+    utterance: Utterance, duration_s: float, tokenizer: Tokenizer, rules: VerificationRules
+) -> tuple[str, str] | None:
+    """Find a text too long for CTC; a frame begun counts, as padded convolutions give it too."""
+    num_frames = math.ceil(duration_s / rules.seconds_per_frame - 1e-9)
+    needed = _minimum_input_length(tokenizer.encode(utterance.text))
+    if needed <= num_frames:
+        return None
+    return "text too long for CTC", (
+        f"{utterance.audio_filepath}: '{utterance.text}' needs {needed} frames, "
+        f"{duration_s:.3f} s give {num_frames} of {rules.seconds_per_frame} s"
+    )
+
+
+def _minimum_input_length(labels: Sequence[int]) -> int:
+    """Count the frames CTC needs: one a label, and a blank between equal neighbours."""
+    return len(labels) + sum(a == b for a, b in pairwise(labels))
+
+
+def _reject(split: str, utterance: Utterance, reason: str, detail: str) -> Rejection:
+    return Rejection(split, utterance.id, utterance.audio_filepath, reason, detail)
