@@ -11,9 +11,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from torch import Tensor
 from tqdm import tqdm
 
 from asr.checkpoint import LoadedModel, write_atomically
@@ -28,15 +27,8 @@ from asr.error_listing import (
     worst_first,
 )
 from asr.metrics import ErrorRate, character_error_rate, word_error_rate, write_trn
+from asr.recognizer import Decoder
 from asr.transcripts import finite, time_words, word_record
-
-
-class Decoder(Protocol):
-    """Any decoder of `asr.decoding`."""
-
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
-        """Decode (N, T, C) log-probabilities of (N,) frames: n-best lists, best first."""
-        ...
 
 
 class Decoded(NamedTuple):
@@ -279,7 +271,7 @@ def format_listing(scored: Score, aligned: Sequence[Aligned], num_failures: int)
 
 def score_record(scored: Score) -> dict[str, object]:
     """JSON object of a score; rates are fractions, infinite ones null."""
-    rates = {
+    rates: dict[str, object] = {
         name: {key: finite(value, 6) for key, value in getattr(scored, name)._asdict().items()}
         for name in ("wer", "cer", "oracle_wer")
     }
