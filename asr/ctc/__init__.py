@@ -1,0 +1,14 @@
+"""The CTC loss and alignment: see `loss`, `alignment` and `targets`."""
+
+from asr.ctc.alignment import forced_align, occupancies
+from asr.ctc.loss import CTCLoss, ctc_loss
+from asr.ctc.targets import check_feasible, minimum_input_length
+
+__all__ = [
+    "CTCLoss",
+    "check_feasible",
+    "ctc_loss",
+    "forced_align",
+    "minimum_input_length",
+    "occupancies",
+]

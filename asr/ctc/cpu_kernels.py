@@ -1,0 +1,930 @@
+"""CTC on the CPU: the alpha-beta recursion, its gradient and the best path, compiled by Numba.
+
+Every compiled function is here, because Numba's cache notices edits of this file only.
+
+Notation (Graves et al. 2006, "Connectionist Temporal Classification", equations in brackets).
+A target of S labels is cut into S + 1 *pairs*: pair u holds the blank before label u, and label u
+itself; pair S holds the last blank and no label. With p_t(k) the probability of class k at frame t
+and skip(u) = 1 where label u differs from label u - 1 (else 0), the forward variables are
+
+    blank_t(u) = (blank_{t-1}(u) + label_{t-1}(u-1)) p_t(blank)                               [6, 7]
+    label_t(u) = (label_{t-1}(u) + blank_{t-1}(u) + skip(u) label_{t-1}(u-1)) p_t(label u)    [6, 7]
+
+from blank_{-1}(0) = 1 [5]. The backward variables used here leave out the emission at t (Graves
+multiplies it in [9-11] and divides it out in [14]); with q = backward times emission,
+
+    blank'_t(u) = q_{t+1}(blank u) + q_{t+1}(label u)                                         [10, 11]
+    label'_t(u) = q_{t+1}(label u) + q_{t+1}(blank u+1) + skip(u+1) q_{t+1}(label u+1)        [10, 11]
+
+so that occupancy_t(s) = alpha_t(s) beta'_t(s) / p(target) [14] needs no division by an emission, and
+sums to 1 over s at every t. The gradient of -ln p(target) with respect to ln p_t(k) is minus the
+occupancy of class k [15]; through a softmax it is p_t(k) minus that [16].
+
+Range. The recursions run in the linear domain on float64 mantissas with *block exponents*: pair u
+stands for mantissa * 2**exponent[u], and exponents are renewed every BLOCK frames, so that the frames
+between are additions and multiplications only. The neighbour's mantissa enters pair u multiplied
+by 2**(exponent[u-1] - exponent[u]), which the renewal holds at or below 2**SLOPE. Over a block a
+mantissa therefore grows by at most 2**(BLOCK * SLOPE) times 3**BLOCK, 2**493, and a path that
+matters shrinks by at most STEEP**BLOCK, 2**-924: both are within float64, 2**+-1022. Where an
+emission is steeper the utterance is computed by the *exact* functions below, in which every single
+state has its own exponent. The same happens where the occupancies of some frame do not sum to 1,
+which is what anything lost to underflow leads to.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+BLOCK = 8  # frames between two renewals of the exponents
+SLOPE = (
+    60  # greatest exponent[u-1] - exponent[u]; BLOCK * SLOPE = 480 leaves half of float64's range
+)
+STEEP = np.float32(1e-35)  # least emission beside the frame's greatest; ** BLOCK must be normal
+SUM_TOLERANCE = 1e-5  # of the occupancies of a frame: what the loss promises
+SEGMENT_BYTES = 400_000  # of forward variables kept at once: what fits a core's L2 beside the rest
+
+OK = 0
+INEXACT = 1  # a range check failed: compute the utterance with the exact functions
+
+_LOG2E = 1.0 / math.log(2.0)
+_LN2 = math.log(2.0)
+_TABLE_PAD = 16  # entries of the emission table are padded to whole vectors of float32
+# 2**f on [-1/2, 1/2] by a polynomial through the Chebyshev nodes: degree 6 is right to 5e-9.
+_EXP2 = tuple(
+    np.float32(c)
+    for c in np.polynomial.chebyshev.Chebyshev.interpolate(np.exp2, 6, domain=[-0.5, 0.5])
+    .convert(kind=np.polynomial.Polynomial)
+    .coef
+)
+_C0, _C1, _C2, _C3, _C4, _C5, _C6 = _EXP2
+_LOG2E32 = np.float32(_LOG2E)
+_LEAST_POWER = np.float32(-126.0)  # 2**-126 is float32's least normal number
+_HALF = np.float32(0.5)
+_ZERO32 = np.float32(0.0)
+_ONE = np.uint64(
+    1
+)  # uint64 with a plain 1 would be float64; signed indices cost a wrap-around test
+_NIL = np.uint64(0)
+_KEY_INF = np.int32(0x7F800000)  # bits of +inf
+_KEY_MASK = np.int32(0x7FFFFFFF)
+_KEY_MINUS_INF = np.int32(~0x7F800000)  # order-preserving image of -inf
+_NO_EXPONENT = -(1 << 40)  # the exponent of an exact zero: below any other
+
+
+@njit
+def _key(value):
+    """Integer image of a float32 that keeps the order; integer maxima vectorise, float's do not."""
+    bits = np.float32(value).view(np.int32)
+    return bits ^ ((bits >> np.int32(31)) & _KEY_MASK)
+
+
+@njit
+def _unkey(key):
+    """Inverse of `_key`, which is its own inverse."""
+    return np.int32(key ^ ((key >> np.int32(31)) & _KEY_MASK)).view(np.float32)
+
+
+@njit(fastmath={"contract"})
+def _exp(x):
+    """exp(x) in float32 for x <= 0, at least 2**-126; NaN stays NaN. Relative error 1e-7."""
+    y = x * _LOG2E32
+    y = _LEAST_POWER if y < _LEAST_POWER else y
+    n = np.int32(y - _HALF)  # truncates towards 0, hence the nearest integer
+    f = y - np.float32(n)
+    p = _C0 + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * _C6)))))
+    return p * np.int32((n + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@njit
+def _pow2(k):
+    """2**k in float64 for k <= 1023; 0 below -1022."""
+    k = max(np.int64(k), np.int64(-1023))
+    return np.int64((k + 1023) << 52).view(np.float64)
+
+
+@njit
+def _exponent(m):
+    """Floor of log2 of a positive float64; -1023 for 0."""
+    return (np.float64(m).view(np.int64) >> 52) - 1023
+
+
+@njit
+def _load_row(x, base, stride, row, num_classes):
+    """Copy a frame to `row`; return its maximum and whether it holds NaN or +inf."""
+    greatest = np.int32(-0x80000000)
+    least = np.int32(0x7FFFFFFF)
+    if stride == _ONE:
+        for c in range(num_classes):
+            value = x[base + c]
+            row[c] = value
+            greatest = max(greatest, _key(value))
+            least = min(least, _key(value))
+    else:
+        for c in range(num_classes):
+            value = x[base + c * stride]
+            row[c] = value
+            greatest = max(greatest, _key(value))
+            least = min(least, _key(value))
+    return _unkey(greatest), greatest >= _KEY_INF or least < _KEY_MINUS_INF
+
+
+@njit(fastmath={"contract", "reassoc", "nsz"})
+def _sum_exp(row, greatest, num_classes):
+    """Sum of exp(row - greatest)."""
+    total = _ZERO32
+    for c in range(num_classes):
+        total += _exp(row[c] - greatest)
+    return total
+
+
+@njit(fastmath={"contract"})
+def _write_softmax(row, greatest, factor, grad, base, num_classes):
+    """grad[c] = factor * exp(row[c] - greatest)."""
+    for c in range(num_classes):
+        grad[base + c] = _exp(row[c] - greatest) * factor
+
+
+@njit(fastmath={"contract"})
+def _fill_table(x, base, stride, used, table, num_used):
+    """Emissions of the classes an utterance uses, beside their greatest.
+
+    Returns (ln of the greatest, whether a nonzero emission is steeper than STEEP).
+    """
+    greatest = np.int32(-0x80000000)
+    for k in range(num_used):
+        value = x[base + used[k] * stride]
+        table[k] = value
+        greatest = max(greatest, _key(value))
+    top = _unkey(greatest)
+    least = np.uint32(0xFFFFFFFF)
+    for k in range(num_used):
+        value = table[k]
+        p = _exp(value - top)
+        p = _ZERO32 if value == -np.inf else p
+        table[k] = p
+        # Bits of positive floats keep their order; less one, zero becomes the greatest.
+        least = min(least, np.uint32(np.float32(p).view(np.uint32) - np.uint32(1)))
+    return top, least < _STEEP_BITS
+
+
+_STEEP_BITS = np.uint32(STEEP.view(np.uint32) - 1)
+
+
+@njit
+def _gather(table, symbol, y, i, lo, hi):
+    """Emissions of the labels of a frame: y[i, u] = table[symbol[u]]."""
+    for u in range(lo, hi):
+        y[i, u] = table[symbol[u]]
+
+
+@njit(fastmath={"contract"})
+def _forward_step(blank0, label0, blank, label, y, ratio, skip_ratio, i, lo, hi, p_blank):
+    """Equations 6 and 7 from row i - 1 of (blank0, label0) to row i of (blank, label).
+
+    They are the same arrays; under two names the compiler tests for overlap and vectorises.
+    """
+    yb = np.float64(p_blank)
+    for u in range(lo, hi):
+        left = label0[i - _ONE, u - _ONE]
+        blank[i, u] = (blank0[i - _ONE, u] + ratio[u] * left) * yb
+        stay = label0[i - _ONE, u] + blank0[i - _ONE, u]
+        label[i, u] = (stay + skip_ratio[u] * left) * np.float64(y[i, u])
+
+
+@njit
+def _renew(blank, label, i, exponent, shift, lo, hi, forward):
+    """Renew the exponents of the pairs lo..hi-1 of row i, so that mantissas are in [1, 2) or 0.
+
+    A pair's exponent is that of its larger mantissa, but at least its predecessor's less SLOPE;
+    a pair no mass has reached yet takes its predecessor's. `shift` is scratch.
+    """
+    for u in range(lo, hi):
+        shift[u] = _exponent(max(blank[i, u], label[i, u]))
+    previous = np.int64(_NO_EXPONENT)
+    u = lo if forward else hi - _ONE
+    for _ in range(hi - lo):
+        own = shift[u]
+        renewed = exponent[u] + own
+        if own == -1023:
+            renewed = previous if previous > _NO_EXPONENT else exponent[u]
+        renewed = max(renewed, previous - SLOPE)
+        shift[u] = min(exponent[u] - renewed, np.int64(1023))
+        exponent[u] = renewed
+        previous = renewed
+        u = u + _ONE if forward else u - _ONE
+    for u in range(lo, hi):
+        factor = _pow2(shift[u])
+        blank[i, u] *= factor
+        label[i, u] *= factor
+
+
+@njit
+def _set_ratios(exponent, neighbour, skip, ratio, skip_ratio, lo, hi):
+    """What the neighbour's mantissa is multiplied by to enter pair u; `neighbour` is 0 or 2.
+
+    The predecessor of pair u is u - 1 forward (neighbour = 0) and u + 1 backward (2).
+    """
+    shift = neighbour >> _ONE
+    for u in range(lo, hi):
+        power = _pow2(min(exponent[u + neighbour - _ONE] - exponent[u], np.int64(1023)))
+        ratio[u] = power
+        skip_ratio[u] = power * skip[u + shift]
+
+
+@njit
+def _set_scale(exponent_a, i, exponent_b, exponent_z, inverse_z, scale, lo, hi):
+    """2**(exponents of alpha and beta' less that of z) / z: occupancies from mantissas [14]."""
+    for u in range(lo, hi):
+        power = min(np.int64(exponent_a[i, u]) + exponent_b[u] - exponent_z, np.int64(1023))
+        scale[u] = _pow2(power) * inverse_z
+
+
+@njit(fastmath={"contract", "reassoc", "nsz"})
+def _backward_step(
+    q_blank, q_label, blank, label, y, ratio, skip_ratio, scale, gamma, i, lo, hi, p_blank
+):
+    """Equations 10, 11 and 14 at one frame: q of frame t + 1 becomes q of frame t, in place.
+
+    Writes the occupancies of the labels to `gamma`. Returns (occupancy of all blanks, of all
+    labels).
+    """
+    yb = np.float64(p_blank)
+    of_blanks = 0.0
+    of_labels = 0.0
+    for u in range(lo, hi):
+        beta_blank = q_blank[_NIL, u] + q_label[_NIL, u]
+        beta_label = (
+            q_label[_NIL, u]
+            + ratio[u] * q_blank[_NIL, u + _ONE]
+            + skip_ratio[u] * q_label[_NIL, u + _ONE]
+        )
+        of_blanks += blank[i, u] * beta_blank * scale[u]
+        occupancy = label[i, u] * beta_label * scale[u]
+        of_labels += occupancy
+        gamma[u] = np.float32(occupancy)
+        q_blank[_NIL, u] = beta_blank * yb
+        q_label[_NIL, u] = beta_label * np.float64(y[i, u])
+    return of_blanks, of_labels
+
+
+@njit
+def _scatter(gamma, symbol, occupancy, lo, hi):
+    """Add the occupancies of a frame's labels by class."""
+    for u in range(lo, hi):
+        occupancy[symbol[u]] += gamma[u]
+
+
+@njit
+def _first_pair(t, num_frames, num_labels):
+    """Index of the first pair at frame t from which the end can still be reached."""
+    return np.uint64(max(0, num_labels - (num_frames - t)) + 1)
+
+
+@njit
+def _end_pair(t, num_labels):
+    """One past the index of the last pair that frame t can have reached."""
+    return np.uint64(min(t + 1, num_labels + 1) + 1)
+
+
+@njit
+def _prepare_utterance(labels, start, num_labels, blank, slot, used, symbol, skip):
+    """Map the utterance's labels to a table of the classes it uses: blank first, no other twice.
+
+    Fills used (class of a table entry), symbol (entry of label u, at index u + 1) and skip.
+    Returns the number of entries.
+    """
+    used[0] = blank
+    num_used = 1
+    previous = np.int64(blank)
+    for u in range(num_labels):
+        label = labels[start + u]
+        if slot[label] < 0:
+            slot[label] = num_used
+            used[num_used] = label
+            num_used += 1
+        symbol[u + 1] = slot[label]
+        skip[u + 1] = 0.0 if u == 0 or label == previous else 1.0
+        previous = label
+    for k in range(1, num_used):
+        slot[used[k]] = -1  # as it was found
+    padded = (num_used + _TABLE_PAD - 1) // _TABLE_PAD * _TABLE_PAD
+    for k in range(num_used, padded):
+        used[k] = blank
+    symbol[0] = symbol[num_labels + 1] = symbol[num_labels + 2] = padded  # the entry that is 0
+    skip[0] = skip[num_labels + 1] = skip[num_labels + 2] = 0.0
+    return num_used, padded
+
+
+@njit
+def _forward_frames(x, base, strides, t0, t1, size, alphabet, rows, state, softmax, measure):
+    """Forward variables of frames t0..t1-1 into rows 1.., from row 0.
+
+    With `measure`, also what the softmax and the loss need of each frame.
+    Returns (ln of what emissions are relative to, summed over frames, whether all is in range).
+    """
+    num_frames, num_labels, num_classes = size
+    used, table, symbol, skip, num_used = alphabet
+    blank, label, y, y_blank, exponents = rows
+    exponent, ratio, skip_ratio, shift = state
+    row, row_max, row_inverse = softmax
+    maxima = 0.0
+    in_range = True
+    for t in range(t0, t1):
+        i = np.uint64(t - t0 + 1)
+        lo, hi = _first_pair(t, num_frames, num_labels), _end_pair(t, num_labels)
+        offset = np.uint64(base + t * strides[0])
+        if measure:
+            greatest, poisoned = _load_row(x, offset, strides[2], row, num_classes)
+            in_range &= not poisoned
+            if row_max.size:
+                total = _sum_exp(row, greatest, num_classes)
+                row_max[t] = greatest
+                row_inverse[t] = np.float32(1.0) / total
+                maxima -= np.float64(greatest) + math.log(np.float64(total))
+        top, steep = _fill_table(x, offset, strides[2], used, table, num_used)
+        maxima += np.float64(top)
+        in_range &= not steep
+        _gather(table, symbol, y, i, lo, hi)
+        y_blank[i] = table[0]
+        _forward_step(blank, label, blank, label, y, ratio, skip_ratio, i, lo, hi, table[0])
+        blank[i, hi] = 0.0
+        label[i, hi] = 0.0
+        label[i, lo - _ONE] = 0.0
+        if t % BLOCK == 0:
+            end = np.uint64(min(np.int64(hi) + BLOCK, num_labels + 2))
+            for u in range(hi, end):
+                blank[i, u] = 0.0
+                label[i, u] = 0.0
+            _renew(blank, label, i, exponent, shift, lo, end, True)
+            _set_ratios(exponent, np.uint64(0), skip, ratio, skip_ratio, lo, end)
+            ratio[lo] = 0.0
+            skip_ratio[lo] = 0.0
+            block = (t - t0) // BLOCK
+            for u in range(lo, end):
+                exponents[block, u] = np.int32(exponent[u])
+    return maxima, in_range
+
+
+@njit
+def _backward_frames(
+    x, base, strides, t0, t1, size, alphabet, rows, q_state, z_state, softmax, occupancy, out
+):
+    """Occupancies and gradient of frames t1-1..t0, from q of frame t1.
+
+    Returns whether the occupancies of every frame sum to 1.
+    """
+    num_frames, num_labels, num_classes = size
+    used, table, symbol, skip, num_used = alphabet
+    blank, label, y, y_blank, exponents = rows
+    q_blank, q_label, exponent, ratio, skip_ratio, shift, scale, gamma = q_state
+    exponent_z, inverse_z = z_state
+    row, row_max, row_inverse = softmax
+    grad, grad_base, grad_strides, weight, posterior = out
+    zero = np.uint64(0)
+    exact = True
+    for t in range(t1 - 1, t0 - 1, -1):
+        i = np.uint64(t - t0 + 1)
+        lo, hi = _first_pair(t, num_frames, num_labels), _end_pair(t, num_labels)
+        if t == t1 - 1 or t % BLOCK == BLOCK - 1:
+            first = np.uint64(max(1, np.int64(lo) - BLOCK))
+            block = np.uint64((t - t0) // BLOCK)
+            _set_scale(exponents, block, exponent, exponent_z, inverse_z, scale, first, hi)
+        of_blanks, of_labels = _backward_step(
+            q_blank, q_label, blank, label, y, ratio, skip_ratio, scale, gamma, i, lo, hi,
+            y_blank[i],
+        )  # fmt: skip
+        total = of_blanks + of_labels
+        exact &= abs(total - 1.0) < SUM_TOLERANCE  # False for NaN too
+        for k in range(num_used):
+            occupancy[k] = _ZERO32
+        _scatter(gamma, symbol, occupancy, lo, hi)
+        occupancy[0] += np.float32(of_blanks)
+        factor = np.float32(1.0 / total)
+        if grad.size:
+            offset = np.uint64(grad_base + t * grad_strides[0])
+            if row_max.size:
+                source = np.uint64(base + t * strides[0])
+                _load_row(x, source, strides[2], row, num_classes)
+                _write_softmax(row, row_max[t], row_inverse[t] * weight, grad, offset, num_classes)
+            else:
+                for c in range(num_classes):
+                    grad[offset + c] = _ZERO32
+            for k in range(num_used):
+                grad[offset + used[k]] -= weight * factor * occupancy[k]
+        if posterior.size:
+            for u in range(lo, min(hi, np.uint64(num_labels + 1))):
+                posterior[t, u - _ONE] = gamma[u] * factor
+        if t % BLOCK == 0:
+            first = np.uint64(max(1, np.int64(lo) - BLOCK))
+            _renew(q_blank, q_label, zero, exponent, shift, first, hi, False)
+            _set_ratios(exponent, np.uint64(2), skip, ratio, skip_ratio, first, hi)
+            ratio[hi - _ONE] = 0.0
+            skip_ratio[hi - _ONE] = 0.0
+    return exact
+
+
+@njit
+def _fit_fast(x, base, strides, size, alphabet, scratch, softmax, out):
+    """One utterance with block exponents. Returns (status, -ln p(target))."""
+    num_frames, num_labels, _ = size
+    rows, state, q_state, occupancy, kept, segment = scratch
+    blank, label, _, _, _ = rows
+    exponent, ratio, skip_ratio, _ = state
+    kept_blank, kept_label, kept_exponent, kept_ratio, kept_skip = kept
+    skip = alphabet[3]
+    end = num_labels + 3
+    for u in range(end):
+        blank[0, u] = label[0, u] = 0.0
+        exponent[u] = 0
+        ratio[u] = 1.0
+        skip_ratio[u] = skip[u]
+    blank[0, 1] = 1.0
+    log_p = 0.0
+    num_segments = (num_frames + segment - 1) // segment
+    for s in range(num_segments):
+        if s > 0:
+            blank[0, :end] = blank[segment, :end]
+            label[0, :end] = label[segment, :end]
+        kept_blank[s, :end] = blank[0, :end]
+        kept_label[s, :end] = label[0, :end]
+        kept_exponent[s, :end] = exponent[:end]
+        kept_ratio[s, :end] = ratio[:end]
+        kept_skip[s, :end] = skip_ratio[:end]
+        maxima, in_range = _forward_frames(
+            x, base, strides, s * segment, min(num_frames, (s + 1) * segment), size, alphabet,
+            rows, state, softmax, True,
+        )  # fmt: skip
+        if not in_range:
+            return INEXACT, np.nan
+        log_p += maxima
+    last = num_frames - (num_segments - 1) * segment
+    z = blank[last, num_labels + 1] + ratio[num_labels + 1] * label[last, num_labels]
+    if not (z > 0.0 and z < np.inf):
+        return INEXACT, np.nan
+    exponent_z = exponent[num_labels + 1]
+    log_p += math.log(z) + exponent_z * _LN2
+    if out[0].size == 0 and out[4].size == 0:
+        return OK, -log_p
+    q_blank, q_label, q_exponent, q_ratio, q_skip_ratio, _, _, _ = q_state
+    for u in range(end):
+        q_blank[0, u] = q_label[0, u] = 0.0
+        q_exponent[u] = 0
+        q_ratio[u] = 1.0
+        q_skip_ratio[u] = skip[u + 1] if u + 1 < end else 0.0
+    q_blank[0, num_labels + 1] = 1.0
+    exact = True
+    for s in range(num_segments - 1, -1, -1):
+        t0, t1 = s * segment, min(num_frames, (s + 1) * segment)
+        if s < num_segments - 1:
+            blank[0, :end] = kept_blank[s, :end]
+            label[0, :end] = kept_label[s, :end]
+            exponent[:end] = kept_exponent[s, :end]
+            ratio[:end] = kept_ratio[s, :end]
+            skip_ratio[:end] = kept_skip[s, :end]
+            _forward_frames(x, base, strides, t0, t1, size, alphabet, rows, state, softmax, False)
+        exact &= _backward_frames(
+            x, base, strides, t0, t1, size, alphabet, rows, q_state, (exponent_z, 1.0 / z),
+            softmax, occupancy, out,
+        )  # fmt: skip
+    return (OK if exact else INEXACT), -log_p
+
+
+@njit
+def _normalised(m, e):
+    """The number m * 2**e with its mantissa in [1, 2), or the exact zero."""
+    if m == 0.0:
+        return 0.0, np.int64(_NO_EXPONENT)
+    k = _exponent(m)
+    return m * _pow2(-k), e + k
+
+
+@njit
+def _sum3(m1, e1, m2, e2, m3, e3):
+    """Sum of three numbers m * 2**e, normalised."""
+    e = max(e1, e2, e3 if m3 > 0.0 else np.int64(_NO_EXPONENT))
+    return _normalised(
+        m1 * _pow2(e1 - e) + m2 * _pow2(e2 - e) + m3 * _pow2(min(e3 - e, np.int64(0))), e
+    )
+
+
+@njit
+def _fill_exact_table(x, base, stride, used, table, table_exponent, num_used):
+    """Emissions of the used classes as mantissas and exponents, relative to the greatest.
+
+    Returns ln of the greatest.
+    """
+    top = -np.inf
+    for k in range(num_used):
+        top = max(top, np.float64(x[base + used[k] * stride]))
+    for k in range(num_used):
+        value = np.float64(x[base + used[k] * stride])
+        if value == -np.inf:
+            table[k], table_exponent[k] = 0.0, _NO_EXPONENT
+        else:
+            n = np.int64(math.floor((value - top) * _LOG2E))
+            m = math.exp((value - top) - n * _LN2)
+            table[k], table_exponent[k] = _normalised(m, n)
+    return top
+
+
+@njit
+def _measure_exactly(x, base, strides, size, softmax):
+    """Greatest logit and sum of exponentials of every frame. Returns their log-sum, NaN if ill."""
+    num_frames, _, num_classes = size
+    row_max, row_sum, from_logits = softmax
+    total = 0.0
+    for t in range(num_frames):
+        offset = base + t * strides[0]
+        greatest = -np.inf
+        for c in range(num_classes):
+            value = np.float64(x[offset + c * strides[2]])
+            if not value < np.inf:
+                return np.nan
+            greatest = max(greatest, value)
+        if from_logits:
+            if greatest == -np.inf:
+                return np.nan
+            s = 0.0
+            for c in range(num_classes):
+                s += math.exp(np.float64(x[offset + c * strides[2]]) - greatest)
+            row_max[t], row_sum[t] = greatest, s
+            total += greatest + math.log(s)
+    return total
+
+
+@njit
+def _forward_exactly(x, base, strides, t0, t1, size, alphabet, rows):
+    """As `_forward_frames`, each state with its own exponent. Returns the sum of the maxima."""
+    num_frames, num_labels, _ = size
+    used, table, table_exponent, symbol, skip, num_used = alphabet
+    bm, be, lm, le, ym, ye = rows
+    maxima = 0.0
+    for t in range(t0, t1):
+        i = t - t0 + 1
+        offset = np.uint64(base + t * strides[0])
+        top = _fill_exact_table(x, offset, strides[2], used, table, table_exponent, num_used)
+        maxima += top
+        for u in range(num_labels + 2):
+            ym[i, u], ye[i, u] = table[symbol[u]], table_exponent[symbol[u]]
+        ym[i, 0], ye[i, 0] = table[0], table_exponent[0]  # of the blank
+        for u in range(1, num_labels + 2):
+            m, e = _sum3(
+                bm[i - 1, u],
+                be[i - 1, u],
+                lm[i - 1, u - 1],
+                le[i - 1, u - 1],
+                0.0,
+                np.int64(_NO_EXPONENT),
+            )
+            bm[i, u], be[i, u] = _normalised(m * ym[i, 0], e + ye[i, 0])
+            m, e = _sum3(
+                lm[i - 1, u], le[i - 1, u], bm[i - 1, u], be[i - 1, u],
+                lm[i - 1, u - 1] * skip[u], le[i - 1, u - 1],
+            )  # fmt: skip
+            lm[i, u], le[i, u] = _normalised(m * ym[i, u], e + ye[i, u])
+        lm[i, 0], le[i, 0] = 0.0, _NO_EXPONENT
+    return maxima
+
+
+@njit
+def _backward_exactly(
+    x, base, strides, t0, t1, size, alphabet, rows, q_rows, z_state, softmax, occupancy, out
+):
+    """As `_backward_frames`, each state with its own exponent."""
+    num_labels, num_classes = size[1], size[2]
+    used, table, table_exponent, symbol, skip, num_used = alphabet
+    bm, be, lm, le, ym, ye = rows
+    qbm, qbe, qlm, qle = q_rows
+    zm, ze = z_state
+    row_max, row_sum, from_logits = softmax
+    grad, grad_base, grad_strides, weight, posterior = out
+    for t in range(t1 - 1, t0 - 1, -1):
+        i = t - t0 + 1
+        for k in range(num_used):
+            occupancy[k] = 0.0
+        for u in range(1, num_labels + 2):
+            m, e = _sum3(qbm[u], qbe[u], qlm[u], qle[u], 0.0, np.int64(_NO_EXPONENT))
+            occupancy[0] += bm[i, u] * m / zm * _pow2(be[i, u] + e - ze)
+            m_label, e_label = _sum3(
+                qlm[u], qle[u], qbm[u + 1], qbe[u + 1], qlm[u + 1] * skip[u + 1], qle[u + 1]
+            )
+            qbm[u], qbe[u] = _normalised(m * ym[i, 0], e + ye[i, 0])
+            if u <= num_labels:
+                gamma = lm[i, u] * m_label / zm * _pow2(le[i, u] + e_label - ze)
+                occupancy[symbol[u]] += gamma
+                if posterior.size:
+                    posterior[t, u - 1] = gamma
+            qlm[u], qle[u] = _normalised(m_label * ym[i, u], e_label + ye[i, u])
+        if grad.size == 0:
+            continue
+        offset = grad_base + t * grad_strides[0]
+        for c in range(num_classes):
+            grad[offset + c] = 0.0
+        if from_logits:
+            source = base + t * strides[0]
+            for c in range(num_classes):
+                value = np.float64(x[source + c * strides[2]])
+                grad[offset + c] = weight * math.exp(value - row_max[t]) / row_sum[t]
+        for k in range(num_used):
+            grad[offset + used[k]] -= weight * occupancy[k]
+
+
+@njit
+def _fit_exactly(x, base, strides, size, alphabet, from_logits, out):
+    """One utterance, each state with its own exponent: no underflow, any logits, slower.
+
+    Returns -ln p(target): inf where no alignment has a positive probability, NaN where a frame holds
+    NaN or +inf (or no finite logit). The gradient is then left for the caller to fill.
+    """
+    num_frames, num_labels, _ = size
+    used, symbol, skip, num_used = alphabet
+    width = num_labels + 3
+    softmax = np.empty(num_frames), np.empty(num_frames), from_logits
+    log_sum = _measure_exactly(x, base, strides, size, softmax)
+    if np.isnan(log_sum):
+        return np.nan
+    segment = max(1, min(num_frames, SEGMENT_BYTES // (48 * width)))
+    num_segments = (num_frames + segment - 1) // segment
+    exact_alphabet = (
+        used, np.zeros(num_used + 1), np.full(num_used + 1, _NO_EXPONENT), symbol, skip, num_used,
+    )  # fmt: skip
+    m_rows = np.zeros((3, segment + 1, width))
+    e_rows = np.full((3, segment + 1, width), _NO_EXPONENT)
+    rows = m_rows[0], e_rows[0], m_rows[1], e_rows[1], m_rows[2], e_rows[2]
+    m_rows[0, 0, 1], e_rows[0, 0, 1] = 1.0, 0
+    kept_m = np.empty((num_segments, 2, width))
+    kept_e = np.empty((num_segments, 2, width), np.int64)
+    log_p = -log_sum
+    for s in range(num_segments):
+        if s > 0:
+            m_rows[:2, 0], e_rows[:2, 0] = m_rows[:2, segment], e_rows[:2, segment]
+        kept_m[s], kept_e[s] = m_rows[:2, 0], e_rows[:2, 0]
+        log_p += _forward_exactly(
+            x, base, strides, s * segment, min(num_frames, (s + 1) * segment), size,
+            exact_alphabet, rows,
+        )  # fmt: skip
+    i, u = num_frames - (num_segments - 1) * segment, num_labels + 1
+    nothing = np.int64(_NO_EXPONENT)
+    zm, ze = _sum3(
+        m_rows[0, i, u], e_rows[0, i, u], m_rows[1, i, u - 1], e_rows[1, i, u - 1], 0.0, nothing
+    )
+    if zm == 0.0:
+        return np.inf
+    log_p += math.log(zm) + ze * _LN2
+    if out[0].size == 0 and out[4].size == 0:
+        return -log_p
+    q_m = np.zeros((2, width))
+    q_e = np.full((2, width), _NO_EXPONENT)
+    q_m[0, u], q_e[0, u] = 1.0, 0
+    occupancy = np.zeros(num_used + 1)
+    for s in range(num_segments - 1, -1, -1):
+        t0, t1 = s * segment, min(num_frames, (s + 1) * segment)
+        if s < num_segments - 1:
+            m_rows[:2, 0], e_rows[:2, 0] = kept_m[s], kept_e[s]
+            _forward_exactly(x, base, strides, t0, t1, size, exact_alphabet, rows)
+        _backward_exactly(
+            x, base, strides, t0, t1, size, exact_alphabet, rows,
+            (q_m[0], q_e[0], q_m[1], q_e[1]), (zm, ze), softmax, occupancy, out,
+        )  # fmt: skip
+    return -log_p
+
+
+@intrinsic
+def _take_next(typingctx, counter):
+    """Atomically add 1 to counter[0] and return what it was: threads share a queue by it."""
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        one = ir.Constant(ir.IntType(64), 1)
+        return builder.atomic_rmw("add", array.data, one, "monotonic")
+
+    return types.int64(counter), codegen
+
+
+@njit
+def _fill_grad(grad, base, strides, t0, t1, num_classes, value):
+    for t in range(t0, t1):
+        offset = np.uint64(base + t * strides[0])
+        for c in range(np.uint64(num_classes)):
+            grad[offset + c] = value
+
+
+@njit
+def _make_scratch(max_frames, max_labels, num_classes):
+    """What one thread needs, whatever the number of utterances."""
+    width = max_labels + 3 + _TABLE_PAD
+    segment = max(1, SEGMENT_BYTES // (20 * width * BLOCK)) * BLOCK
+    segment = max(BLOCK, min(segment, (max_frames + BLOCK - 1) // BLOCK * BLOCK))
+    kept_rows = (max_frames + segment - 1) // segment + 1
+    entries = (
+        min(num_classes, max_labels + 1) + _TABLE_PAD
+    ) // _TABLE_PAD * _TABLE_PAD + _TABLE_PAD
+    rows = (
+        np.empty((segment + 1, width)), np.empty((segment + 1, width)),
+        np.empty((segment + 1, width), np.float32), np.empty(segment + 1, np.float32),
+        np.empty((segment // BLOCK, width), np.int32),
+    )  # fmt: skip
+    state = (np.empty(width, np.int64), np.empty(width), np.empty(width), np.empty(width, np.int64))
+    q_state = (
+        np.empty((1, width)), np.empty((1, width)), np.empty(width, np.int64), np.empty(width),
+        np.empty(width), np.empty(width, np.int64), np.empty(width), np.empty(width, np.float32),
+    )  # fmt: skip
+    kept = (
+        np.empty((kept_rows, width)), np.empty((kept_rows, width)),
+        np.empty((kept_rows, width), np.int64), np.empty((kept_rows, width)),
+        np.empty((kept_rows, width)),
+    )  # fmt: skip
+    used = np.empty(entries, np.uint64)
+    symbol = np.empty(width, np.uint64)
+    table = np.zeros(entries + 1, np.float32)
+    occupancy = np.zeros(entries + 1, np.float32)
+    return (
+        (rows, state, q_state, occupancy, kept, segment),
+        (used, table, symbol, np.empty(width)),
+        np.full(num_classes, -1, np.int32),
+    )
+
+
+@njit(nogil=True, cache=True)
+def fit_utterances(
+    counter, order, x, strides, grad, grad_strides, posterior, labels, starts, input_lengths,
+    target_lengths, weights, blank, num_classes, padded_frames, from_logits, zero_infinity, exactly,
+    losses,
+):  # fmt: skip
+    """Losses of the utterances order[counter[0]:], taken one by one; several threads may share them.
+
+    Args:
+        counter: (1,) int64, next place in `order`; advanced atomically.
+        order: (N,) int64 utterances, the dearest first.
+        x: the logits or log-probabilities as one flat array; strides: (3,) uint64 of T, N, C in it.
+        grad: flat, or empty when no gradient is wanted; its class stride is 1.
+        posterior: (N, T, S) float32 occupancies of labels, or empty.
+        labels: flat int64; utterance n has target_lengths[n] of them from starts[n].
+        weights: (N,) float32 factors of the utterances' gradients.
+        exactly: never try block exponents (float64 input).
+        losses: (N,) float64, written: inf where the target is impossible, NaN where x is ill.
+    """
+    longest, most = 0, 0
+    for n in range(len(order)):
+        longest = max(longest, input_lengths[n])
+        most = max(most, target_lengths[n])
+    scratch, tables, slot = _make_scratch(longest, most, num_classes)
+    used, table, symbol, skip = tables
+    row_stats = longest if from_logits else 0
+    softmax = (
+        np.empty(num_classes, np.float32), np.empty(row_stats, np.float32),
+        np.empty(row_stats, np.float32),
+    )  # fmt: skip
+    has_grad = grad.size > 0
+    while True:
+        place = _take_next(counter)
+        if place >= len(order):
+            return
+        n = order[place]
+        num_frames, num_labels = input_lengths[n], target_lengths[n]
+        size = num_frames, num_labels, num_classes
+        num_used, padded = _prepare_utterance(
+            labels, starts[n], num_labels, blank, slot, used, symbol, skip
+        )
+        table[padded] = 0.0
+        base, grad_base = n * strides[1], n * grad_strides[1]
+        out = grad, grad_base, grad_strides, weights[n], posterior[min(n, len(posterior) - 1)]
+        repeats = 0
+        for u in range(2, num_labels + 1):
+            repeats += symbol[u] == symbol[u - 1]
+        if num_frames < num_labels + repeats:
+            loss = np.inf
+        else:
+            status, loss = INEXACT, 0.0
+            if not exactly:
+                status, loss = _fit_fast(
+                    x, base, strides, size, (used, table, symbol, skip, padded), scratch, softmax,
+                    out,
+                )  # fmt: skip
+            if status != OK:
+                loss = _fit_exactly(
+                    x, base, strides, size, (used, symbol, skip, padded), from_logits, out
+                )
+        if has_grad:
+            _fill_grad(grad, grad_base, grad_strides, num_frames, padded_frames, num_classes, 0.0)
+        if not loss < np.inf:
+            impossible = loss == np.inf
+            if impossible and zero_infinity:
+                loss = 0.0
+            if has_grad:
+                value = 0.0 if impossible and zero_infinity else np.nan
+                _fill_grad(grad, grad_base, grad_strides, 0, num_frames, num_classes, value)
+        losses[n] = loss
+
+
+@njit(fastmath={"contract"})
+def _viterbi_step(blank0, label0, blank, label, y, may_skip, back, t, lo, hi, y_blank):
+    """Equations 6 and 7 with maxima for sums, from (blank0, label0) to (blank, label).
+
+    back[t, u] holds where label u came from (0 itself, 1 its blank, 2 label u - 1), plus 4 where
+    blank u came from label u - 1. On a tie the path stays.
+    """
+    for u in range(lo, hi):
+        left = label0[u - _ONE]
+        own = blank0[u]
+        stay = label0[u]
+        from_label = left > own
+        blank[u] = (left if from_label else own) + y_blank
+        moved = own > stay
+        best = own if moved else stay
+        skipped = (left > best) & (may_skip[u] != 0)
+        best = left if skipped else best
+        label[u] = best + y[u]
+        code = np.uint8(2) if skipped else np.uint8(moved)
+        back[t, u] = code | (np.uint8(from_label) << np.uint8(2))
+
+
+@njit
+def _align(x, base, strides, num_frames, num_labels, alphabet, rows, back, path, score):
+    """Best path of one utterance: classes to `path`, their log-probabilities to `score`.
+
+    Returns its log-probability.
+    """
+    used, table, symbol, skip, num_used = alphabet
+    blank0, label0, blank, label, y, may_skip = rows
+    low = table.dtype.type(-np.inf)
+    for u in range(num_labels + 3):
+        blank0[u] = label0[u] = blank[u] = label[u] = low
+        may_skip[u] = np.uint8(skip[u])
+    blank0[1] = 0.0
+    for t in range(num_frames):
+        lo, hi = _first_pair(t, num_frames, num_labels), _end_pair(t, num_labels)
+        offset = np.uint64(base + t * strides[0])
+        for k in range(num_used):
+            table[k] = x[offset + used[k] * strides[2]]
+        for u in range(lo, hi):
+            y[u] = table[symbol[u]]
+        y[num_labels + 1] = low
+        _viterbi_step(
+            blank0, label0, blank, label, y, may_skip, back, np.uint64(t), lo, hi, table[0]
+        )
+        label[lo - _ONE] = low
+        blank0, blank = blank, blank0
+        label0, label = label, label0
+    u = num_labels + 1
+    on_label = label0[u - 1] > blank0[u]
+    total = label0[u - 1] if on_label else blank0[u]
+    u -= on_label
+    for t in range(num_frames - 1, -1, -1):
+        k = used[symbol[u]] if on_label else used[0]
+        path[t] = k
+        score[t] = x[np.uint64(base + t * strides[0]) + k * strides[2]]
+        code = back[t, u]
+        if on_label:
+            on_label = (code & 3) != 1
+            u -= (code & 3) == 2
+        elif code & 4:
+            on_label = True
+            u -= 1
+    return total
+
+
+@njit(nogil=True, cache=True)
+def align_utterances(
+    counter, order, x, strides, labels, starts, input_lengths, target_lengths, blank, num_classes,
+    paths, scores, totals,
+):  # fmt: skip
+    """Best paths of the utterances order[counter[0]:]; arguments as `fit_utterances`.
+
+    Writes paths (N, T), scores (N, T) and totals (N,): -inf where the target is impossible.
+    """
+    longest, most = 0, 0
+    for n in range(len(order)):
+        longest = max(longest, input_lengths[n])
+        most = max(most, target_lengths[n])
+    width = most + 3
+    entries = (min(num_classes, most + 1) + _TABLE_PAD) // _TABLE_PAD * _TABLE_PAD + 1
+    used, symbol = np.empty(entries, np.uint64), np.empty(width, np.uint64)
+    skip, slot = np.empty(width), np.full(num_classes, -1, np.int32)
+    table = np.empty(entries, x.dtype)
+    rows = (
+        np.empty(width, x.dtype), np.empty(width, x.dtype), np.empty(width, x.dtype),
+        np.empty(width, x.dtype), np.empty(width, x.dtype), np.empty(width, np.uint8),
+    )  # fmt: skip
+    back = np.empty((longest, width), np.uint8)
+    while True:
+        place = _take_next(counter)
+        if place >= len(order):
+            return
+        n = order[place]
+        num_frames, num_labels = input_lengths[n], target_lengths[n]
+        _, padded = _prepare_utterance(
+            labels, starts[n], num_labels, blank, slot, used, symbol, skip
+        )
+        symbol[0] = symbol[num_labels + 1] = symbol[num_labels + 2] = 0
+        totals[n] = _align(
+            x, n * strides[1], strides, num_frames, num_labels,
+            (used, table, symbol, skip, padded), rows, back, paths[n], scores[n],
+        )  # fmt: skip

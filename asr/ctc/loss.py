@@ -1,0 +1,250 @@
+"""The CTC loss: tensors in, tensors out.
+
+`ctc_loss` has the signature and the meaning of `torch.nn.functional.ctc_loss`, with two differences
+that are meant: the gradient with respect to log-probabilities is the true one, minus the
+occupancies (PyTorch's presumes a log-softmax before it), and `from_logits=True` takes logits, with
+the softmax computed inside.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx
+
+from asr.ctc import cpu_kernels
+from asr.ctc.targets import IntegerArray, Targets, check_labels, flatten_targets, integers
+from asr.ctc.threads import run_on_threads, thread_count
+
+Reduction = Literal["none", "mean", "sum"]
+
+
+class Batch(NamedTuple):
+    """A checked batch: what the kernels need beside the (T, N, C) tensor."""
+
+    targets: Targets
+    input_lengths: np.ndarray  # (N,) int64
+    blank: int
+
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: IntegerArray,
+    input_lengths: IntegerArray,
+    target_lengths: IntegerArray,
+    blank: int = 0,
+    reduction: Reduction = "mean",
+    zero_infinity: bool = False,
+    *,
+    from_logits: bool = False,
+) -> Tensor:
+    """Compute the connectionist temporal classification loss, -ln p(target | input).
+
+    Args:
+        log_probs: (T, N, C) or (T, C) natural logs of the class probabilities, on the CPU, of any
+            strides and floating dtype; float32 is fastest, half and bfloat16 are computed in float32.
+            With `from_logits`, unnormalised.
+        targets: (N, S) padded, or (sum of target_lengths,) concatenated; (S,) for (T, C).
+        input_lengths: (N,) frames of each utterance, 0..T.
+        target_lengths: (N,) labels of each utterance, 0..S.
+        blank: class of the blank.
+        reduction: "none"; "sum"; "mean", the mean over utterances of loss / max(target length, 1).
+        zero_infinity: count an impossible utterance as 0, with gradient 0. Otherwise its loss is
+            inf and its gradient NaN.
+        from_logits: apply the softmax inside (faster than log_softmax before it, and exact).
+
+    Returns:
+        () or, for "none", (N,) losses in nats, in the dtype of `log_probs`. An utterance whose frames hold
+        NaN has loss and gradient NaN.
+
+    Raises:
+        ValueError: shapes or lengths do not fit, or a label is the blank or no class.
+
+    Source: Graves et al. 2006, "Connectionist Temporal Classification", equations 5-16.
+    """
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+    single = log_probs.dim() == 2
+    batched = log_probs.unsqueeze(1) if single else log_probs
+    batch = check_batch(batched, targets, input_lengths, target_lengths, blank)
+    losses = _Loss.apply(batched, batch, reduction, zero_infinity, from_logits)
+    return losses.squeeze(0) if single and reduction == "none" else losses
+
+
+class CTCLoss(nn.Module):
+    """`ctc_loss` as a module; the arguments are its."""
+
+    def __init__(
+        self,
+        blank: int = 0,
+        reduction: Reduction = "mean",
+        zero_infinity: bool = False,
+        *,
+        from_logits: bool = False,
+    ) -> None:
+        super().__init__()
+        self.blank = blank
+        self.reduction: Reduction = reduction
+        self.zero_infinity = zero_infinity
+        self.from_logits = from_logits
+
+    def forward(
+        self,
+        log_probs: Tensor,
+        targets: IntegerArray,
+        input_lengths: IntegerArray,
+        target_lengths: IntegerArray,
+    ) -> Tensor:
+        """Return the loss of a batch."""
+        return ctc_loss(
+            log_probs,
+            targets,
+            input_lengths,
+            target_lengths,
+            self.blank,
+            self.reduction,
+            self.zero_infinity,
+            from_logits=self.from_logits,
+        )
+
+
+def check_batch(
+    log_probs: Tensor,
+    targets: IntegerArray,
+    input_lengths: IntegerArray,
+    target_lengths: IntegerArray,
+    blank: int,
+) -> Batch:
+    """Check everything a kernel relies on, so that it can index without looking."""
+    if log_probs.dim() != 3:
+        raise ValueError(f"log_probs must have shape (T, N, C) or (T, C), got {log_probs.dim()}-D")
+    if not log_probs.is_floating_point():
+        raise TypeError(f"log_probs must be floating, got {log_probs.dtype}")
+    if log_probs.device.type != "cpu":
+        raise ValueError(f"log_probs must be on the CPU, got {log_probs.device}")
+    max_frames, num_utterances, num_classes = log_probs.shape
+    if not 0 <= blank < num_classes:
+        raise ValueError(f"blank must be in 0..{num_classes - 1}, got {blank}")
+    frames = integers("input_lengths", input_lengths).reshape(-1)
+    flat = flatten_targets(targets, target_lengths)
+    for name, lengths in (("input_lengths", frames), ("target_lengths", flat.lengths)):
+        if len(lengths) != num_utterances:
+            raise ValueError(f"{name} must have {num_utterances} entries, got {len(lengths)}")
+    outside = (frames < 0) | (frames > max_frames)
+    if outside.any():
+        n = int(np.argmax(outside))
+        raise ValueError(f"input_lengths[{n}] must be in 0..{max_frames}, got {frames[n]}")
+    check_labels(flat, num_classes, blank)
+    return Batch(flat, frames, blank)
+
+
+class _Loss(Function):
+    """Computes the gradient together with the loss, when it is wanted."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        log_probs: Tensor,
+        batch: Batch,
+        reduction: Reduction,
+        zero_infinity: bool,
+        from_logits: bool,
+    ) -> Tensor:
+        weights = _gradient_weights(batch.targets.lengths, reduction)
+        losses, grad = fit(
+            log_probs, batch, weights, zero_infinity, from_logits, ctx.needs_input_grad[0]
+        )
+        if grad is not None:
+            ctx.save_for_backward(grad, log_probs)
+        if reduction == "none":
+            return torch.from_numpy(losses).to(log_probs.dtype)
+        total = np.dot(losses, weights) if reduction == "mean" else losses.sum()
+        return torch.tensor(float(total), dtype=log_probs.dtype)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        grad, log_probs = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            grad = _NoSecondDerivative.apply(grad, log_probs)
+        if grad_output.dim() == 1:
+            grad = grad * grad_output[None, :, None]
+        elif grad_output.requires_grad or grad_output.item() != 1.0:
+            grad = grad * grad_output
+        return grad, None, None, None, None
+
+
+class _NoSecondDerivative(Function):
+    """The gradient, tied to its input by a node that refuses to be differentiated."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, grad: Tensor, log_probs: Tensor) -> Tensor:
+        return grad.view_as(grad)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad_output: Tensor) -> tuple[None, None]:
+        raise RuntimeError("ctc_loss cannot be differentiated twice")
+
+
+def _gradient_weights(target_lengths: np.ndarray, reduction: Reduction) -> np.ndarray:
+    """What "mean" divides each utterance by, known before the gradient is written."""
+    if reduction != "mean":
+        return np.ones(len(target_lengths))
+    return 1.0 / (np.maximum(target_lengths, 1) * max(1, len(target_lengths)))
+
+
+def fit(
+    log_probs: Tensor,
+    batch: Batch,
+    weights: np.ndarray,
+    zero_infinity: bool,
+    from_logits: bool,
+    needs_grad: bool,
+    posterior: np.ndarray | None = None,
+) -> tuple[np.ndarray, Tensor | None]:
+    """Run the kernel over a checked batch.
+
+    Returns:
+        (N,) float64 losses, and the (T, N, C) gradient times `weights` in the dtype of `log_probs`.
+    """
+    max_frames, num_utterances, num_classes = log_probs.shape
+    dtype = log_probs.dtype
+    x = log_probs.detach()
+    if dtype not in (torch.float32, torch.float64):
+        x = x.float()
+    grad = _empty_like(x) if needs_grad else x.new_empty(0)
+    losses = np.zeros(num_utterances)
+    cost = batch.input_lengths * (2 * batch.targets.lengths + num_classes // 4 + 10)
+    counter = np.zeros(1, np.int64)
+    arguments = (
+        counter, np.argsort(-cost), flat_memory(x), np.array(x.stride(), np.uint64), flat_memory(grad),
+        np.array(grad.stride() if needs_grad else (0, 0, 0), np.uint64),
+        np.empty((1, 0, 0), np.float32) if posterior is None else posterior,
+        batch.targets.labels, batch.targets.starts, batch.input_lengths, batch.targets.lengths,
+        weights.astype(x.numpy().dtype), batch.blank, num_classes, max_frames, from_logits,
+        zero_infinity, x.dtype == torch.float64, losses,
+    )  # fmt: skip
+    run_on_threads(
+        lambda: cpu_kernels.fit_utterances(*arguments),
+        thread_count(num_utterances, float(cost.sum())),
+    )
+    return losses, grad.to(dtype) if needs_grad else None
+
+
+def _empty_like(x: Tensor) -> Tensor:
+    """Uninitialised tensor like x; of its strides if classes are adjacent in it."""
+    dense = x.new_empty(0) if x.numel() == 0 else torch.empty_like(x)
+    return (
+        dense
+        if x.stride(-1) == 1 and dense.stride() == x.stride()
+        else torch.empty(x.shape, dtype=x.dtype)
+    )
+
+
+def flat_memory(x: Tensor) -> np.ndarray:
+    """All the memory between x's first and last element, as one dimension."""
+    if x.numel() == 0:
+        return np.empty(0, x.numpy().dtype)
+    span = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
+    return x.as_strided((span,), (1,)).numpy()

@@ -1,0 +1,129 @@
+"""Targets and lengths of a batch: one flat form, checked once, and what makes a target impossible.
+
+A target of S labels of which `repeats` equal their predecessor needs at least S + repeats frames: one
+for each label, and one blank between two equal ones.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+IntegerArray = torch.Tensor | np.ndarray | Sequence[int]
+
+
+class Targets(NamedTuple):
+    """Labels of N utterances: utterance n has labels[starts[n] : starts[n] + lengths[n]]."""
+
+    labels: np.ndarray  # int64, flat
+    starts: np.ndarray  # (N,) int64
+    lengths: np.ndarray  # (N,) int64
+
+
+def minimum_input_length(target: IntegerArray) -> int:
+    """Return the least number of frames that `target` fits in: its length plus its repeats."""
+    labels = integers("target", target).reshape(-1)
+    return len(labels) + int(np.count_nonzero(labels[1:] == labels[:-1]))
+
+
+def integers(name: str, values: IntegerArray) -> np.ndarray:
+    """Return `values` as a contiguous int64 array, of the same memory where it is one already."""
+    array = (
+        values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    )
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got {array.dtype}")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targets:
+    """Bring padded (N, S) or concatenated (sum of lengths,) targets to the flat form.
+
+    Raises:
+        ValueError: lengths are negative, or beyond what `targets` holds.
+    """
+    labels, lengths = integers("targets", targets), integers("target_lengths", target_lengths)
+    lengths = lengths.reshape(-1)
+    if (lengths < 0).any():
+        n = int(np.argmax(lengths < 0))
+        raise ValueError(f"target_lengths[{n}] must be >= 0, got {lengths[n]}")
+    if labels.ndim == 1:
+        ends = np.cumsum(lengths)
+        needed = int(ends[-1]) if len(ends) else 0
+        if needed > len(labels):
+            raise ValueError(
+                f"concatenated targets hold {len(labels)} labels, target_lengths sum to {needed}"
+            )
+        return Targets(labels, ends - lengths, lengths)
+    if labels.ndim != 2:
+        raise ValueError(f"targets must have 1 or 2 dimensions, got {labels.ndim}")
+    if len(labels) != len(lengths):
+        raise ValueError(
+            f"padded targets must have a row an utterance: {len(labels)} rows, {len(lengths)} lengths"
+        )
+    width = labels.shape[1]
+    if (lengths > width).any():
+        n = int(np.argmax(lengths > width))
+        raise ValueError(
+            f"target_lengths[{n}] must be <= {width} (targets' width), got {lengths[n]}"
+        )
+    return Targets(labels.reshape(-1), np.arange(len(lengths)) * width, lengths)
+
+
+def check_labels(targets: Targets, num_classes: int, blank: int) -> None:
+    """Raise a ValueError that names the first label which is no class, or is the blank."""
+    for n, (start, length) in enumerate(zip(targets.starts, targets.lengths, strict=True)):
+        labels = targets.labels[start : start + length]
+        wrong = (labels < 0) | (labels >= num_classes) | (labels == blank)
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            label = labels[place]
+            rule = (
+                f"the blank {blank} must not occur in a target"
+                if label == blank
+                else f"a label must be in 0..{num_classes - 1}"
+            )
+            raise ValueError(f"target of utterance {n}: {rule}, got {label} at position {place}")
+
+
+def check_feasible(
+    input_lengths: IntegerArray, targets: IntegerArray, target_lengths: IntegerArray
+) -> list[tuple[int, str]]:
+    """List the utterances whose target cannot be aligned with their frames.
+
+    Args:
+        input_lengths: (N,) frames of each utterance at the output of the model.
+        targets: (N, S) padded or (sum of target_lengths,) concatenated labels.
+        target_lengths: (N,) labels of each utterance.
+
+    Returns:
+        (utterance, reason) in the order of utterances, empty when every target fits.
+
+    Raises:
+        ValueError: lengths are negative, beyond the targets, or not as many as each other.
+    """
+    flat = flatten_targets(targets, target_lengths)
+    frames = integers("input_lengths", input_lengths).reshape(-1)
+    if len(frames) != len(flat.lengths):
+        raise ValueError(
+            f"input_lengths and target_lengths must be as many, got {len(frames)} and "
+            f"{len(flat.lengths)}"
+        )
+    problems = []
+    for n, (start, length) in enumerate(zip(flat.starts, flat.lengths, strict=True)):
+        labels = flat.labels[start : start + length]
+        needed = minimum_input_length(labels)
+        if frames[n] < needed:
+            problems.append((n, describe_shortage(int(frames[n]), int(length), needed)))
+    return problems
+
+
+def describe_shortage(num_frames: int, num_labels: int, needed: int) -> str:
+    """Say why a target does not fit."""
+    return (
+        f"T = {num_frames} frames are too few for S = {num_labels} labels with "
+        f"{needed - num_labels} repeats: at least {needed} needed"
+    )
