@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# scripts/decode.sh checkpoint=... [decoder=beam] [key=value]...    set-up, then `asr decode`
+set -euo pipefail
+
+root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
+"$root/scripts/setup.sh" synth
+exec "$root/.venv/bin/asr" decode "$@"

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# scripts/train.sh [data=fsdd] [model=ds2_gru] [key=value]...    set-up, then `asr train`
+set -euo pipefail
+
+root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
+"$root/scripts/setup.sh" synth
+exec "$root/.venv/bin/asr" train "$@"
