@@ -1,0 +1,19 @@
+"""CTC decoders: log-probabilities in, text with scores, words and times out.
+
+Sees log-probabilities and never a model: usable with any CTC network's output.
+"""
+
+from asr.decoding.beam_search import BeamSearchDecoder
+from asr.decoding.greedy import GreedyDecoder
+from asr.decoding.hypothesis import Hypothesis, Word
+from asr.decoding.language_model import NGramLM
+from asr.decoding.prefix_search import PrefixSearchDecoder
+
+__all__ = [
+    "BeamSearchDecoder",
+    "GreedyDecoder",
+    "Hypothesis",
+    "NGramLM",
+    "PrefixSearchDecoder",
+    "Word",
+]
