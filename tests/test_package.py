@@ -1,0 +1,78 @@
+"""What a user gets from the wheel. `.ci/run` installs one and runs it away from the checkout."""
+
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel without its native part: that takes a compiler and is checked by `.ci/run`."""
+    folder = tmp_path_factory.mktemp("wheel")
+    settings = {"wheel.cmake": "false", "build-dir": str(folder / "build")}
+    code = f"from scikit_build_core.build import *; build_wheel({str(folder)!r}, {settings})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+def read_dist_info(wheel, name):
+    (path,) = [p for p in wheel.namelist() if p.endswith(f".dist-info/{name}")]
+    return wheel.read(path).decode()
+
+
+def test_wheel_holds_every_module_and_configuration(wheel):
+    modules = {str(p.relative_to(ROOT)) for p in (ROOT / "asr").rglob("*.py")}
+    types = {str(p.relative_to(ROOT)) for p in (ROOT / "asr").glob("*.pyi")} | {"asr/py.typed"}
+    configurations = {f"asr/{p.relative_to(ROOT)}" for p in (ROOT / "conf").rglob("*.yaml")}
+
+    expected = modules | types | configurations | {"asr/conf/__init__.py"}
+
+    assert len(configurations) > 10
+    assert expected <= set(wheel.namelist())
+
+
+def test_wheel_holds_nothing_else(wheel):
+    folders = {path.partition("/")[0] for path in wheel.namelist()}
+    suffixes = {Path(p).suffix for p in wheel.namelist() if p.startswith("asr/")}
+
+    assert folders == {"asr", "asr-0.1.0.dist-info"}
+    assert suffixes <= {".py", ".pyi", ".typed", ".yaml"}
+
+
+def test_wheel_metadata_names_licence_python_and_extras(wheel):
+    metadata = Parser().parsestr(read_dist_info(wheel, "METADATA"))
+
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert set(metadata.get_all("Provides-Extra")) == {"synth", "dev"}
+    assert read_dist_info(wheel, "licenses/LICENSE").lstrip().startswith("Apache License")
+
+
+def test_wheel_needs_the_gpl_voice_only_as_an_extra(wheel):
+    requirements = Parser().parsestr(read_dist_info(wheel, "METADATA")).get_all("Requires-Dist")
+
+    (voice,) = [r for r in requirements if r.startswith("espeakng-loader")]
+
+    assert "extra == 'synth'" in voice.replace('"', "'")
+
+
+def test_wheel_installs_the_command(wheel):
+    assert "asr=asr.cli:main" in read_dist_info(wheel, "entry_points.txt").replace(" ", "")
+
+
+def test_import_of_the_package_loads_neither_torch_nor_hydra():
+    code = "import sys, asr; print({'torch', 'hydra', 'numba', 'matplotlib'} & set(sys.modules))"
+
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert result.stdout == "set()\n"
