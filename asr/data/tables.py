@@ -37,7 +37,7 @@ def _read_table(imported: Imported, split: str, table: Path) -> None:
     lines = read_lines(table)
     # Sentences of Common Voice's .tsv hold quotes that quote nothing.
     dialect = "excel" if table.suffix.lower() == ".csv" else _PlainTabs
-    rows = csv.reader((line.rstrip("\r") for line in lines), dialect, strict=True)
+    rows = csv.reader((line.rstrip("\r") + "\n" for line in lines), dialect, strict=True)
     try:
         numbered = [(rows.line_num, row) for row in rows if row]
     except csv.Error as error:

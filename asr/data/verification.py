@@ -127,7 +127,7 @@ def _inspect(
         audio = read_audio(utterance.audio_filepath)
     except AudioError as error:
         rule = str(error).removeprefix(f"{utterance.audio_filepath}: ")
-        return _reject(split, utterance, _REASON_END.split(rule)[0], str(error))
+        return _reject(split, utterance, _REASON_END.split(rule)[0].strip(), str(error))
     duration_s = len(audio.waveform) / audio.sample_rate
     problem = _manifest_problem(utterance, duration_s, rules)
     if problem is None and is_speech:
