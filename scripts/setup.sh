@@ -103,7 +103,7 @@ run_pip() {
     pid=$!
     trap 'kill '"$pid"' 2>/dev/null || true' EXIT
     while kill -0 "$pid" 2>/dev/null; do
-        sleep 0.2
+        sleep 0.1
         if [[ $SECONDS -ge $next ]]; then
             say "$(grep -oE '(Collecting|Downloading|Using cached|Building [a-z]+ for|Installing build|Installing collected) [^: ]+' "$log" | tail -n 1)"
             next=$((SECONDS + 10))

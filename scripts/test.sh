@@ -17,7 +17,7 @@ check "ruff check" ruff check
 check "ruff format" ruff format --check
 check "basedpyright" basedpyright
 check "import-linter" lint-imports --no-cache
-check "clang-format" find native/src native/tests -name '*.?pp' -exec clang-format --dry-run --Werror {} +
+check "clang-format" find native -name '*.?pp' -exec clang-format --dry-run --Werror {} +
 check "shellcheck" shellcheck scripts/*.sh .ci/run
 check "pytest" python -m pytest "$@"
 
