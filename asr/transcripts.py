@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import zip_longest
 from typing import NamedTuple, Protocol
 
 # Subtitles: Netflix's English style guide allows 2 lines of 42 characters for at most 7 seconds.
@@ -206,7 +207,7 @@ def make_cues(words: Sequence[TimedWord], duration_s: float) -> list[Cue]:
         else:
             groups.append([word])
     cues = []
-    for group, following in zip(groups, [*groups[1:], None], strict=True):
+    for group, following in zip_longest(groups, groups[1:]):
         latest = following[0].start_s if following else max(duration_s, group[-1].end_s)
         end_s = min(max(group[-1].end_s, group[0].start_s + MIN_CUE_S), latest)
         cues.append(Cue(group[0].start_s, end_s, _wrap([w.word for w in group])))
