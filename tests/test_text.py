@@ -2,7 +2,7 @@ import pickle
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.text import (
@@ -46,6 +46,7 @@ def test_tokens_are_distinct(tokenizer):
     assert len(set(tokenizer.tokens)) == len(tokenizer.tokens)
 
 
+@settings(deadline=None)
 @given(text=normal_texts)
 def test_decode_inverts_encode(tokenizer, text):
     ids = tokenizer.encode(text)
@@ -54,6 +55,7 @@ def test_decode_inverts_encode(tokenizer, text):
     assert all(1 <= i < len(tokenizer.tokens) for i in ids)
 
 
+@settings(deadline=None)
 @given(text=normal_texts)
 def test_tokens_spell_the_text(tokenizer, text):
     spelt = "".join(tokenizer.tokens[i] for i in tokenizer.encode(text))
@@ -259,6 +261,7 @@ def test_bad_normalizer_is_refused(alphabet, unknown, message):
         TextNormalizer(alphabet, unknown=unknown)
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=30))
 def test_normalized_text_is_encodable_and_a_fixed_point(text):
     normalizer = TextNormalizer(ALPHABET, unknown="remove")
@@ -269,6 +272,7 @@ def test_normalized_text_is_encodable_and_a_fixed_point(text):
     assert normal == " ".join(normal.split())
 
 
+@settings(deadline=None)
 @given(text=st.text(ALPHABET + "ABCXYZ\u2019\u00e9?", max_size=30))
 def test_changes_account_for_every_lost_character(text):
     normalizer = TextNormalizer(ALPHABET, unknown="remove")
