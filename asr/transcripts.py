@@ -192,6 +192,7 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
     "vtt": _format_vtt,
     "ctm": _format_ctm,
 }
+STYLES = tuple(FORMATS)
 
 
 def make_cues(words: Sequence[TimedWord], duration_s: float) -> list[Cue]:
