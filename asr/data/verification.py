@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from asr.audio import AudioError, AudioInfo, read_audio
+from asr.ctc import minimum_input_length
 from asr.data.manifest import Utterance
 from asr.text import Tokenizer
 
@@ -184,18 +184,13 @@ def _length_problem(
 ) -> tuple[str, str] | None:
     """Find a text too long for CTC; a frame begun counts, as padded convolutions give it too."""
     num_frames = math.ceil(duration_s / rules.seconds_per_frame - 1e-9)
-    needed = _minimum_input_length(tokenizer.encode(utterance.text))
+    needed = minimum_input_length(tokenizer.encode(utterance.text))
     if needed <= num_frames:
         return None
     return "text too long for CTC", (
         f"{utterance.audio_filepath}: '{utterance.text}' needs {needed} frames, "
         f"{duration_s:.3f} s give {num_frames} of {rules.seconds_per_frame} s"
     )
-
-
-def _minimum_input_length(labels: Sequence[int]) -> int:
-    """Count the frames CTC needs: one a label, and a blank between equal neighbours."""
-    return len(labels) + sum(a == b for a, b in pairwise(labels))
 
 
 def _reject(split: str, utterance: Utterance, reason: str, detail: str) -> Rejection:
