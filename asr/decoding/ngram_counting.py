@@ -185,7 +185,6 @@ def _make_tables(
     for below, table in itertools.pairwise(tables):
         continuations = np.bincount(table.suffix, minlength=len(below.first))
         below.adjusted = np.where(below.first == BOS, below.counts, continuations)
-    tables[0].adjusted[BOS] = 0
     return tables
 
 
