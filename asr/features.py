@@ -34,6 +34,11 @@ class LogMel(nn.Module):
     Source: Kaldi, src/feat/feature-window.cc, feature-fbank.cc, mel-computations.cc.
     """
 
+    window: Tensor
+    filterbank: Tensor
+    corpus_mean: Tensor
+    corpus_std: Tensor
+
     def __init__(
         self,
         *,

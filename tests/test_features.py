@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.features import LogMel, length_mask, mel_filterbank
-from tests.oracles.features import log_mel_frame
+from oracles.features import log_mel_frame
 
 OPTIONS = {
     "sample_rate": 16000,

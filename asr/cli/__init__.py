@@ -31,6 +31,11 @@ EXAMPLE = """examples:
 every command explains itself with --help"""
 
 
+# oneDNN's cache holds 1024 compiled kernels by default, a gigabyte in a long training; the shapes
+# of an epoch need far fewer. Must be set before PyTorch loads.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the console script `asr`."""
     words = list(sys.argv[1:] if argv is None else argv)

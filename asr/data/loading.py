@@ -22,6 +22,9 @@ from asr.text import Tokenizer
 
 # Batches rendered ahead of the model.
 PREFETCH = 3
+# Waveforms of a batch are padded to a multiple of this: few different shapes, so that the caches
+# of compiled kernels stay small (oneDNN keeps one for each; without it they grow past 1 GiB).
+PADDING_S = 0.16
 
 
 class Speech(Protocol):
@@ -97,6 +100,8 @@ class ManifestCorpus:
             manifests = [manifests]
         if repeat < 1:
             raise ValueError(f"repeat must be >= 1, got {repeat}")
+        if not manifests or None in manifests:
+            raise ValueError("manifests must name one or more files, got none")
         read = [utterance for path in manifests for utterance in read_manifest(Path(path))]
         kept = [u for u in read if max_duration is None or u.duration <= max_duration]
         self.num_too_long = len(read) - len(kept)
@@ -156,14 +161,15 @@ def plan_batches(
     # Up to 10 % of jitter: neighbours differ from epoch to epoch, at little padding.
     keys = lengths if sort else lengths * rng.uniform(0.95, 1.05, len(lengths))
     batches: list[list[int]] = []
+    padded = np.ceil(lengths / PADDING_S) * PADDING_S
     longest = 0.0
     for index in np.argsort(keys, kind="stable").tolist():
-        longest = max(longest, lengths[index])
+        longest = max(longest, padded[index])
         if batches and longest * (len(batches[-1]) + 1) <= batch_seconds:
             batches[-1].append(index)
         else:
             batches.append([index])
-            longest = lengths[index]
+            longest = padded[index]
     if not sort:
         batches = [batches[i] for i in rng.permutation(len(batches))]
     return batches
@@ -280,16 +286,16 @@ class BatchLoader:
                 self.bad.skip(result, total)
             else:
                 usable.append(result)
-        return pad_batch(usable)
+        return pad_batch(usable, round(PADDING_S * self.sample_rate))
 
 
-def pad_batch(items: Sequence[Rendered]) -> Batch:
-    """Pad waveforms and targets with zeros to the longest of a batch."""
+def pad_batch(items: Sequence[Rendered], multiple: int = 1) -> Batch:
+    """Pad with zeros to the longest of a batch, waveforms up to a multiple of some samples."""
     waveform_lengths = torch.tensor([len(item.waveform) for item in items], dtype=torch.int64)
     target_lengths = torch.tensor([len(item.targets) for item in items], dtype=torch.int64)
     longest = int(waveform_lengths.max()) if items else 0
     most = int(target_lengths.max()) if items else 0
-    waveforms = torch.zeros(len(items), longest)
+    waveforms = torch.zeros(len(items), -(-longest // multiple) * multiple)
     targets = torch.zeros(len(items), most, dtype=torch.int64)
     for row, item in enumerate(items):
         waveforms[row, : len(item.waveform)] = torch.from_numpy(item.waveform)

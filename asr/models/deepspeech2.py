@@ -5,7 +5,7 @@ Letters: N batch, T frames in, T' frames out, F features, H hidden, C classes wi
 
 from collections.abc import Sequence
 from math import prod
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +105,7 @@ class DeepSpeech2(nn.Module):
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Frames T' that come out for features of that many frames."""
         for conv in self.convs:
-            feature_lengths = conv.output_lengths(feature_lengths)
+            feature_lengths = cast(ConvBlock, conv).output_lengths(feature_lengths)
         return feature_lengths
 
 

@@ -8,6 +8,7 @@ weights bit for bit as one that was never stopped: everything random is a pure f
 import logging
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -330,10 +331,8 @@ class _Fit:
             return Validation(math.nan, math.nan, math.nan, [], [], [])
         paths = [self._path_of(epoch) for _, _, epoch in self.now.best]
         wer, loss, epoch = self.now.best[0]
-        averaged = self.run.checkpoints / "averaged.ckpt"
-        restore(self.loaded, average_tensors(paths), averaged)
+        restore(self.loaded, average_tensors(paths), self.run.averaged)
         validation = validate(self.loaded, self.dev.batches(0))
-        save_checkpoint(averaged, self.loaded, {"dev": (validation.wer, validation.loss)})
         better = (validation.wer, validation.loss) <= (wer, loss)
         logger.info(
             "mean of %d epochs: WER %.2f %%; best epoch (%d): WER %.2f %%; best.ckpt is the %s",
@@ -343,8 +342,11 @@ class _Fit:
             100 * wer,
             "mean" if better else "epoch",
         )
+        facts = {"dev": (validation.wer, validation.loss)}
         if better:
-            save_checkpoint(self.run.best, self.loaded, {"dev": (validation.wer, validation.loss)})
+            save_checkpoint(self.run.best, self.loaded, facts)
+        save_checkpoint(self.run.averaged, self.loaded, facts)
+        if better:
             return validation
         restore(self.loaded, average_tensors(paths[:1]), paths[0])
         return validate(self.loaded, self.dev.batches(0))
@@ -381,6 +383,7 @@ class _Fit:
             desc=f"epoch {self.now.epoch + 1}/{self.options.max_epochs}",
             unit="utt",
             smoothing=0.05,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,  # a log file wants few lines
             leave=False,
             dynamic_ncols=True,
             disable=not distributed.is_first(),

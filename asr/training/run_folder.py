@@ -50,6 +50,11 @@ class RunFolder:
         """The checkpoint to decode with."""
         return self.checkpoints / "best.ckpt"
 
+    @property
+    def averaged(self) -> Path:
+        """The mean of the best checkpoints, written last: where it is, training is done."""
+        return self.checkpoints / "averaged.ckpt"
+
     def log_metrics(self, metrics: dict[str, float | int | str], step: int) -> None:
         """Append one line to metrics.jsonl and show its numbers in TensorBoard."""
         with self.metrics_path.open("a") as file:
@@ -108,7 +113,7 @@ def open_run_folder(path: Path, config: dict, *, resume: str | None, overwrite: 
         if not run.last.is_file():
             logger.info("resume=auto: %s holds no checkpoint yet, starting afresh", path)
         elif (path / "config.yaml").is_file():
-            _check_same_config(path / "config.yaml", config)
+            check_same_config(path / "config.yaml", config)
     elif occupied and not overwrite:
         raise RunFolderError(f"run_dir {path} is not empty: add resume=auto or overwrite=true")
     elif occupied:
@@ -117,6 +122,22 @@ def open_run_folder(path: Path, config: dict, *, resume: str | None, overwrite: 
     write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
     write_atomically(path / "env.json", json.dumps(environment(), indent=2).encode())
     return run
+
+
+def check_same_config(path: Path, config: dict) -> None:
+    """Refuse to go on with a run whose config.yaml differs in what a step computes.
+
+    Raises:
+        RunFolderError: names the key and both values.
+    """
+    old, new = _flatten(yaml.safe_load(path.read_text())), _flatten(config)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) == new.get(key):
+            continue
+        change = f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+        if not key.startswith(FREE_KEYS):
+            raise RunFolderError(f"cannot resume {path.parent} with another {change}")
+        logger.info("resuming with another %s", change)
 
 
 def environment() -> dict[str, object]:
@@ -156,17 +177,6 @@ def _remove_old_run(run: RunFolder) -> None:
         files += run.path.glob(pattern)
     for file in files:
         file.unlink(missing_ok=True)
-
-
-def _check_same_config(path: Path, config: dict) -> None:
-    old, new = _flatten(yaml.safe_load(path.read_text())), _flatten(config)
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) == new.get(key):
-            continue
-        change = f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
-        if not key.startswith(FREE_KEYS):
-            raise RunFolderError(f"cannot resume {path.parent} with another {change}")
-        logger.info("resuming with another %s", change)
 
 
 def _flatten(tree: object, prefix: str = "") -> dict[str, object]:

@@ -1,0 +1,120 @@
+"""`asr prepare`: from what a user has on disk to checked manifests."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from asr.checkpoint import write_atomically
+from asr.data.corpora import IMPORTERS, prepare
+from asr.data.manifest import read_manifest
+from asr.data.synth import QUICKSTART, TINY, SynthRequest, generate
+from asr.data.verification import VerificationRules
+from asr.text import SentencePieceTokenizer
+
+EXAMPLE = """examples:
+  asr prepare synth --out data/synth
+  asr prepare fsdd --from ~/free-spoken-digit-dataset --out data/fsdd
+  asr prepare librispeech --from ~/LibriSpeech --out data/librispeech
+  asr prepare csv --from my.csv --out data/mine --unknown remove
+  asr prepare sentencepiece --manifest data/mine/train.jsonl --vocab-size 256 --out pieces.model
+"""
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.epilog = EXAMPLE
+    kinds = parser.add_subparsers(dest="corpus", metavar="CORPUS", required=True)
+    _add_synth(kinds.add_parser("synth", help="make the embedded corpus of synthetic speech"))
+    _add_sentencepiece(kinds.add_parser("sentencepiece", help="train word pieces"))
+    for corpus in IMPORTERS:
+        _add_corpus(kinds.add_parser(corpus, help=f"import {corpus}"), corpus)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    if args.corpus == "synth":
+        return _run_synth(args)
+    if args.corpus == "sentencepiece":
+        return _run_sentencepiece(args)
+    return _run_corpus(args)
+
+
+def _add_corpus(parser: argparse.ArgumentParser, corpus: str) -> None:
+    rules = VerificationRules()
+    parser.add_argument(
+        "--from", dest="source", type=Path, required=True, metavar="DIR", help="what is on disk"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("data", corpus),
+        metavar="DIR",
+        help="where manifests go (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--unknown",
+        choices=("refuse", "remove"),
+        default="refuse",
+        help="leave utterances with other characters out, or remove the characters",
+    )
+    parser.add_argument(
+        "--seconds-per-frame",
+        type=float,
+        default=rules.seconds_per_frame,
+        help="of the model's output, to check that CTC can align (default: %(default)s)",
+    )
+    parser.add_argument("--min-duration", type=float, default=rules.min_duration_s, help="seconds")
+    parser.add_argument("--max-duration", type=float, default=rules.max_duration_s, help="seconds")
+
+
+def _run_corpus(args: argparse.Namespace) -> int:
+    rules = VerificationRules(
+        seconds_per_frame=args.seconds_per_frame,
+        min_duration_s=args.min_duration,
+        max_duration_s=args.max_duration,
+    )
+    report = prepare(args.corpus, args.source, args.out, unknown=args.unknown, rules=rules)
+    print("\n".join(report.lines()))
+    return 0
+
+
+def _add_synth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("data/synth"), metavar="DIR")
+    parser.add_argument("--size", choices=("quickstart", "tiny"), default="quickstart")
+    parser.add_argument("--hours", type=float, help="of training speech, instead of --size's")
+    parser.add_argument("--seed", type=int, default=QUICKSTART.seed)
+    parser.add_argument("--workers", type=int, help="processes that speak (default: one a core)")
+    parser.add_argument("--overwrite", action="store_true", help="replace another corpus in --out")
+
+
+def _run_synth(args: argparse.Namespace) -> int:
+    size = TINY if args.size == "tiny" else QUICKSTART
+    request = SynthRequest(
+        train_hours=size.train_hours if args.hours is None else args.hours,
+        num_dev=size.num_dev,
+        num_test=size.num_test,
+        num_lm_sentences=size.num_lm_sentences,
+        seed=args.seed,
+    )
+    splits = generate(args.out, request, num_workers=args.workers, overwrite=args.overwrite)
+    for name, split in splits.items():
+        print(f"{name:<6} {split.num_utterances:>7} utterances {split.hours:>8.2f} h")
+    return 0
+
+
+def _add_sentencepiece(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--manifest", type=Path, required=True, help="whose texts to learn from")
+    parser.add_argument("--vocab-size", type=int, default=256, help="pieces (default: %(default)s)")
+    parser.add_argument("--model-type", choices=("unigram", "bpe", "char"), default="unigram")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the .model file to write")
+
+
+def _run_sentencepiece(args: argparse.Namespace) -> int:
+    texts = [utterance.text for utterance in read_manifest(args.manifest)]
+    tokenizer = SentencePieceTokenizer.train(texts, args.vocab_size, args.model_type)
+    write_atomically(args.out, tokenizer.model)
+    pieces = sum(len(tokenizer.encode(text)) for text in texts) / max(1, len(texts))
+    print(f"{args.out}: {len(tokenizer.tokens) - 1} pieces, {pieces:.1f} a text")
+    return 0

@@ -1,0 +1,118 @@
+"""`asr quickstart`: corpus, language model, training, four decoders, a table and a report."""
+
+import argparse
+import logging
+import time
+from pathlib import Path
+
+from asr.checkpoint import LoadedModel, load_checkpoint
+from asr.cli.decode import decode_set
+from asr.cli.hydra_config import add_override_arguments, run_with_config
+from asr.cli.train import choose_device, make_loader, train
+from asr.data.manifest import read_manifest
+from asr.data.synth import SynthRequest, generate
+from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
+from asr.decoding.ngram_estimation import build_ngram
+from asr.evaluation import format_table
+from asr.recognizer import Decoder, Recognizer
+from asr.report import write_report
+from asr.training.run_folder import RunFolder, check_same_config
+
+EXAMPLE = """examples:
+  asr quickstart
+  asr quickstart quickstart.size=tiny      all of it, small, in about a minute
+  asr quickstart model=ds2_gru run_dir=runs/gru
+
+A second call skips what is done."""
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.epilog = EXAMPLE
+    add_override_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    return run_with_config("quickstart", args, quickstart)
+
+
+def quickstart(config: dict) -> int:
+    """Do everything that is not done yet."""
+    started = time.monotonic()
+    options = config["quickstart"]
+    corpus, run_folder = Path(config["data"]["root"]), RunFolder(Path(config["run_dir"]))
+    _make_corpus(corpus, options, config["seed"])
+    lm_path = corpus / f"lm_{options['lm_order']}.arpa"
+    _build_lm(corpus / "lm_text.txt", lm_path, options["lm_order"])
+    _train(run_folder, config)
+    loaded = load_checkpoint(run_folder.best).to(choose_device(config["device"]))
+    _decode(loaded, run_folder, config, lm_path)
+    report = run_folder.path / "report.html"
+    write_report(run_folder.path, report)
+    _transcribe_one(loaded, corpus)
+    logger.info("report: %s", report)
+    logger.info("all done in %.0f s", time.monotonic() - started)
+    return 0
+
+
+def _make_corpus(corpus: Path, options: dict, seed: int) -> None:
+    logger.info("1/5 corpus: %s", corpus)
+    request = SynthRequest(
+        train_hours=options["hours"],
+        num_dev=options["num_test"],
+        num_test=options["num_test"],
+        num_lm_sentences=options["lm_sentences"],
+        seed=seed,
+    )
+    for name, split in generate(corpus, request).items():
+        logger.info("    %-5s %5d utterances, %.2f h", name, split.num_utterances, split.hours)
+
+
+def _build_lm(text: Path, path: Path, order: int) -> None:
+    logger.info("2/5 language model: %s", path)
+    if path.exists() and path.stat().st_mtime >= text.stat().st_mtime:
+        return
+    for line in str(build_ngram([text], order, path)).splitlines():
+        logger.info("    %s", line)
+
+
+def _train(run_folder: RunFolder, config: dict) -> None:
+    logger.info("3/5 training: %s", run_folder.path)
+    if run_folder.averaged.exists() and not config["overwrite"]:
+        check_same_config(run_folder.path / "config.yaml", config)
+        logger.info("    is done; overwrite=true trains again")
+        return
+    train(config)
+
+
+def _decode(loaded: LoadedModel, run_folder: RunFolder, config: dict, lm_path: Path) -> None:
+    folder = run_folder.path / "decode" / f"{config['data']['name']}_test"
+    logger.info("4/5 decoding: %s", folder)
+    loader = make_loader(config, "test", loaded)
+    scores = decode_set(loaded, loader, _decoders(loaded, config["quickstart"], lm_path), folder)
+    print(format_table(scores), end="")
+
+
+def _decoders(loaded: LoadedModel, options: dict, lm_path: Path) -> dict[str, Decoder]:
+    tokens, width = loaded.tokenizer.tokens, options["beam_width"]
+    weights = {"lm_alpha": options["lm_alpha"], "lm_beta": options["lm_beta"]}
+    return {
+        "greedy": GreedyDecoder(tokens),
+        "prefix search": PrefixSearchDecoder(
+            tokens, section_threshold=options["section_threshold"]
+        ),
+        "beam": BeamSearchDecoder(tokens, beam_width=width),
+        "beam + language model": BeamSearchDecoder(
+            tokens, beam_width=width, lm=NGramLM(lm_path), **weights
+        ),
+    }
+
+
+def _transcribe_one(loaded: LoadedModel, corpus: Path) -> None:
+    utterance = read_manifest(corpus / "test.jsonl")[0]
+    logger.info("5/5 one recording: asr transcribe %s", utterance.audio_filepath)
+    print(f"said:  {utterance.text}")
+    print(f"heard: {Recognizer(loaded).transcribe(utterance.audio_filepath).text}")

@@ -1,0 +1,54 @@
+"""`asr transcribe`: audio files to text, subtitles or JSON."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM
+from asr.recognizer import Decoder, load
+from asr.transcripts import FORMATS, format_transcripts
+
+EXAMPLE = """examples:
+  asr transcribe speech.wav --checkpoint runs/quickstart/ckpt/best.ckpt
+  asr transcribe *.flac --checkpoint best.ckpt --lm lm.arpa --format srt > all.srt
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.epilog = EXAMPLE
+    parser.add_argument("file", nargs="+", type=Path, help="wav, flac, ogg, opus or mp3")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a .ckpt file")
+    parser.add_argument("--format", choices=FORMATS, default="text")
+    parser.add_argument("--lm", type=Path, help="an ARPA language model: beam search")
+    parser.add_argument("--beam-width", type=int, help="beam search (default with --lm: 64)")
+    parser.add_argument("--lm-alpha", type=float, help="weight of the language model")
+    parser.add_argument("--lm-beta", type=float, help="nats a word")
+    parser.add_argument("--device", default="cpu")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; exit code 2 when a file could not be used."""
+    recognizer = load(args.checkpoint, args.device)
+    recognizer.decoder = _make_decoder(args, recognizer.tokens)
+    transcripts = list(recognizer.transcribe_each(args.file))
+    usable = [t for t in transcripts if t.error is None]
+    for transcript in usable:
+        for note in transcript.notes:
+            print(f"{transcript.audio}: {note}", file=sys.stderr)
+    if usable:
+        print(format_transcripts(usable, args.format), end="")
+    return 0 if len(usable) == len(transcripts) else 2
+
+
+def _make_decoder(args: argparse.Namespace, tokens: list[str]) -> Decoder:
+    weights = {"lm_alpha": args.lm_alpha, "lm_beta": args.lm_beta}
+    weights = {name: value for name, value in weights.items() if value is not None}
+    if weights and args.lm is None:
+        option = next(iter(weights)).replace("_", "-")
+        raise ValueError(f"--{option} has no effect without --lm")
+    if args.lm is None and args.beam_width is None:
+        return GreedyDecoder(tokens)
+    width = {} if args.beam_width is None else {"beam_width": args.beam_width}
+    lm = None if args.lm is None else NGramLM(args.lm)
+    return BeamSearchDecoder(tokens, lm=lm, **width, **weights)
