@@ -44,7 +44,7 @@ def test_wheel_holds_nothing_else(wheel):
     suffixes = {Path(p).suffix for p in wheel.namelist() if p.startswith("asr/")}
 
     assert folders == {"asr", "asr-0.1.0.dist-info"}
-    assert suffixes <= {".py", ".pyi", ".typed", ".yaml"}
+    assert suffixes <= {".py", ".pyi", ".typed", ".yaml", ".css"}
 
 
 def test_wheel_metadata_names_licence_python_and_extras(wheel):
