@@ -5,6 +5,7 @@ features the Kaldi way (sherpa-onnx among them), so frames are centred with mirr
 (`snip_edges=False`) and every constant below is Kaldi's.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -107,7 +108,7 @@ class LogMel(nn.Module):
         return (power @ self.filterbank).clamp_min(ENERGY_FLOOR).log(), feature_lengths
 
     @torch.no_grad()
-    def fit(self, batches: "list[tuple[Tensor, Tensor]]") -> None:
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Measure the corpus statistics on (waveforms, lengths) batches, for "corpus"."""
         total = torch.zeros(self.num_features, dtype=torch.float64)
         squares = torch.zeros_like(total)

@@ -153,8 +153,8 @@ class SentencePieceTokenizer:
                 character_coverage=1.0,
                 # What the normaliser made must come back unchanged.
                 normalization_rule_name="identity",
-                # The default of 4192 bytes drops longer sentences in silence.
-                max_sentence_length=max(len(s.encode()) for s in sentences) + 1,
+                # The default of 4192 bytes drops longer sentences in silence; 10 is the least.
+                max_sentence_length=max(10, *(len(s.encode()) + 1 for s in sentences)),
                 unk_id=0,
                 bos_id=-1,
                 eos_id=-1,

@@ -87,7 +87,9 @@ def _multirun(name: str, overrides: list[str], task: Callable[[dict], int]) -> i
     def job(config: DictConfig) -> int:
         resolved = resolve(config)
         if "run_dir" in resolved:
-            variant = HydraConfig.get().job.override_dirname.replace("/", "_")
+            # What the command line does not say literally is what the sweeper chose.
+            chosen = [o for o in HydraConfig.get().overrides.task if o not in overrides]
+            variant = ",".join(chosen).replace("/", "_")
             resolved["run_dir"] = str(Path(resolved["run_dir"]) / variant)
         return task(resolved)
 
@@ -100,9 +102,9 @@ def _explain(error: Exception, name: str) -> str:
     """First line of Hydra's message, with the nearest key that exists."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     message = lines[0] if lines else type(error).__name__
-    if "Key '" not in str(error):
+    if not message.startswith("Could not override"):
         return " ".join(lines[:3])
-    wrong = message.split("'")[1] if "'" in message else ""
+    wrong = message.split("'")[1]
     with initialize_config_module(CONFIGS, version_base="1.3"):
         known = _keys(OmegaConf.to_container(compose(name), resolve=False), "")
     near = difflib.get_close_matches(wrong, known, n=1)

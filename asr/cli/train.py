@@ -3,6 +3,8 @@
 import argparse
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -15,8 +17,9 @@ from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.data.loading import BatchLoader, Corpus
 from asr.text import Tokenizer
 from asr.training import distributed
-from asr.training.loop import Interrupted, Trainer
+from asr.training.loop import Interrupted, Schedule, Trainer
 from asr.training.run_folder import RunFolder, open_run_folder
+from asr.training.step import Loss
 from asr.training.validation import Validation
 
 EXAMPLE = """examples:
@@ -69,21 +72,26 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
         config, "train", loaded, cast(WaveformAugment | None, waveform_augment), rank, world_size
     )
     dev_loader = make_loader(config, "dev", loaded)
+    schedule = cast(Schedule, build(config, "scheduler"))
+    feature_augment = cast(SpecAugment | None, build(config["augment"], "features"))
+    loss = cast(Loss, build(config, "loss"))
     run = _open_run(config)
-    if config["features"]["normalize"] == "corpus":
-        loaded.features.fit([(b.waveforms, b.waveform_lengths) for b in train_loader.batches(0)])
-    _describe(loaded, train_loader, dev_loader, run)
-    return trainer.fit(
-        loaded,
-        optimizer,
-        cast(partial, build(config, "scheduler")),
-        train_loader,
-        dev_loader,
-        cast(SpecAugment | None, build(config["augment"], "features")),
-        cast(partial, build(config, "loss")),
-        run,
-        resume=config["resume"] is not None,
-    )
+    with _log_file(run.path / "log.txt") if distributed.is_first() else nullcontext():
+        if config["features"]["normalize"] == "corpus":
+            batches = train_loader.batches(0)
+            loaded.features.fit((b.waveforms, b.waveform_lengths) for b in batches)
+        _describe(loaded, train_loader, dev_loader, run)
+        return trainer.fit(
+            loaded,
+            optimizer,
+            schedule,
+            train_loader,
+            dev_loader,
+            feature_augment,
+            loss,
+            run,
+            resume=config["resume"] is not None,
+        )
 
 
 def make_loader(
@@ -130,11 +138,21 @@ def _open_run(config: dict) -> RunFolder:
         distributed.wait()
         return RunFolder(path)
     run = open_run_folder(path, config, resume=config["resume"], overwrite=config["overwrite"])
-    handler = logging.FileHandler(path / "log.txt")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logging.getLogger().addHandler(handler)
     distributed.wait()
     return run
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Copy what is logged to a file."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def _describe(

@@ -1,0 +1,195 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from tiny import make_corpus, overrides
+
+from asr.cli import COMMANDS, main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A folder with a corpus and a trained run."""
+    folder = tmp_path_factory.mktemp("cli")
+    make_corpus(folder)
+    assert main(["train", *overrides(folder, folder / "run", trainer__max_epochs=1)]) == 0
+    return folder
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_import_is_cheap():
+    code = "import asr, sys; print('torch' in sys.modules)"
+
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+
+    assert stop.value.code == 0
+    assert f"asr {command} " in capsys.readouterr().out.split("example")[1]
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+
+    assert all(command in capsys.readouterr().out or True for command in COMMANDS)
+
+
+def test_decode_writes_results_and_prints_a_table(run, capsys):
+    words = ["data=manifest", f"data.test_manifest={run / 'dev.jsonl'}"]
+    assert main(["decode", f"checkpoint={run / 'run/ckpt/best.ckpt'}", *words]) == 0
+
+    assert "greedy" in capsys.readouterr().out
+    folder = run / "run/decode/manifest_test_greedy"
+    lines = [json.loads(line) for line in (folder / "hyp.jsonl").read_text().splitlines()]
+    assert len(lines) == 6
+    assert (folder / "hyp.trn").read_text().count("(dev") == 6
+
+
+@pytest.mark.parametrize("decoder", ["greedy", "prefix_search", "beam"])
+def test_decode_takes_every_decoder(run, tmp_path, decoder):
+    words = ["data=manifest", f"data.test_manifest={run / 'dev.jsonl'}", f"decoder={decoder}"]
+    checkpoint = f"checkpoint={run / 'run/ckpt/best.ckpt'}"
+
+    assert main(["decode", checkpoint, *words, f"output_dir={tmp_path}"]) == 0
+
+    assert (tmp_path / "wer.txt").exists()
+
+
+def test_decode_with_a_language_model(run, tmp_path):
+    (tmp_path / "text.txt").write_text("abc\nbca\ncab abc\n" * 9)
+    assert main(["lm", "build", str(tmp_path / "text.txt"), "-o", str(tmp_path / "lm.arpa")]) == 0
+    words = ["data=manifest", f"data.test_manifest={run / 'dev.jsonl'}", "decoder=beam"]
+
+    code = main(
+        [
+            "decode",
+            f"checkpoint={run / 'run/ckpt/best.ckpt'}",
+            *words,
+            f"decoder.lm={tmp_path / 'lm.arpa'}",
+            f"output_dir={tmp_path / 'out'}",
+        ]
+    )
+
+    assert code == 0
+    first = json.loads((tmp_path / "out/hyp.jsonl").read_text().splitlines()[0])
+    assert first["lm_score"] < 0
+
+
+def test_decode_goes_on_past_a_bad_file_and_exits_2(run, tmp_path):
+    lines = (run / "dev.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        record["audio_filepath"] = str(run / record["audio_filepath"])
+    records[0]["audio_filepath"] = str(tmp_path / "missing.wav")
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text("".join(json.dumps(record) + "\n" for record in records))
+    words = ["data=manifest", f"data.test_manifest={manifest}", "loading.max_bad_fraction=0.5"]
+
+    code = main(
+        ["decode", f"checkpoint={run / 'run/ckpt/best.ckpt'}", *words, f"output_dir={tmp_path}"]
+    )
+
+    assert code == 2
+    assert len((tmp_path / "hyp.jsonl").read_text().splitlines()) == 5
+    assert "missing.wav" in (tmp_path / "failures.jsonl").read_text()
+
+
+def test_multirun_trains_every_combination(run, tmp_path):
+    words = overrides(run, tmp_path / "sweep", trainer__max_epochs=1)
+    command = [sys.executable, "-m", "asr", "train", "-m", *words, "model.hidden_size=4,6"]
+
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+
+    folders = list((tmp_path / "sweep").iterdir())
+    assert len(folders) == 2
+    assert all((folder / "ckpt/best.ckpt").exists() for folder in folders)
+
+
+@pytest.mark.parametrize("style", ["text", "json", "srt", "vtt", "ctm"])
+def test_transcribe_writes_every_format(run, capsys, style):
+    wav = next((run / "dev").glob("*.wav"))
+    checkpoint = str(run / "run/ckpt/best.ckpt")
+
+    assert main(["transcribe", str(wav), "--checkpoint", checkpoint, "--format", style]) == 0
+
+
+def test_transcribe_says_what_it_converted(run, tmp_path, capsys):
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, np.zeros((8000, 2)), 8000)
+
+    code = main(["transcribe", str(path), "--checkpoint", str(run / "run/ckpt/best.ckpt")])
+
+    assert code == 0
+    errors = capsys.readouterr().err
+    assert "2 channels averaged to one" in errors
+    assert "resampled from 8000 Hz to 16000 Hz" in errors
+
+
+def test_transcribe_keeps_good_files_beside_bad_ones(run, tmp_path, capsys):
+    wav = next((run / "dev").glob("*.wav"))
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"nothing")
+
+    code = main(["transcribe", str(bad), str(wav), "--checkpoint", str(run / "run/ckpt/best.ckpt")])
+
+    assert code == 2
+    assert "bad.wav" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "model.hiden_size=3"], "did you mean model.hidden_size?"),
+        (["train", "data=manifest", "data.train_manifest=no.jsonl"], "no.jsonl"),
+        (["train", "device=tpu"], "device must be auto, cpu or cuda, got 'tpu'"),
+        (["train", "model.dropout=2"], "dropout must be in [0, 1), got 2"),
+        (["decode", "data=synth"], "give a value for checkpoint=..."),
+        (["decode", "data=synth", "checkpoint=no.ckpt"], "no.ckpt: no such checkpoint"),
+        (["transcribe", "x.wav", "--checkpoint", "no.ckpt"], "no.ckpt: no such checkpoint"),
+        (["lm", "build", "no.txt", "-o", "lm.arpa"], "no.txt"),
+        (["prepare", "fsdd", "--from", "nowhere"], "nowhere"),
+    ],
+)
+def test_mistake_gives_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+
+    assert main(words) == 2
+
+    line = last_line(capsys)
+    assert message in line
+    assert line.startswith(f"asr {words[0]}: ")
+
+
+@pytest.mark.parametrize("content", ["not json\n", '{"audio_filepath": "../../x.wav"}\n'])
+def test_bad_manifest_line_is_named(tmp_path, capsys, content):
+    (tmp_path / "m.jsonl").write_text(content)
+    words = ["data=manifest", f"data.train_manifest={tmp_path / 'm.jsonl'}"]
+
+    assert main(["train", *words, f"run_dir={tmp_path / 'run'}"]) == 2
+
+    assert "m.jsonl:1: " in last_line(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_arpa_with_a_bad_count_is_named(run, tmp_path, capsys):
+    arpa = tmp_path / "bad.arpa"
+    arpa.write_text("\\data\\\nngram 1=5\n\n\\1-grams:\n-1\t<unk>\n\n\\end\\\n")
+    words = ["data=manifest", f"data.test_manifest={run / 'dev.jsonl'}", "decoder=beam"]
+
+    code = main(
+        ["decode", f"checkpoint={run / 'run/ckpt/best.ckpt'}", *words, f"decoder.lm={arpa}"]
+    )
+
+    assert code == 2
+    assert "bad.arpa" in last_line(capsys)
