@@ -3,6 +3,8 @@
 import gzip
 import math
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -217,3 +219,68 @@ def test_beam_search_word_bonus_needs_a_language_model():
     ((hypothesis,),) = BeamSearchDecoder(LETTERS, lm_beta=100.0)(log_probs)
 
     assert hypothesis.score == hypothesis.acoustic_score == pytest.approx(math.log(0.6))
+
+
+@pytest.mark.parametrize("order", [1, 3, 6])
+def test_ngram_lm_saved_scores_the_same(rng, tmp_path, write_arpa, order):
+    model = random_model(rng, ["a", "b"], order)
+    lm = NGramLM(write_arpa(model.arpa()))
+    lm.save(tmp_path / "lm.bin")
+
+    saved = NGramLM(tmp_path / "lm.bin")
+
+    assert saved.words() == lm.words() == ["<unk>", "<s>", "</s>", "a", "b"]
+    for _ in range(100):
+        sentence = " ".join(rng.choice(["a", "b", "zz"], size=rng.integers(0, 9)))
+        assert saved.score(sentence) == lm.score(sentence)
+    assert list(tmp_path.glob("*.tmp")) == []
+
+
+def test_ngram_lm_saved_and_cut_short_is_an_error(tmp_path, write_arpa):
+    NGramLM(write_arpa(TINY)).save(tmp_path / "lm.bin")
+    whole = (tmp_path / "lm.bin").read_bytes()
+    for length in [*range(8, 100, 3), len(whole) - 8]:
+        (tmp_path / "cut.bin").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"cut\.bin: "):
+            NGramLM(tmp_path / "cut.bin")
+    (tmp_path / "cut.bin").write_bytes(whole + b"12345678")
+    with pytest.raises(ValueError, match="cut short, or longer than its header says"):
+        NGramLM(tmp_path / "cut.bin")
+
+
+DAMAGE = """
+import sys
+import numpy as np
+from asr.decoding import BeamSearchDecoder, NGramLM
+rng = np.random.default_rng(0)
+whole = open(sys.argv[1], "rb").read()
+log_probs = np.log(rng.dirichlet(np.full(4, 0.5), size=(2, 20)))
+for case in range(300):
+    damaged = bytearray(whole)
+    for place in rng.integers(88 if case % 3 else 0, len(whole), size=rng.integers(1, 40)):
+        damaged[place] = rng.integers(256)
+    open(sys.argv[2], "wb").write(damaged)
+    try:
+        lm = NGramLM(sys.argv[2])
+    except ValueError:
+        continue
+    lm.score("a b zz a a b")
+    len(lm.words())
+    BeamSearchDecoder(["", "a", "b", " "], lm=lm)(log_probs)
+"""
+
+
+def test_ngram_lm_damaged_file_never_crashes(rng, tmp_path, write_arpa):
+    NGramLM(write_arpa(random_model(rng, ["a", "b"], 3).arpa())).save(tmp_path / "lm.bin")
+    paths = [str(tmp_path / "lm.bin"), str(tmp_path / "damaged.bin")]
+
+    child = subprocess.run(
+        [sys.executable, "-c", DAMAGE, *paths], capture_output=True, text=True, timeout=120
+    )
+
+    assert (child.returncode, child.stdout) == (0, ""), child.stderr
+
+
+def test_ngram_lm_refuses_unknown_unit(write_arpa):
+    with pytest.raises(ValueError, match="unit must be 'word' or 'token', got 'char'"):
+        NGramLM(write_arpa(TINY), unit="char")

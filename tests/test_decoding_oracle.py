@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
-from tests.oracles.decoding import distinct_texts, random_model, readings, words_of
+from tests.oracles.decoding import TextRules, distinct_texts, random_model, readings
 
 UNPRUNED = {"beam_width": 10_000, "token_min_logp": -math.inf, "beam_prune_logp": -math.inf}
 ALPHABETS = {
@@ -38,7 +38,7 @@ def assert_same_ranking(hypotheses, expected, tokens):
             assert hypothesis.acoustic_score == pytest.approx(reading.acoustic_score, abs=1e-6)
             assert hypothesis.lm_score == pytest.approx(reading.lm_score, abs=1e-4)
         assert hypothesis.tokens == tuple(tokens[c] for c in hypothesis.token_ids)
-        assert [w.word for w in hypothesis.words] == words_of(hypothesis.token_ids, tokens)
+        assert " ".join(w.word for w in hypothesis.words) == hypothesis.text
 
 
 @pytest.mark.parametrize("alphabet", ALPHABETS)
@@ -70,7 +70,7 @@ def test_beam_search_with_language_model_equals_enumeration(rng, tmp_path, alpha
 
             (hypotheses,) = decoder(log_probs)
 
-            expected = readings(log_probs, tokens, lm=model, **weights)
+            expected = readings(log_probs, tokens, rules=TextRules(model, **weights))
             assert_same_ranking(hypotheses, distinct_texts(expected, tokens, 8), tokens)
 
 

@@ -6,6 +6,7 @@ import pytest
 from tests.oracles.decoding import (
     LN10,
     BackoffModel,
+    TextRules,
     collapse,
     distinct_texts,
     labelling_probabilities,
@@ -64,12 +65,35 @@ def test_backoff_model_of_a_hand_computed_sentence():
 def test_readings_add_weighted_language_score():
     log_probs = np.log([[0.5, 0.5]])
 
-    best, second = readings(log_probs, ["", "a"], lm=MODEL, lm_alpha=2.0, lm_beta=0.5)
+    best, second = readings(log_probs, ["", "a"], rules=TextRules(MODEL, 2.0, 0.5))
 
     a_score = math.log(0.5) + 2.0 * MODEL.sentence(["a"]) + 0.5
     assert best.labelling == (1,)
     assert best.score == pytest.approx(a_score)
     assert second.score == pytest.approx(math.log(0.5) + 2.0 * MODEL.sentence([]))
+
+
+def test_text_rules_of_hand_made_cases():
+    rules = TextRules(
+        lexicon={"dr": "doctor", "no": "no"},
+        hotwords=("dr no", "no"),
+        hotword_weight=2.0,
+        grammar=lambda words: len(words) < 4,
+    )
+
+    assert rules.allow(["dr", "no"])
+    assert not rules.allow(["doctor"])
+    assert not rules.allow(["no"] * 4)
+    assert rules.words(["dr", "no"]) == ["doctor", "no"]
+    # "dr no" once for 2 words, "no" twice for 1.
+    assert rules.hotword_bonus(["no", "dr", "no"]) == 8.0
+
+
+def test_text_rules_lm_units():
+    tokens = ["", "a", " "]
+
+    assert TextRules().lm_units((1, 2, 1), tokens) == ["a", "a"]
+    assert TextRules(lm_unit="token").lm_units((1, 2, 1), tokens) == ["a", "\u2581", "a"]
 
 
 def test_distinct_texts_keeps_the_best_reading_of_each():

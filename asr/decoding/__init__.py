@@ -8,12 +8,15 @@ from asr.decoding.greedy import GreedyDecoder
 from asr.decoding.hypothesis import Hypothesis, Word
 from asr.decoding.language_model import NGramLM
 from asr.decoding.prefix_search import PrefixSearchDecoder
+from asr.decoding.streaming import BeamSearchStream, Partial
 
 __all__ = [
     "BeamSearchDecoder",
+    "BeamSearchStream",
     "GreedyDecoder",
     "Hypothesis",
     "NGramLM",
+    "Partial",
     "PrefixSearchDecoder",
     "Word",
 ]

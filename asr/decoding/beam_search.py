@@ -1,9 +1,13 @@
 """Prefix beam search: log-probabilities (N, T, C) -> n-best hypotheses with a language model."""
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from asr import _native
+from asr.decoding.constraints import Lexicon, build_grammar, build_hotwords, build_lexicon
 from asr.decoding.hypothesis import (
     Hypothesis,
     Lengths,
@@ -14,25 +18,36 @@ from asr.decoding.hypothesis import (
     check_tokens,
 )
 from asr.decoding.language_model import NGramLM
+from asr.decoding.streaming import BeamSearchStream
 
 
 class BeamSearchDecoder:
     """Search for the labellings W of the best fused score, summing all alignments of each.
 
-        score(W) = ln P_ctc(W | X) + lm_alpha * ln P_lm(W) + lm_beta * |W|,   |W| in words
+        score(W) = ln P_ctc(W | X) + lm_alpha * ln P_lm(W) + lm_beta * |W| + hotwords(W)
 
-    P_lm includes the end of the sentence; the last word counts without a closing separator, and
-    separators that enclose no word change nothing. Without a language model the score is
-    ln P_ctc(W | X). Native code, one utterance per thread, interpreter lock released.
+    |W| in words, or tokens when those are what the model scores. P_lm includes the end of the
+    sentence; the last word counts without a closing separator, and separators that enclose no word
+    change nothing. Without language model and hotwords the score is ln P_ctc(W | X). Native code,
+    one utterance per thread, interpreter lock released.
 
     Args:
         tokens: C strings in the order of the classes; " " separates words, or pieces that begin
             with U+2581 start them.
         blank: index of the blank, 0..C-1.
         beam_width: prefixes kept after each frame, >= 1.
-        lm: word n-gram model.
+        lm: n-gram model of words or, by its `unit`, of tokens.
         lm_alpha: weight of ln P_lm, >= 0; no effect without `lm`.
-        lm_beta: nats per word; no effect without `lm`.
+        lm_beta: nats per word (or token); no effect without `lm`.
+        lexicon: the only words allowed, spelled as themselves; or a mapping from each word to its
+            spelling or spellings; or the path of a file of lines "word" or
+            "word<TAB>spelling<TAB>spelling...". The text shows words, not spellings.
+        hotwords: words and phrases to listen for, in `lm` or not.
+        hotword_weight: nats for every word of a hotword, each time the whole phrase is heard; what
+            was lent to a phrase that breaks off is given back. > 0 with `hotwords`.
+        grammar: JSGF text, the right-hand side of one rule, or the path of a file of either: the
+            result is a sentence of it (see `asr.decoding.grammar`). Hotwords and grammar see
+            spellings, where they differ from words.
         n_best: hypotheses returned, >= 1, each with another text.
         token_min_logp: tokens below this ln probability start no new prefix at a frame, but for
             the best one; -inf: all may.
@@ -41,7 +56,7 @@ class BeamSearchDecoder:
         num_threads: utterances decoded at the same time; 0 means one per processor.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range; lexicon, hotwords or grammar are malformed.
 
     Source: Hannun et al. 2014 (arXiv:1408.2873), Algorithm 1.
     """
@@ -54,6 +69,10 @@ class BeamSearchDecoder:
         lm: NGramLM | None = None,
         lm_alpha: float = 0.5,
         lm_beta: float = 1.0,
+        lexicon: Lexicon | None = None,
+        hotwords: Sequence[str] | None = None,
+        hotword_weight: float = 0.0,
+        grammar: str | os.PathLike[str] | None = None,
         n_best: int = 1,
         token_min_logp: float = -5.0,
         beam_prune_logp: float = -10.0,
@@ -61,24 +80,27 @@ class BeamSearchDecoder:
     ) -> None:
         _check_weights(lm_alpha, lm_beta, token_min_logp, beam_prune_logp)
         self.tokens = check_tokens(tokens)
-        self.blank = blank
-        self.beam_width = check_at_least("beam_width", beam_width, 1)
         self.lm = lm
-        self.lm_alpha = lm_alpha
-        self.lm_beta = lm_beta
-        self.n_best = check_at_least("n_best", n_best, 1)
-        self.token_min_logp = token_min_logp
-        self.beam_prune_logp = beam_prune_logp
         self.num_threads = check_at_least("num_threads", num_threads, 0)
+        model = None if lm is None else lm.native
         self._native = _native.BeamSearchDecoder(
             _native.Alphabet(self.tokens, blank),
-            None if lm is None else lm._native,
+            model,
+            None if lexicon is None else build_lexicon(lexicon, self.tokens, model),
+            build_hotwords(hotwords, hotword_weight, self.tokens) if hotwords else None,
+            None if grammar is None else build_grammar(grammar),
+            lm is not None and lm.unit == "token",
             lm_alpha,
             lm_beta,
-            self.beam_width,
-            self.n_best,
+            check_at_least("beam_width", beam_width, 1),
+            check_at_least("n_best", n_best, 1),
             token_min_logp,
             beam_prune_logp,
+        )
+        self._arguments = (
+            *(self.tokens, blank, beam_width, lm, lm_alpha, lm_beta),
+            *(_as_absolute(lexicon), hotwords, hotword_weight, _as_absolute(grammar)),
+            *(n_best, token_min_logp, beam_prune_logp, num_threads),
         )
 
     def __call__(self, log_probs: LogProbs, lengths: Lengths = None) -> list[list[Hypothesis]]:
@@ -99,20 +121,17 @@ class BeamSearchDecoder:
         batch, num_frames = as_batch(log_probs, lengths, len(self.tokens))
         return as_hypotheses(self._native.decode(batch, num_frames, self.num_threads), self.tokens)
 
+    def stream(self) -> BeamSearchStream:
+        """Begin an utterance that arrives in pieces; any number may be open at a time."""
+        return BeamSearchStream(self._native, self.tokens)
+
     def __reduce__(self) -> tuple[type["BeamSearchDecoder"], tuple[object, ...]]:
-        arguments = (
-            self.tokens,
-            self.blank,
-            self.beam_width,
-            self.lm,
-            self.lm_alpha,
-            self.lm_beta,
-            self.n_best,
-            self.token_min_logp,
-            self.beam_prune_logp,
-            self.num_threads,
-        )
-        return type(self), arguments
+        return type(self), self._arguments
+
+
+def _as_absolute(source: Any) -> Any:  # noqa: ANN401
+    """Make a path valid in another process's folder; leave anything else alone."""
+    return Path(source).absolute() if isinstance(source, os.PathLike) else source
 
 
 def _check_weights(

@@ -46,7 +46,8 @@ class Hypothesis(NamedTuple):
         words: the words with frames and confidence.
         token_ids: class of each token.
         token_frames: frame of each token's spike.
-        bound_hit: the search stopped at its bound before it could prove this result the best.
+        bound_hit: prefix search stopped at its bound before it could prove this result the best; or
+            no whole text of lexicon or grammar was in the beam, and this is the best prefix's.
     """
 
     text: str
@@ -64,10 +65,11 @@ def as_hypotheses(
     batch: Iterable[Iterable[tuple[Any, ...]]], tokens: list[str]
 ) -> list[list[Hypothesis]]:
     """Wrap what the native decoders return."""
-    return [[_as_hypothesis(raw, tokens) for raw in utterance] for utterance in batch]
+    return [[as_hypothesis(raw, tokens) for raw in utterance] for utterance in batch]
 
 
-def _as_hypothesis(raw: tuple[Any, ...], tokens: list[str]) -> Hypothesis:
+def as_hypothesis(raw: tuple[Any, ...], tokens: list[str]) -> Hypothesis:
+    """Wrap one tuple of bindings.cpp."""
     text, token_ids, score, acoustic_score, lm_score, words, token_frames, bound_hit = raw
     return Hypothesis(
         text,

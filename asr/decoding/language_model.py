@@ -1,43 +1,63 @@
-"""n-gram language models: an ARPA file -> ln probabilities of words in context."""
+"""n-gram language models: an ARPA or compiled file -> ln probabilities of words in context."""
 
 import gzip
 import os
 from pathlib import Path
+from typing import Literal
 
 from asr import _native
 
+_BINARY_MAGIC = b"ASR-LM01"
+
 
 class NGramLM:
-    r"""A back-off n-gram model, order 1 to 6, read from an ARPA file.
+    r"""A back-off n-gram model, order 1 to 6.
 
     Unknown words have the probability of <unk>, and log10 p = -100 in a model without one.
     Immutable and free to be shared by threads; pickles as its path.
 
     Args:
-        path: ARPA file, or one compressed by gzip whose name ends in .gz. Text before the line
-            `\data\` is skipped.
+        path: ARPA file, which may be compressed by gzip and begin with text before the line
+            `\data\`; or a file made by `save`, which is mapped into memory in milliseconds.
+        unit: what a decoder scores: "word", or "token" for a model whose words are the classes of
+            the network: characters, with the separator written as U+2581, "|", "<space>" or "_",
+            or pieces.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file departs from the format; the message begins "path:line: ".
+        ValueError: the file departs from its format; the message begins with the path and, for
+            ARPA, the line.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], unit: Literal["word", "token"] = "word"
+    ) -> None:
+        if unit not in ("word", "token"):
+            raise ValueError(f"unit must be 'word' or 'token', got {unit!r}")
         self.path = Path(path).absolute()
-        if self.path.suffix == ".gz":
-            text = gzip.decompress(self.path.read_bytes())
-        else:
-            text = self.path.read_bytes()
-        self._native = _native.NGramModel.from_arpa(text, str(path))
+        self.unit = unit
+        with self.path.open("rb") as file:
+            start = file.read(len(_BINARY_MAGIC))
+            if start == _BINARY_MAGIC:
+                self.native = _native.NGramModel.from_binary(str(self.path))
+                return
+            text = start + file.read()
+        if text.startswith(b"\x1f\x8b"):
+            text = gzip.decompress(text)
+        self.native = _native.NGramModel.from_arpa(text, str(path))
 
     @property
     def order(self) -> int:
         """Words in the longest n-gram."""
-        return self._native.order
+        return self.native.order
 
     def __len__(self) -> int:
         """Words of the vocabulary, <s>, </s> and <unk> among them."""
-        return self._native.num_words
+        return self.native.num_words
+
+    def words(self) -> list[str]:
+        """List the vocabulary; <unk> comes first."""
+        return [self.native.word(index) for index in range(len(self))]
 
     def score(self, sentence: str, bos: bool = True, eos: bool = True) -> float:
         """Compute the ln probability of a sentence.
@@ -50,7 +70,17 @@ class NGramLM:
         Returns:
             ln P; kenlm's log10 times ln 10.
         """
-        return self._native.score_words(sentence.split(), bos, eos)
+        return self.native.score_words(sentence.split(), bos, eos)
 
-    def __reduce__(self) -> tuple[type["NGramLM"], tuple[Path]]:
-        return type(self), (self.path,)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the compiled form, which loads in milliseconds on machines of this byte order."""
+        path = Path(path)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(self.native.to_binary())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def __reduce__(self) -> tuple[type["NGramLM"], tuple[Path, str]]:
+        return type(self), (self.path, self.unit)

@@ -1,4 +1,4 @@
-// The ARPA text format of back-off n-gram models -> NGramTables.
+// The ARPA text format of back-off n-gram models -> NGramModel.
 #include <algorithm>
 #include <cctype>
 #include <cmath>
@@ -12,6 +12,7 @@ namespace asr {
 namespace {
 
 constexpr double kLn10 = 2.302585092994045684;
+constexpr std::string_view kUnknownText = "<unk>";
 constexpr double kMissingUnknownLog10 = -100.0;  // kenlm's default for a model without <unk>
 
 bool is_space(char c) {
@@ -123,15 +124,20 @@ class ArpaReader {
   public:
     ArpaReader(std::string_view text, const std::string& name) : lines_(text, name) {}
 
-    NGramTables read() {
+    NGramModel read() {
         read_counts();
         tables_.first_child.push_back(1);
-        for (int order = 1; order <= tables_.order; ++order) read_order(order);
+        for (int order = 1; order <= order_; ++order) read_order(order);
         if (lines_.line() != "\\end\\") lines_.fail_got("expected \\end\\", lines_.line());
-        return std::move(tables_);
+        return {{order_, id_of("<s>"), id_of("</s>")}, std::move(tables_)};
     }
 
   private:
+    WordId id_of(std::string_view word) const {
+        const auto found = ids_.find(word);
+        return found == ids_.end() ? NGramModel::kUnknown : found->second;
+    }
+
     void read_counts() {
         do {
             if (!lines_.next()) lines_.fail("no \\data\\ line: not an ARPA file");
@@ -155,7 +161,10 @@ class ArpaReader {
             }
             counts_.push_back(static_cast<std::size_t>(count));
         }
-        tables_.order = static_cast<int>(counts_.size());
+        order_ = static_cast<int>(counts_.size());
+        double total = 2;  // the empty context and <unk>
+        for (const std::size_t count : counts_) total += static_cast<double>(count);
+        if (total >= 4294967296.0) lines_.fail("more than 2^32 n-grams");
         if (counts_.empty()) lines_.fail("\\data\\ must announce at least 'ngram 1=COUNT'");
     }
 
@@ -265,7 +274,7 @@ class ArpaReader {
         std::sort(entries.begin(), entries.end(), precedes);
         if (order == 1) append_node({0, 0, 0.0F, 0.0F}, 0, true);
         const auto num_parents = static_cast<NodeId>(tables_.word.size());
-        const bool extensible = order < tables_.order;
+        const bool extensible = order < order_;
         for (std::size_t i = 0; i < entries.size(); ++i) {
             const Entry& entry = entries[i];
             if (i > 0 && !precedes(entries[i - 1], entry)) {
@@ -275,7 +284,7 @@ class ArpaReader {
             append_node(entry, order == 1 ? 0 : suffix_of(entry), extensible);
         }
         close_parents(num_parents);
-        if (order == 1) tables_.words = ordered_words(entries.size());
+        if (order == 1) store_words(entries);
     }
 
     // first_child[n + 1] is where the children of n end, known once a later parent's begin.
@@ -299,15 +308,30 @@ class ArpaReader {
         }
     }
 
-    std::vector<std::string> ordered_words(std::size_t num_words) const {
-        std::vector<std::string> words(num_words);
-        words[NGramModel::kUnknown] = "<unk>";
-        for (const auto& [word, id] : ids_) words[id] = std::string(word);
-        return words;
+    void store_words(const std::vector<Entry>& unigrams) {
+        std::vector<std::string_view> words(unigrams.size(), kUnknownText);
+        for (const auto& [text, id] : ids_) words[id] = text;
+        WordTableBuilder spellings;
+        for (const Entry& unigram : unigrams) {
+            const std::string_view text = words[unigram.word];
+            tables_.text_begin.push_back(tables_.texts.size());
+            tables_.texts.insert(tables_.texts.end(), text.begin(), text.end());
+            if (is_mark(text)) continue;
+            if (spellings.add(text, unigram.word, unigram.log_prob) != kNoWord) {
+                lines_.fail_got("two words must not share one hash", text);
+            }
+        }
+        tables_.text_begin.push_back(tables_.texts.size());
+        tables_.spellings = spellings.take();
+    }
+
+    static bool is_mark(std::string_view word) {
+        return word == kUnknownText || word == "<s>" || word == "</s>";
     }
 
     LineReader lines_;
-    NGramTables tables_;
+    int order_ = 0;
+    NGramVectors tables_;
     std::vector<std::size_t> counts_;
     std::unordered_map<std::string_view, WordId> ids_;
     bool has_unknown_ = false;
@@ -316,7 +340,7 @@ class ArpaReader {
 }  // namespace
 
 NGramModel read_arpa(std::string_view text, const std::string& name) {
-    return NGramModel(ArpaReader(text, name).read());
+    return ArpaReader(text, name).read();
 }
 
 }  // namespace asr

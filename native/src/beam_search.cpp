@@ -29,39 +29,38 @@ BeamSearch::BeamSearch(std::shared_ptr<const Language> language, const BeamOptio
 }
 
 void BeamSearch::start() {
-    nodes_.clear();
-    spikes_.clear();
+    tree_.start(*language_);
+    spikes_.start();
     beam_.clear();
     frame_ = 0;
-    nodes_.push_back({kNone, kNone, kNone, kNone, 0, language_->start()});
+    garbage_limit_ = options_.garbage_limit;
     Slot root{};
     root.label = kLogZero;
     root.best_blank.log_prob = 0.0;
-    root.parent = root.token = kNone;
+    root.token = kNone;
+    if (!language_->is_empty()) root.bonus = language_->ranking_bonus(tree_.text(0));
     beam_.push_back(root);
 }
 
 template <class Float>
 void BeamSearch::push(const Frames<Float>& frames) {
-    for (std::int32_t t = 0; t < frames.num_frames; ++t) advance(frames, t);
-}
-
-template <class Float>
-void BeamSearch::advance(const Frames<Float>& frames, std::int32_t row_index) {
-    const Float* row = frames.row(row_index);
-    choose_tokens(row, checked_row_max(frames, row_index));
-    link_active_children();
-    stay(row);
-    extend(row);
-    select();
-    rebuild(row);
-    ++frame_;
+    for (std::int32_t t = 0; t < frames.num_frames; ++t) {
+        const Float* row = frames.row(t);
+        choose_tokens(row, checked_row_max(frames, t));
+        link_active_children();
+        stay(row);
+        extend(row);
+        select();
+        rebuild(row);
+        ++frame_;
+        if (tree_.size() + spikes_.size() > garbage_limit_) collect_garbage();
+    }
 }
 
 template <class Float>
 void BeamSearch::choose_tokens(const Float* row, double row_max) {
     const std::int32_t blank = language_->alphabet().blank();
-    const double threshold = std::min(options_.token_min_logp, row_max);
+    const auto threshold = static_cast<Float>(std::min(options_.token_min_logp, row_max));
     tokens_.clear();
     for (std::int32_t c = 0; c < language_->alphabet().size(); ++c) {
         if (row[c] >= threshold && c != blank && row[c] > kLogZero) tokens_.push_back(c);
@@ -76,10 +75,11 @@ void BeamSearch::link_active_children() {
     for (auto& slot : beam_) slot.first_active_child = kNone;
     for (std::int32_t i = 0; i < count(beam_); ++i) {
         Slot& slot = at(beam_, i);
-        const std::int32_t parent = slot.parent == kNone ? kNone : at(nodes_, slot.parent).slot;
-        if (parent == kNone) continue;
-        slot.next_active_child = at(beam_, parent).first_active_child;
-        at(beam_, parent).first_active_child = i;
+        const std::int32_t parent_node = tree_[slot.node].parent;
+        slot.parent_slot = parent_node == kNone ? kNone : tree_[parent_node].slot;
+        if (slot.parent_slot == kNone) continue;
+        slot.next_active_child = at(beam_, slot.parent_slot).first_active_child;
+        at(beam_, slot.parent_slot).first_active_child = i;
     }
 }
 
@@ -90,9 +90,11 @@ void BeamSearch::stay(const Float* row) {
     const double log_blank = row[language_->alphabet().blank()];
     staying_.clear();
     candidates_.clear();
+    double best_rank = kLogZero;
     for (std::int32_t i = 0; i < count(beam_); ++i) {
         const Slot& before = at(beam_, i);
-        Slot slot = before;
+        staying_.push_back(before);
+        Slot& slot = staying_.back();
         slot.blank = before.total + log_blank;
         slot.best_blank = before.best();
         slot.best_blank.log_prob += log_blank;
@@ -101,31 +103,31 @@ void BeamSearch::stay(const Float* row) {
             slot.label = before.label + log_token;
             slot.best_label.log_prob += log_token;
             const std::int32_t spike = slot.best_label.last_spike;
-            if (spike != kNone && log_token > at(spikes_, spike).emission.log_prob) {
-                slot.best_label.last_spike =
-                    add_spike(at(spikes_, spike).previous, slot.token, log_token);
+            if (spike != kNone && log_token > spikes_.log_prob(spike)) {
+                slot.best_label.last_spike = spikes_.add(
+                    spikes_.previous(spike), {slot.token, frame_, static_cast<float>(log_token)});
             }
-            enter_from_parent(slot, before, row);
+            if (slot.parent_slot != kNone) enter_from_parent(slot, row);
         }
         slot.total = log_add(slot.blank, slot.label);
-        slot.rank = slot.total + slot.bonus;
-        staying_.push_back(slot);
-        if (slot.total > kLogZero) candidates_.push_back({slot.rank, 0.0, kNone, i});
+        const double rank = slot.total + slot.bonus;
+        best_rank = std::max(best_rank, rank);
+        if (slot.total > kLogZero) candidates_.push_back({rank, 0.0, kNone, i});
     }
+    threshold_ = best_rank + options_.beam_prune_logp;
 }
 
 template <class Float>
-void BeamSearch::enter_from_parent(Slot& slot, const Slot& before, const Float* row) {
-    const std::int32_t parent_slot = at(nodes_, before.parent).slot;
-    if (parent_slot == kNone) return;
-    const Slot& parent = at(beam_, parent_slot);
+void BeamSearch::enter_from_parent(Slot& slot, const Float* row) {
+    const Slot& parent = at(beam_, slot.parent_slot);
     const double log_token = row[slot.token];
     const bool repeats = parent.token == slot.token;  // then only a blank separates the two
     slot.label = log_add(slot.label, (repeats ? parent.blank : parent.total) + log_token);
     const BestPath& path = repeats ? parent.best_blank : parent.best();
     if (path.log_prob + log_token > slot.best_label.log_prob) {
-        slot.best_label = {path.log_prob + log_token,
-                           add_spike(path.last_spike, slot.token, log_token)};
+        slot.best_label = {
+            path.log_prob + log_token,
+            spikes_.add(path.last_spike, {slot.token, frame_, static_cast<float>(log_token)})};
     }
 }
 
@@ -140,43 +142,56 @@ bool BeamSearch::is_active_child(const Slot& slot, std::int32_t token) const {
 // Proposes prefixes that are not in the beam yet.
 template <class Float>
 void BeamSearch::extend(const Float* row) {
-    double best_rank = kLogZero;
-    for (const auto& candidate : candidates_) best_rank = std::max(best_rank, candidate.rank);
-    const bool scores_text = language_->scores_text();
-    for (std::int32_t i = 0; i < count(beam_); ++i) {
-        const Slot& slot = at(beam_, i);
-        for (const std::int32_t token : tokens_) {
-            const double label = (token == slot.token ? slot.blank : slot.total) + row[token];
-            double rank = label + slot.bonus;
-            // The tokens come in order, and only text scores can lift a later one again.
-            const bool hopeless = !(rank >= best_rank + options_.beam_prune_logp);
-            if (!scores_text && hopeless && token != slot.token) break;
-            if (!(label > kLogZero) || is_active_child(slot, token)) continue;
-            if (scores_text) {
-                const TextState& text = at(nodes_, slot.node).text;
-                rank = label + language_->bonus(language_->extend(text, token));
-            }
-            if (!(rank >= best_rank + options_.beam_prune_logp)) continue;
-            best_rank = std::max(best_rank, rank);
-            candidates_.push_back({rank, label, i, token});
+    if (tokens_.empty()) return;
+    for (std::int32_t i = 0; i < count(beam_); ++i) extend_slot(i, row);
+}
+
+template <class Float>
+void BeamSearch::extend_slot(std::int32_t slot_index, const Float* row) {
+    const Slot& slot = at(beam_, slot_index);
+    const bool has_text = !language_->is_empty();
+    for (const std::int32_t token : tokens_) {
+        const double label = (token == slot.token ? slot.blank : slot.total) + row[token];
+        if (!has_text && !(slot.total + row[token] >= threshold_)) break;  // so do all that follow
+        if (!(label > kLogZero) || is_active_child(slot, token)) continue;
+        double rank = label;
+        if (has_text) {
+            const std::optional<double> bonus = bonus_of_child(slot, token, threshold_ - label);
+            if (!bonus) continue;
+            rank += *bonus;
         }
+        if (!(rank >= threshold_)) continue;
+        threshold_ = std::max(threshold_, rank + options_.beam_prune_logp);
+        candidates_.push_back({rank, label, slot_index, token});
     }
+}
+
+// Ranking bonus of an extension; nothing when its text is forbidden or cannot reach `needed`.
+std::optional<double> BeamSearch::bonus_of_child(const Slot& slot, std::int32_t token,
+                                                 double needed) {
+    const TextState* text = &tree_.text(slot.node);
+    double bonus = slot.bonus;
+    if (language_->alphabet()[token].closes_word) {
+        text = tree_.closed_text(slot.node);
+        if (text == nullptr) return std::nullopt;
+        bonus = language_->ranking_bonus(*text);
+    }
+    if (!(bonus + language_->largest_gain() >= needed)) return std::nullopt;
+    const std::optional<TextState> extended = language_->append(*text, token);
+    if (!extended) return std::nullopt;
+    return language_->ranking_bonus(*extended);
 }
 
 // Keeps the beam_width best candidates, of those only what is close enough to the best.
 void BeamSearch::select() {
-    const auto better = [](const Candidate& a, const Candidate& b) { return a.rank > b.rank; };
-    if (count(candidates_) > options_.beam_width) {
-        const auto end = candidates_.begin() + options_.beam_width;
-        std::nth_element(candidates_.begin(), end, candidates_.end(), better);
-        candidates_.erase(end, candidates_.end());
-    }
-    double best_rank = kLogZero;
-    for (const auto& candidate : candidates_) best_rank = std::max(best_rank, candidate.rank);
-    const double threshold = best_rank + options_.beam_prune_logp;
-    const auto is_far = [threshold](const Candidate& c) { return !(c.rank >= threshold); };
+    const auto is_far = [this](const Candidate& c) { return !(c.rank >= threshold_); };
     candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(), is_far),
                       candidates_.end());
+    if (count(candidates_) <= options_.beam_width) return;
+    const auto better = [](const Candidate& a, const Candidate& b) { return a.rank > b.rank; };
+    const auto end = candidates_.begin() + options_.beam_width;
+    std::nth_element(candidates_.begin(), end, candidates_.end(), better);
+    candidates_.erase(end, candidates_.end());
 }
 
 template <class Float>
@@ -186,26 +201,9 @@ void BeamSearch::rebuild(const Float* row) {
         next_.push_back(candidate.from == kNone ? at(staying_, candidate.token)
                                                 : new_slot(candidate, row));
     }
-    for (const auto& slot : beam_) at(nodes_, slot.node).slot = kNone;
+    for (const auto& slot : beam_) tree_[slot.node].slot = kNone;
     beam_.swap(next_);
-    for (std::int32_t i = 0; i < count(beam_); ++i) at(nodes_, at(beam_, i).node).slot = i;
-}
-
-std::int32_t BeamSearch::child_node(std::int32_t node, std::int32_t token) {
-    for (std::int32_t child = at(nodes_, node).first_child; child != kNone;
-         child = at(nodes_, child).next_sibling) {
-        if (at(nodes_, child).token == token) return child;
-    }
-    const std::int32_t child = count(nodes_);
-    const TextState text = language_->extend(at(nodes_, node).text, token);
-    nodes_.push_back({node, token, kNone, at(nodes_, node).first_child, kNone, text});
-    at(nodes_, node).first_child = child;
-    return child;
-}
-
-std::int32_t BeamSearch::add_spike(std::int32_t previous, std::int32_t token, double log_prob) {
-    spikes_.push_back({previous, {token, frame_, static_cast<float>(log_prob)}});
-    return count(spikes_) - 1;
+    for (std::int32_t i = 0; i < count(beam_); ++i) tree_[at(beam_, i).node].slot = i;
 }
 
 template <class Float>
@@ -216,56 +214,149 @@ BeamSearch::Slot BeamSearch::new_slot(const Candidate& candidate, const Float* r
     Slot slot{};
     slot.blank = kLogZero;
     slot.label = slot.total = candidate.label;
-    slot.node = child_node(from.node, candidate.token);
-    slot.bonus = language_->bonus(at(nodes_, slot.node).text);
-    slot.rank = candidate.rank;
-    slot.best_label = {path.log_prob + log_token,
-                       add_spike(path.last_spike, candidate.token, log_token)};
-    slot.parent = from.node;
+    slot.bonus = candidate.rank - candidate.label;
+    slot.node = tree_.child(from.node, candidate.token);
     slot.token = candidate.token;
+    slot.best_label = {
+        path.log_prob + log_token,
+        spikes_.add(path.last_spike, {candidate.token, frame_, static_cast<float>(log_token)})};
     return slot;
 }
 
-std::vector<Hypothesis> BeamSearch::hypotheses() const {
-    struct Final {
-        double score;
-        std::int32_t slot;
-        TextState text;
-    };
-    std::vector<Final> finals;
-    for (std::int32_t i = 0; i < count(beam_); ++i) {
-        const TextState text = language_->finish(at(nodes_, at(beam_, i).node).text);
-        finals.push_back({at(beam_, i).total + language_->bonus(text), i, text});
+void BeamSearch::collect_garbage() {
+    std::vector<std::int32_t> heads;
+    std::vector<std::int32_t> nodes;
+    for (const auto& slot : beam_) {
+        nodes.push_back(slot.node);
+        for (const BestPath* path : {&slot.best_blank, &slot.best_label}) {
+            if (path->log_prob > kLogZero) heads.push_back(path->last_spike);
+        }
     }
-    std::stable_sort(finals.begin(), finals.end(),
-                     [](const Final& a, const Final& b) { return a.score > b.score; });
+    if (beam_.empty()) return;
+    tree_.reroot(nodes, spikes_.settle(heads));
+    std::size_t next_head = 0;
+    for (std::int32_t i = 0; i < count(beam_); ++i) {
+        Slot& slot = at(beam_, i);
+        slot.node = at(nodes, i);
+        for (BestPath* path : {&slot.best_blank, &slot.best_label}) {
+            path->last_spike = path->log_prob > kLogZero ? heads[next_head++] : kNone;
+        }
+    }
+    garbage_limit_ = std::max(options_.garbage_limit, 2 * (tree_.size() + spikes_.size()));
+}
+
+const BeamSearch::Slot& BeamSearch::best_slot() const {
+    const auto ranks_lower = [](const Slot& a, const Slot& b) {
+        return a.total + a.bonus < b.total + b.bonus;
+    };
+    return *std::max_element(beam_.begin(), beam_.end(), ranks_lower);
+}
+
+PartialResult BeamSearch::partial() const {
+    if (beam_.empty()) return {impossible_hypothesis(), 0};
+    std::vector<std::int32_t> nodes;
+    for (const auto& slot : beam_) nodes.push_back(slot.node);
+    const std::size_t num_shared =
+        spikes_.settled().size() + tree_.tokens_of(tree_.common_ancestor(nodes)).size();
+    PartialResult result{describe(best_slot()), 0};
+    result.best.score = best_slot().total + best_slot().bonus;
+    bool open = false;
+    for (std::size_t i = 0; i < num_shared; ++i) {
+        const Token& token = language_->alphabet()[result.best.emissions[i].token];
+        if (token.closes_word && open) ++result.num_stable_words;
+        open = token.closes_word ? !token.body.empty() : open || !token.body.empty();
+    }
+    return result;
+}
+
+std::vector<Hypothesis> BeamSearch::whole_hypotheses() const {
+    struct Whole {
+        double score;
+        double lm_score;
+        const Slot* slot;
+    };
+    std::vector<Whole> wholes;
+    for (const auto& slot : beam_) {
+        if (language_->is_empty()) {
+            wholes.push_back({slot.total, 0.0, &slot});
+        } else if (const auto text = language_->finish(tree_.text(slot.node))) {
+            const double score = slot.total + language_->bonus(*text);
+            if (score >= kLogZero) wholes.push_back({score, text->lm_score, &slot});
+        }
+    }
+    std::stable_sort(wholes.begin(), wholes.end(),
+                     [](const Whole& a, const Whole& b) { return a.score > b.score; });
     std::vector<Hypothesis> best;
     std::unordered_set<std::string> texts;
-    for (const auto& final : finals) {
+    for (const auto& whole : wholes) {
         if (count(best) == options_.n_best) break;
-        Hypothesis hypothesis = describe(at(beam_, final.slot), final.text, final.score);
+        Hypothesis hypothesis = describe(*whole.slot);
+        hypothesis.score = whole.score;
+        hypothesis.lm_score = whole.lm_score;
         if (texts.insert(hypothesis.text).second) best.push_back(std::move(hypothesis));
     }
-    if (best.empty()) best.push_back(impossible_hypothesis());
     return best;
 }
 
-Hypothesis BeamSearch::describe(const Slot& slot, const TextState& text, double score) const {
-    Hypothesis hypothesis;
-    for (std::int32_t spike = slot.best().last_spike; spike != kNone;
-         spike = at(spikes_, spike).previous) {
-        hypothesis.emissions.push_back(at(spikes_, spike).emission);
+std::vector<Hypothesis> BeamSearch::hypotheses() const {
+    std::vector<Hypothesis> best = whole_hypotheses();
+    if (best.empty() && beam_.empty()) best.push_back(impossible_hypothesis());
+    if (best.empty()) best.push_back(cut_to_whole_words());
+    return best;
+}
+
+Hypothesis BeamSearch::cut_to_whole_words() const {
+    Hypothesis hypothesis = describe(best_slot());
+    auto& emissions = hypothesis.emissions;
+    while (!emissions.empty() && !language_->alphabet()[emissions.back().token].closes_word) {
+        emissions.pop_back();
     }
-    std::reverse(hypothesis.emissions.begin(), hypothesis.emissions.end());
-    hypothesis.words = split_words(language_->alphabet(), hypothesis.emissions);
+    if (!emissions.empty()) emissions.pop_back();
+    hypothesis.words = split_words(language_->alphabet(), emissions);
+    language_->spell_out(hypothesis.words);
     hypothesis.text = join_words(hypothesis.words);
-    hypothesis.score = score;
-    hypothesis.acoustic_score = slot.total;
-    hypothesis.lm_score = text.lm_score;
+    hypothesis.score = kLogZero;
+    hypothesis.bound_hit = true;
     return hypothesis;
+}
+
+Hypothesis BeamSearch::describe(const Slot& slot) const {
+    Hypothesis hypothesis;
+    hypothesis.emissions = spikes_.path(slot.best().last_spike);
+    hypothesis.words = split_words(language_->alphabet(), hypothesis.emissions);
+    language_->spell_out(hypothesis.words);
+    hypothesis.text = join_words(hypothesis.words);
+    hypothesis.acoustic_score = slot.total;
+    return hypothesis;
+}
+
+template <class Float>
+std::vector<Hypothesis> search_utterance(BeamSearch& search,
+                                         const std::shared_ptr<const Language>& language,
+                                         const BeamOptions& options, const Frames<Float>& frames) {
+    constexpr std::int32_t kWidening = 16;
+    constexpr std::int32_t kWidest = 1 << 14;
+    search.start();
+    search.push(frames);
+    std::vector<Hypothesis> best = search.whole_hypotheses();
+    BeamOptions wider = options;
+    wider.token_min_logp = wider.beam_prune_logp = kLogZero;
+    while (best.empty() && search.is_alive() && wider.beam_width < kWidest) {
+        wider.beam_width = std::min(kWidest, kWidening * wider.beam_width);
+        BeamSearch wider_search(language, wider);
+        wider_search.push(frames);
+        best = wider_search.whole_hypotheses();
+    }
+    return best.empty() ? search.hypotheses() : best;
 }
 
 template void BeamSearch::push(const Frames<float>&);
 template void BeamSearch::push(const Frames<double>&);
+template std::vector<Hypothesis> search_utterance(BeamSearch&,
+                                                  const std::shared_ptr<const Language>&,
+                                                  const BeamOptions&, const Frames<float>&);
+template std::vector<Hypothesis> search_utterance(BeamSearch&,
+                                                  const std::shared_ptr<const Language>&,
+                                                  const BeamOptions&, const Frames<double>&);
 
 }  // namespace asr

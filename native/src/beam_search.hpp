@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "alphabet.hpp"
@@ -10,6 +11,7 @@
 #include "hypothesis.hpp"
 #include "language.hpp"
 #include "log_math.hpp"
+#include "prefix_tree.hpp"
 
 namespace asr {
 
@@ -18,17 +20,19 @@ struct BeamOptions {
     std::int32_t n_best;      // hypotheses returned, >= 1
     double token_min_logp;    // tokens below it start no new prefix at a frame, but for the best
     double beam_prune_logp;   // prefixes further than this below the best are dropped, <= 0
+    // Nodes and spikes after which those that nothing refers to any more are dropped.
+    std::int32_t garbage_limit = 1 << 16;
+};
+
+// What a stream knows so far.
+struct PartialResult {
+    Hypothesis best;                // its last word may be incomplete
+    std::int32_t num_stable_words;  // of the best's first words: no later frame changes them
 };
 
 // Searches one utterance, fed frame by frame:
 //
-//   score(W) = ln P_ctc(W | X) + lm_alpha * ln P_lm(W) + lm_beta * |W|,   |W| in words
-//
-// The prefixes are a tree in an arena of nodes with indices. Invariants:
-//   - node 0 is the empty prefix; a node's parent has a smaller index;
-//   - at most one node holds a given token sequence: a prefix that returns to the beam after it was
-//     pruned finds its old node, so that its descendants in the beam still merge with it;
-//   - node.slot is the prefix's place in the beam, -1 while it is not in it.
+//   score(W) = ln P_ctc(W | X) + lm_alpha * ln P_lm(W) + lm_beta * |W| + hotwords(W)
 //
 // Source: Graves & Jaitly 2014; Hannun et al. 2014 (arXiv:1408.2873), Algorithm 1.
 class BeamSearch {
@@ -39,25 +43,18 @@ class BeamSearch {
     // Advances by all `frames`, the next of the utterance. Throws as checked_row_max.
     template <class Float>
     void push(const Frames<Float>& frames);
-    // At most n_best hypotheses with different texts, best first. More frames may follow.
+    std::int64_t num_frames() const { return frame_; }
+    // Whether any labelling has a positive probability so far.
+    bool is_alive() const { return !beam_.empty(); }
+
+    PartialResult partial() const;
+    // At most n_best hypotheses with different texts, best first; none when no prefix in the beam
+    // is a whole text.
+    std::vector<Hypothesis> whole_hypotheses() const;
+    // The same, or else the best prefix without its open word, with score -inf and bound_hit set.
     std::vector<Hypothesis> hypotheses() const;
 
   private:
-    static constexpr std::int32_t kNone = -1;
-
-    struct Node {
-        std::int32_t parent;
-        std::int32_t token;
-        std::int32_t first_child;
-        std::int32_t next_sibling;
-        std::int32_t slot;
-        TextState text;
-    };
-    // One emission of a best path; paths share their beginnings.
-    struct Spike {
-        std::int32_t previous;
-        Emission emission;
-    };
     // The best single path of a prefix that ends in blank, or in its last token.
     struct BestPath {
         double log_prob = kLogZero;
@@ -69,14 +66,15 @@ class BeamSearch {
         double blank;
         double label;
         double total;
-        double bonus;  // of the text
-        double rank;   // total + bonus
+        double bonus;  // of the text, for ranking
         BestPath best_blank;
         BestPath best_label;
         std::int32_t node;
-        std::int32_t parent;  // node
         std::int32_t token;
-        std::int32_t first_active_child;  // slot; chained by next_active_child
+        // Slots of the parent and of children in the beam, the latter chained by
+        // next_active_child; valid within one frame.
+        std::int32_t parent_slot;
+        std::int32_t first_active_child;
         std::int32_t next_active_child;
 
         const BestPath& best() const {
@@ -84,43 +82,54 @@ class BeamSearch {
         }
     };
     struct Candidate {
-        double rank;
-        double label;
-        std::int32_t from;  // slot; kNone: `token` is the slot of a prefix that stays
+        double rank;        // total + bonus
+        double label;       // of a new prefix
+        std::int32_t from;  // slot it extends; kNone: `token` is the slot of a prefix that stays
         std::int32_t token;
     };
 
-    template <class Float>
-    void advance(const Frames<Float>& frames, std::int32_t row_index);
     template <class Float>
     void choose_tokens(const Float* row, double row_max);
     void link_active_children();
     template <class Float>
     void stay(const Float* row);
     template <class Float>
-    void enter_from_parent(Slot& slot, const Slot& before, const Float* row);
+    void enter_from_parent(Slot& slot, const Float* row);
     template <class Float>
     void extend(const Float* row);
+    template <class Float>
+    void extend_slot(std::int32_t slot_index, const Float* row);
+    std::optional<double> bonus_of_child(const Slot& slot, std::int32_t token, double needed);
     void select();
     template <class Float>
     void rebuild(const Float* row);
     bool is_active_child(const Slot& slot, std::int32_t token) const;
-    std::int32_t child_node(std::int32_t node, std::int32_t token);
-    std::int32_t add_spike(std::int32_t previous, std::int32_t token, double log_prob);
     template <class Float>
     Slot new_slot(const Candidate& candidate, const Float* row);
-    Hypothesis describe(const Slot& slot, const TextState& text, double score) const;
+    void collect_garbage();
+    Hypothesis describe(const Slot& slot) const;
+    Hypothesis cut_to_whole_words() const;
+    const Slot& best_slot() const;
 
     std::shared_ptr<const Language> language_;
     BeamOptions options_;
-    std::vector<Node> nodes_;
-    std::vector<Spike> spikes_;
+    PrefixTree tree_;
+    SpikeStore spikes_;
     std::vector<Slot> beam_;     // after the last frame
     std::vector<Slot> staying_;  // the same prefixes one frame on
     std::vector<Slot> next_;
     std::vector<Candidate> candidates_;
     std::vector<std::int32_t> tokens_;  // that may start a prefix at this frame, best first
+    double threshold_ = kLogZero;       // candidates that rank below it are dropped
     std::int32_t frame_ = 0;
+    std::int32_t garbage_limit_ = 0;
 };
+
+// One utterance at once. When lexicon or grammar leave no whole text in the beam, tries again with
+// wider beams before it gives in.
+template <class Float>
+std::vector<Hypothesis> search_utterance(BeamSearch& search,
+                                         const std::shared_ptr<const Language>& language,
+                                         const BeamOptions& options, const Frames<Float>& frames);
 
 }  // namespace asr

@@ -2,13 +2,18 @@
 // arguments are typed, the interpreter lock is released, and results become plain tuples.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <memory>
+#include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "alphabet.hpp"
 #include "batch.hpp"
@@ -28,6 +33,9 @@ using LogProbs = nb::ndarray<const Float, nb::ndim<3>, nb::device::cpu>;
 using Lengths = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using AlphabetPtr = std::shared_ptr<asr::Alphabet>;
 using ModelPtr = std::shared_ptr<asr::NGramModel>;
+using LexiconPtr = std::shared_ptr<asr::Lexicon>;
+using HotwordsPtr = std::shared_ptr<asr::Hotwords>;
+using GrammarPtr = std::shared_ptr<asr::Grammar>;
 using Results = std::vector<std::vector<asr::Hypothesis>>;
 
 template <class Float>
@@ -119,14 +127,35 @@ struct BeamSearchDecoder {
     nb::list decode(const LogProbs<Float>& log_probs, const Lengths& lengths,
                     int num_threads) const {
         return decode_batch(log_probs, lengths, num_threads, [this] {
-            return [search = asr::BeamSearch(language, options)](
+            return [this, search = asr::BeamSearch(language, options)](
                        const asr::Frames<Float>& frames) mutable {
-                search.start();
-                search.push(frames);
-                return search.hypotheses();
+                return asr::search_utterance(search, language, options, frames);
             };
         });
     }
+};
+
+// One utterance that arrives in pieces. Not for use by two threads at once.
+class BeamSearchStream {
+  public:
+    explicit BeamSearchStream(const BeamSearchDecoder& decoder)
+        : search_(decoder.language, decoder.options) {}
+
+    template <class Float>
+    void push(const LogProbs<Float>& log_probs, const Lengths& lengths) {
+        asr::Frames<Float> frames = frames_of(log_probs, lengths, 0);
+        frames.first_frame = search_.num_frames();
+        const nb::gil_scoped_release unlocked;
+        search_.push(frames);
+    }
+    nb::tuple partial() const {
+        const asr::PartialResult result = search_.partial();
+        return nb::make_tuple(to_python(result.best), result.num_stable_words);
+    }
+    nb::list hypotheses() const { return to_python(Results{search_.hypotheses()})[0]; }
+
+  private:
+    asr::BeamSearch search_;
 };
 
 double score_words(const asr::NGramModel& model, const std::vector<std::string>& words, bool bos,
@@ -165,26 +194,33 @@ void bind_decoders(nb::module_& m) {
     nb::class_<BeamSearchDecoder>(m, "BeamSearchDecoder")
         .def(
             "__init__",
-            [](BeamSearchDecoder* self, AlphabetPtr alphabet, ModelPtr lm, double lm_alpha,
+            [](BeamSearchDecoder* self, AlphabetPtr alphabet, ModelPtr lm, LexiconPtr lexicon,
+               HotwordsPtr hotwords, GrammarPtr grammar, bool lm_scores_tokens, double lm_alpha,
                double lm_beta, std::int32_t beam_width, std::int32_t n_best, double token_min_logp,
                double beam_prune_logp) {
-                new (self)
-                    BeamSearchDecoder{std::make_shared<asr::Language>(
-                                          std::move(alphabet), std::move(lm), lm_alpha, lm_beta),
-                                      {beam_width, n_best, token_min_logp, beam_prune_logp}};
+                const auto unit = lm_scores_tokens ? asr::LmUnit::kToken : asr::LmUnit::kWord;
+                new (self) BeamSearchDecoder{
+                    std::make_shared<asr::Language>(asr::LanguageParts{
+                        std::move(alphabet), std::move(lm), std::move(lexicon), std::move(hotwords),
+                        std::move(grammar), unit, lm_alpha, lm_beta}),
+                    {beam_width, n_best, token_min_logp, beam_prune_logp}};
             },
-            "alphabet"_a, "lm"_a.none(), "lm_alpha"_a, "lm_beta"_a, "beam_width"_a, "n_best"_a,
-            "token_min_logp"_a, "beam_prune_logp"_a)
+            "alphabet"_a, "lm"_a.none(), "lexicon"_a.none(), "hotwords"_a.none(),
+            "grammar"_a.none(), "lm_scores_tokens"_a, "lm_alpha"_a, "lm_beta"_a, "beam_width"_a,
+            "n_best"_a, "token_min_logp"_a, "beam_prune_logp"_a)
         .def("decode", &BeamSearchDecoder::decode<float>, nb::arg().noconvert(), nb::arg(),
              nb::arg())
         .def("decode", &BeamSearchDecoder::decode<double>, nb::arg().noconvert(), nb::arg(),
              nb::arg());
+    nb::class_<BeamSearchStream>(m, "BeamSearchStream")
+        .def(nb::init<const BeamSearchDecoder&>())
+        .def("push", &BeamSearchStream::push<float>, nb::arg().noconvert(), nb::arg())
+        .def("push", &BeamSearchStream::push<double>, nb::arg().noconvert(), nb::arg())
+        .def("partial", &BeamSearchStream::partial)
+        .def("hypotheses", &BeamSearchStream::hypotheses);
 }
 
-}  // namespace
-
-NB_MODULE(_native, m) {
-    m.doc() = "Native decoders of asr.";
+void bind_language(nb::module_& m) {
     nb::class_<asr::NGramModel>(m, "NGramModel")
         .def_static(
             "from_arpa",
@@ -194,8 +230,50 @@ NB_MODULE(_native, m) {
                 return std::make_shared<asr::NGramModel>(asr::read_arpa(view, name));
             },
             "text"_a, "name"_a)
+        .def_static(
+            "from_binary",
+            [](const std::string& path) {
+                return std::make_shared<asr::NGramModel>(asr::load_binary(path));
+            },
+            "path"_a)
+        .def("to_binary",
+             [](const asr::NGramModel& model) {
+                 const std::string bytes = asr::to_binary(model);
+                 return nb::bytes(bytes.data(), bytes.size());
+             })
         .def_prop_ro("order", &asr::NGramModel::order)
         .def_prop_ro("num_words", &asr::NGramModel::num_words)
+        .def("word",
+             [](const asr::NGramModel& model, asr::WordId id) {
+                 const std::string_view text = model.text(id);
+                 return nb::str(text.data(), text.size());
+             })
         .def("score_words", &score_words, "words"_a, "bos"_a, "eos"_a);
+    nb::class_<asr::Lexicon>(m, "Lexicon")
+        .def(
+            "__init__",
+            [](asr::Lexicon* self, const std::vector<std::pair<std::string, std::string>>& entries,
+               const ModelPtr& lm) { new (self) asr::Lexicon(entries, lm.get()); },
+            "entries"_a, "lm"_a.none());
+    nb::class_<asr::Hotwords>(m, "Hotwords")
+        .def(nb::init<const std::vector<std::string>&, double>(), "phrases"_a, "weight"_a);
+    nb::class_<asr::Grammar>(m, "Grammar")
+        .def(
+            "__init__",
+            [](asr::Grammar* self, std::int32_t num_states,
+               const std::vector<std::tuple<std::int32_t, std::uint8_t, std::int32_t>>& arcs,
+               const std::vector<bool>& accepting) {
+                std::vector<asr::Grammar::Arc> native_arcs;
+                for (const auto& [from, byte, to] : arcs) native_arcs.push_back({from, byte, to});
+                new (self) asr::Grammar(num_states, std::move(native_arcs), accepting);
+            },
+            "num_states"_a, "arcs"_a, "accepting"_a);
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "Native decoders of asr.";
+    bind_language(m);
     bind_decoders(m);
 }

@@ -1,47 +1,131 @@
 #include "language.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace asr {
 
-Language::Language(std::shared_ptr<const Alphabet> alphabet, std::shared_ptr<const NGramModel> lm,
-                   double lm_alpha, double lm_beta)
-    : alphabet_(std::move(alphabet)), lm_(std::move(lm)), lm_alpha_(lm_alpha), lm_beta_(lm_beta) {}
+Language::Language(LanguageParts parts) : parts_(std::move(parts)) {
+    is_empty_ = !parts_.lm && !parts_.lexicon && !parts_.hotwords && !parts_.grammar;
+    if (!parts_.lm) parts_.lm_alpha = parts_.lm_beta = 0.0;
+    if (parts_.lexicon) {
+        spellings_ = &parts_.lexicon->spellings();
+    } else if (scores_words()) {
+        spellings_ = &parts_.lm->spellings();
+    }
+    if (scores_words()) {
+        unknown_word_ = parts_.lm_alpha * parts_.lm->unigram(NGramModel::kUnknown);
+    } else if (parts_.lm) {
+        token_units_ = find_token_units();
+    }
+    largest_gain_ = std::max(0.0, parts_.lm_beta);
+    if (parts_.hotwords) largest_gain_ += parts_.hotwords->largest_bonus();
+}
+
+// A model of tokens may write the separator, which is white space to it, in several ways.
+std::vector<WordId> Language::find_token_units() const {
+    std::vector<WordId> units;
+    for (std::int32_t id = 0; id < alphabet().size(); ++id) {
+        const Token& token = alphabet()[id];
+        WordId unit = NGramModel::kUnknown;
+        if (!token.closes_word) {
+            unit = parts_.lm->find(token.body);
+        } else if (!token.body.empty()) {
+            unit = parts_.lm->find("\xE2\x96\x81" + token.body);
+        } else {
+            for (const char* separator : {"\xE2\x96\x81", "|", "<space>", "_"}) {
+                if (unit == NGramModel::kUnknown) unit = parts_.lm->find(separator);
+            }
+        }
+        units.push_back(unit);
+    }
+    return units;
+}
 
 TextState Language::start() const {
     TextState state;
-    if (lm_) state.lm_state = lm_->sentence_start();
+    if (parts_.lm) state.lm_state = parts_.lm->sentence_start();
+    if (parts_.hotwords) state.hotword_state = parts_.hotwords->start();
     return state;
 }
 
-void Language::close_word(TextState& state) const {
-    if (!state.word_open) return;
-    const auto [log_prob, next] = lm_->score(state.lm_state, lm_->find(state.word_hash));
+void Language::score_unit(TextState& state, WordId unit) const {
+    const auto [log_prob, next] = parts_.lm->score(state.lm_state, unit);
     state.lm_score += log_prob;
     state.lm_state = next;
-    state.num_words += 1;
-    state.word_hash = kEmptyWordHash;
-    state.word_open = false;
+    state.num_units += 1;
 }
 
-TextState Language::extend(const TextState& state, std::int32_t id) const {
+std::optional<TextState> Language::close(const TextState& state) const {
+    if (!state.word_open) return state;
     TextState next = state;
-    if (!lm_) return next;
-    const Token& token = (*alphabet_)[id];
-    if (token.closes_word) close_word(next);
-    if (!token.body.empty()) {
-        next.word_hash = extend_hash(next.word_hash, token.body);
-        next.word_open = true;
+    if (parts_.lexicon && state.word == kNoWord) return std::nullopt;
+    if (parts_.grammar) {
+        next.grammar_state = parts_.grammar->step(state.grammar_state, " ");
+        if (next.grammar_state == Grammar::kRejected) return std::nullopt;
+    }
+    if (parts_.hotwords) {
+        next.hotword_state = parts_.hotwords->step(state.hotword_state, " ", &next.hotword_bonus);
+    }
+    if (scores_words()) {
+        const WordId known = state.word == kNoWord ? NGramModel::kUnknown : state.word;
+        score_unit(next, parts_.lexicon ? parts_.lexicon->lm_word(known) : known);
+    }
+    next.word_hash = kEmptyWordHash;
+    next.word = kNoWord;
+    next.word_open = next.unknown = false;
+    next.open_word = 0.0;
+    return next;
+}
+
+std::optional<TextState> Language::append(const TextState& state, std::int32_t id) const {
+    const Token& token = alphabet()[id];
+    TextState next = state;
+    if (!token_units_.empty()) score_unit(next, token_units_[static_cast<std::size_t>(id)]);
+    if (token.body.empty()) return next;
+    next.word_open = true;
+    if (parts_.grammar) {
+        next.grammar_state = parts_.grammar->step(state.grammar_state, token.body);
+        if (next.grammar_state == Grammar::kRejected) return std::nullopt;
+    }
+    if (spellings_ != nullptr && !look_up(next, token.body)) return std::nullopt;
+    if (parts_.hotwords) {
+        next.hotword_state =
+            parts_.hotwords->step(state.hotword_state, token.body, &next.hotword_bonus);
     }
     return next;
 }
 
-TextState Language::finish(const TextState& state) const {
-    TextState last = state;
-    if (!lm_) return last;
-    close_word(last);
-    last.lm_score += lm_->score_end(last.lm_state);
+// Follows the open word among the known ones; false when the lexicon has none that begins so.
+bool Language::look_up(TextState& state, std::string_view bytes) const {
+    if (state.unknown) return true;
+    state.word_hash = extend_hash(state.word_hash, bytes);
+    const WordTable::Slot* slot = spellings_->find(state.word_hash);
+    if (slot == nullptr && parts_.lexicon) return false;
+    state.unknown = slot == nullptr;
+    state.word = slot != nullptr ? slot->word : kNoWord;
+    if (scores_words()) {
+        // Never less than an unknown word, so that this falls as the word grows: see largest_gain.
+        const double known = slot != nullptr ? parts_.lm_alpha * slot->lookahead : unknown_word_;
+        state.open_word = std::max(known, parts_.lexicon ? known : unknown_word_) + parts_.lm_beta;
+    }
+    return true;
+}
+
+std::optional<TextState> Language::finish(const TextState& state) const {
+    std::optional<TextState> last = close(state);
+    if (!last) return last;
+    if (parts_.grammar && !parts_.grammar->accepts(last->grammar_state)) return std::nullopt;
+    if (parts_.lm) last->lm_score += parts_.lm->score_end(last->lm_state);
     return last;
+}
+
+void Language::spell_out(std::vector<Word>& words) const {
+    if (!parts_.lexicon) return;
+    for (Word& word : words) {
+        const auto* slot = spellings_->find(extend_hash(kEmptyWordHash, word.text));
+        if (slot != nullptr && slot->word != kNoWord) word.text = parts_.lexicon->text(slot->word);
+    }
 }
 
 }  // namespace asr

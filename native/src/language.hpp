@@ -1,10 +1,17 @@
-// What is known about the text of a prefix: its words, their language model score, the open word.
+// What is known about the text of a prefix: which words it may hold and what they are worth.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
 
 #include "alphabet.hpp"
+#include "grammar.hpp"
+#include "hotwords.hpp"
+#include "hypothesis.hpp"
+#include "lexicon.hpp"
 #include "ngram.hpp"
 
 namespace asr {
@@ -13,37 +20,76 @@ namespace asr {
 // the prefix is, and never changes.
 struct TextState {
     std::uint64_t word_hash = kEmptyWordHash;  // of the open word's bytes
-    double lm_score = 0.0;                     // ln P of the closed words
-    NodeId lm_state = 0;                       // after the closed words
-    std::int32_t num_words = 0;                // closed words
-    bool word_open = false;                    // the open word has at least one byte
+    double lm_score = 0.0;                     // ln P of what the model has scored
+    double hotword_bonus = 0.0;                // of the phrases completed
+    double open_word = 0.0;  // for ranking alone: the most the open word may bring
+    NodeId lm_state = 0;
+    WordId word = kNoWord;       // the known word that the open word spells
+    std::int32_t num_units = 0;  // words, or tokens, that the model has scored
+    std::int32_t hotword_state = 0;
+    std::int32_t grammar_state = 0;
+    bool word_open = false;  // the open word has at least one byte
+    bool unknown = false;    // no known word begins as the open word does
 };
 
-// Scores text with a word n-gram model; with none every bonus is 0.
+// What a language model scores.
+enum class LmUnit { kWord, kToken };
+
+struct LanguageParts {
+    std::shared_ptr<const Alphabet> alphabet;
+    std::shared_ptr<const NGramModel> lm;  // this and the next three may be null
+    std::shared_ptr<const Lexicon> lexicon;
+    std::shared_ptr<const Hotwords> hotwords;
+    std::shared_ptr<const Grammar> grammar;
+    LmUnit lm_unit = LmUnit::kWord;
+    double lm_alpha = 0.0;
+    double lm_beta = 0.0;
+};
+
+// Scores and constrains text by all of its parts at once; with none every text is worth 0.
 class Language {
   public:
-    Language(std::shared_ptr<const Alphabet> alphabet, std::shared_ptr<const NGramModel> lm,
-             double lm_alpha, double lm_beta);
+    explicit Language(LanguageParts parts);
 
     TextState start() const;
-    TextState extend(const TextState& state, std::int32_t token) const;
-    // The last word needs no separator to count; </s> follows it.
-    TextState finish(const TextState& state) const;
+    // The state after a token is append(close(state), token) for a token that closes a word,
+    // append(state, token) otherwise; nothing when lexicon or grammar forbid the text.
+    std::optional<TextState> close(const TextState& state) const;
+    std::optional<TextState> append(const TextState& state, std::int32_t token) const;
+    // The state of a whole text: the last word needs no separator to count, </s> follows it.
+    std::optional<TextState> finish(const TextState& state) const;
 
-    // lm_alpha * ln P(words) + lm_beta * |words|, over the closed words.
+    // lm_alpha * ln P(text) + lm_beta * |text| + hotwords
     double bonus(const TextState& state) const {
-        return lm_alpha_ * state.lm_score + lm_beta_ * state.num_words;
+        return parts_.lm_alpha * state.lm_score + parts_.lm_beta * state.num_units +
+               state.hotword_bonus;
     }
-    bool scores_text() const { return lm_ != nullptr; }
-    const Alphabet& alphabet() const { return *alphabet_; }
+    // The same and what unfinished words and phrases promise, which only serves to prune.
+    double ranking_bonus(const TextState& state) const {
+        const double promise =
+            parts_.hotwords ? parts_.hotwords->promise(state.hotword_state) : 0.0;
+        return bonus(state) + state.open_word + promise;
+    }
+    // The most that append can add to a state's ranking bonus.
+    double largest_gain() const { return largest_gain_; }
+
+    bool is_empty() const { return is_empty_; }
+    const Alphabet& alphabet() const { return *parts_.alphabet; }
+    // Replaces the words' spellings by the words of the lexicon.
+    void spell_out(std::vector<Word>& words) const;
 
   private:
-    void close_word(TextState& state) const;
+    bool scores_words() const { return parts_.lm && parts_.lm_unit == LmUnit::kWord; }
+    void score_unit(TextState& state, WordId unit) const;
+    bool look_up(TextState& state, std::string_view bytes) const;
+    std::vector<WordId> find_token_units() const;
 
-    std::shared_ptr<const Alphabet> alphabet_;
-    std::shared_ptr<const NGramModel> lm_;
-    double lm_alpha_;
-    double lm_beta_;
+    LanguageParts parts_;
+    const WordTable* spellings_ = nullptr;  // of the lexicon, or else of the word model
+    std::vector<WordId> token_units_;       // of each token, with LmUnit::kToken
+    double unknown_word_ = 0.0;             // weighted ln P of an unknown word
+    double largest_gain_ = 0.0;
+    bool is_empty_;
 };
 
 }  // namespace asr

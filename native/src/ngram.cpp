@@ -1,60 +1,65 @@
 #include "ngram.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 
 namespace asr {
 
-NGramModel::NGramModel(NGramTables tables) : tables_(std::move(tables)) {
-    index_words();
-    sentence_end_ = find("</s>");
-    // Without <s> the sentence starts as after an unknown word: its context is empty.
-    const WordId start = find("<s>");
-    sentence_start_ = start == kUnknown ? no_context() : start + 1;
-    if (order() == 1) sentence_start_ = no_context();
+namespace {
+
+NGramTables view(const NGramVectors& v) {
+    return {ArrayView(v.word),        ArrayView(v.suffix),      ArrayView(v.log_prob),
+            ArrayView(v.log_backoff), ArrayView(v.first_child), ArrayView(v.text_begin),
+            ArrayView(v.texts),       ArrayView(v.spellings)};
 }
 
-void NGramModel::index_words() {
-    std::size_t num_slots = 16;
-    while (num_slots < 2 * tables_.words.size()) num_slots *= 2;
-    slots_.assign(num_slots, kUnknown);
-    hashes_.reserve(tables_.words.size());
-    for (const auto& word : tables_.words) hashes_.push_back(extend_hash(kEmptyWordHash, word));
-    for (WordId id = 1; id < hashes_.size(); ++id) {
-        std::size_t slot = (hashes_[id] ^ (hashes_[id] >> 32)) & (num_slots - 1);
-        for (; slots_[slot] != kUnknown; slot = (slot + 1) & (num_slots - 1)) {
-            if (hashes_[slots_[slot]] == hashes_[id]) {
-                throw std::invalid_argument("the words '" + tables_.words[slots_[slot]] +
-                                            "' and '" + tables_.words[id] + "' share one hash");
-            }
-        }
-        slots_[slot] = id;
-    }
+}  // namespace
+
+NGramModel::NGramModel(const NGramShape& shape, NGramVectors vectors) : shape_(shape) {
+    const auto owner = std::make_shared<const NGramVectors>(std::move(vectors));
+    tables_ = view(*owner);
+    owner_ = owner;
+    spellings_ = WordTable(tables_.spellings);
 }
 
-WordId NGramModel::find(std::uint64_t hash) const {
-    const std::size_t mask = slots_.size() - 1;
-    for (std::size_t slot = (hash ^ (hash >> 32)) & mask;; slot = (slot + 1) & mask) {
-        if (slots_[slot] == kUnknown) return kUnknown;
-        if (hashes_[slots_[slot]] == hash) return slots_[slot];
+NGramModel::NGramModel(const NGramShape& shape, const NGramTables& tables,
+                       std::shared_ptr<const void> owner)
+    : shape_(shape), tables_(tables), owner_(std::move(owner)), spellings_(tables.spellings) {}
+
+std::string_view NGramModel::text(WordId word) const {
+    if (word >= num_words()) return {};
+    const std::uint64_t end =
+        std::min<std::uint64_t>(tables_.text_begin[word + 1], tables_.texts.size());
+    const std::uint64_t begin = std::min(tables_.text_begin[word], end);
+    return {tables_.texts.begin() + begin, static_cast<std::size_t>(end - begin)};
+}
+
+WordId NGramModel::find(std::string_view word) const {
+    for (const WordId mark : {shape_.sentence_start, shape_.sentence_end}) {
+        if (word == text(mark)) return mark;
     }
+    const WordTable::Slot* slot = spellings_.find(extend_hash(kEmptyWordHash, word));
+    return slot != nullptr && slot->word != kNoWord ? slot->word : kUnknown;
 }
 
 NodeId NGramModel::find_child(NodeId node, WordId word) const {
-    const auto begin = tables_.word.begin();
-    const auto last = begin + tables_.first_child[node + 1];
-    const auto child = std::lower_bound(begin + tables_.first_child[node], last, word);
-    return child != last && *child == word ? static_cast<NodeId>(child - begin) : 0;
+    const std::size_t begin = tables_.first_child[node];
+    const std::size_t end =
+        std::min<std::size_t>(tables_.first_child[node + 1], tables_.word.size());
+    if (begin >= end) return 0;
+    const WordId* last = tables_.word.begin() + end;
+    const WordId* child = std::lower_bound(tables_.word.begin() + begin, last, word);
+    if (child == last || *child != word) return 0;
+    return static_cast<NodeId>(child - tables_.word.begin());
 }
 
 std::pair<double, NodeId> NGramModel::score(NodeId state, WordId word) const {
     double log_prob = 0.0;
-    for (;; state = tables_.suffix[state]) {
-        const NodeId child = state == 0 ? word + 1 : find_child(state, word);
+    for (;; state = suffix_of(state)) {
+        const NodeId child = state == 0 ? node_of(word) : find_child(state, word);
         if (child != 0) {
             log_prob += tables_.log_prob[child];
-            const bool extensible = child < tables_.log_backoff.size();
-            return {log_prob, extensible ? child : tables_.suffix[child]};
+            const NodeId next = child < num_contexts() ? child : suffix_of(child);
+            return {log_prob, next < num_contexts() ? next : no_context()};
         }
         log_prob += tables_.log_backoff[state];
     }

@@ -2,23 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "array_view.hpp"
+#include "word_table.hpp"
+
 namespace asr {
 
-// FNV-1a, so that the hash of a word grows with its bytes.
-constexpr std::uint64_t kEmptyWordHash = 14695981039346656037ull;
-inline std::uint64_t extend_hash(std::uint64_t hash, std::string_view bytes) {
-    for (const char byte : bytes)
-        hash = (hash ^ static_cast<unsigned char>(byte)) * 1099511628211ull;
-    return hash;
-}
-
 using NodeId = std::uint32_t;
-using WordId = std::uint32_t;
 
 // The n-grams are a tree: node 0 is the empty context, the children of a node are the words seen
 // after it. Invariants:
@@ -27,14 +22,27 @@ using WordId = std::uint32_t;
 //   - word w is node w + 1, so every word has a unigram and a walk down the suffixes always ends;
 //   - suffix[n] is the node of the longest proper suffix of n that exists; suffix[n] < n.
 // A state is the node of the longest suffix of the history that can still be extended.
-struct NGramTables {
-    int order = 0;
-    std::vector<WordId> word;         // of each node
-    std::vector<NodeId> suffix;       // of each node
-    std::vector<float> log_prob;      // of each node, nats
-    std::vector<float> log_backoff;   // of each node below the highest order, nats
-    std::vector<NodeId> first_child;  // the same, and one more
-    std::vector<std::string> words;   // by id; word 0 is <unk>
+template <template <class> class Array>
+struct NGramArrays {
+    Array<WordId> word;               // of each node
+    Array<NodeId> suffix;             // of each node
+    Array<float> log_prob;            // of each node, nats
+    Array<float> log_backoff;         // of each node below the highest order, nats
+    Array<NodeId> first_child;        // the same, and one more
+    Array<std::uint64_t> text_begin;  // of each word in `texts`, and one more; word 0 is <unk>
+    Array<char> texts;
+    Array<WordTable::Slot> spellings;  // the words that can be said: not <s>, </s>, <unk>
+};
+
+template <class T>
+using OwnedArray = std::vector<T>;
+using NGramVectors = NGramArrays<OwnedArray>;
+using NGramTables = NGramArrays<ArrayView>;
+
+struct NGramShape {
+    int order;
+    WordId sentence_start;  // <s> and </s>; <unk>'s id when the model has none
+    WordId sentence_end;
 };
 
 class NGramModel {
@@ -42,37 +50,60 @@ class NGramModel {
     static constexpr int kMaxOrder = 6;
     static constexpr WordId kUnknown = 0;
 
-    explicit NGramModel(NGramTables tables);
+    NGramModel(const NGramShape& shape, NGramVectors vectors);
+    // `owner` keeps the memory behind `tables`, whose contents may be damaged: whatever they hold,
+    // nothing outside of them is read and every call ends.
+    NGramModel(const NGramShape& shape, const NGramTables& tables,
+               std::shared_ptr<const void> owner);
 
-    int order() const { return tables_.order; }
-    std::size_t num_words() const { return tables_.words.size(); }
-    const std::string& word(WordId id) const { return tables_.words[id]; }
+    int order() const { return shape_.order; }
+    const NGramShape& shape() const { return shape_; }
+    std::size_t num_words() const { return tables_.text_begin.size() - 1; }
+    std::string_view text(WordId word) const;
+    const NGramTables& tables() const { return tables_; }
 
-    // Id of the word whose bytes hash to `hash`; kUnknown when there is none.
-    WordId find(std::uint64_t hash) const;
-    WordId find(std::string_view word) const { return find(extend_hash(kEmptyWordHash, word)); }
+    const WordTable& spellings() const { return spellings_; }
+    // kUnknown when there is no such word.
+    WordId find(std::string_view word) const;
+    // ln P(word) whatever came before.
+    float unigram(WordId word) const { return tables_.log_prob[node_of(word)]; }
 
-    NodeId sentence_start() const { return sentence_start_; }
+    // The state before a sentence. Without <s> it is as before any word.
+    NodeId sentence_start() const {
+        const NodeId node = node_of(shape_.sentence_start);
+        const bool usable = shape_.sentence_start != kUnknown && node < num_contexts();
+        return usable ? node : no_context();
+    }
     NodeId no_context() const { return 0; }
 
     // ln P(word | state) and the state after it.
     std::pair<double, NodeId> score(NodeId state, WordId word) const;
     // ln P(</s> | state)
-    double score_end(NodeId state) const { return score(state, sentence_end_).first; }
+    double score_end(NodeId state) const { return score(state, shape_.sentence_end).first; }
 
   private:
+    NodeId node_of(WordId word) const { return word < num_words() ? word + 1 : 1; }
     NodeId find_child(NodeId node, WordId word) const;
-    void index_words();
+    NodeId suffix_of(NodeId node) const {
+        return tables_.suffix[node] < node ? tables_.suffix[node] : 0;
+    }
+    std::size_t num_contexts() const { return tables_.log_backoff.size(); }
 
+    NGramShape shape_;
     NGramTables tables_;
-    std::vector<WordId> slots_;  // open addressing by hash; kUnknown marks a free slot
-    std::vector<std::uint64_t> hashes_;
-    NodeId sentence_start_ = 0;
-    WordId sentence_end_ = kUnknown;
+    std::shared_ptr<const void> owner_;
+    WordTable spellings_;
 };
 
 // Reads the ARPA format. Text before the \data\ line is skipped. `name` is for messages.
 // Throws std::invalid_argument "name:line: rule, got ..." on any departure from the format.
 NGramModel read_arpa(std::string_view text, const std::string& name);
+
+// The model as bytes that load_binary maps without reading them.
+std::string to_binary(const NGramModel& model);
+
+// Maps a file of to_binary's bytes. Throws std::invalid_argument when its header or size is wrong,
+// std::runtime_error when it cannot be opened.
+NGramModel load_binary(const std::string& path);
 
 }  // namespace asr

@@ -36,25 +36,74 @@ def words_of(labelling, tokens):
     return "".join(tokens[c] for c in labelling).replace("\u2581", " ").split()
 
 
-def readings(log_probs, tokens, blank=0, lm=None, lm_alpha=0.0, lm_beta=0.0):
-    """All labellings of positive probability, best fused score first."""
+class TextRules(NamedTuple):
+    """What a text is worth and whether it is allowed, by definition.
+
+    lexicon: spelling -> word. grammar: a predicate of the list of words. lm_unit: see NGramLM.
+    """
+
+    lm: "BackoffModel | None" = None
+    lm_alpha: float = 0.0
+    lm_beta: float = 0.0
+    lm_unit: str = "word"
+    lexicon: dict | None = None
+    hotwords: tuple = ()
+    hotword_weight: float = 0.0
+    grammar: object = None
+
+    def allow(self, spellings):
+        """Whether lexicon and grammar allow the words, which are given as spelled."""
+        if self.lexicon is not None and any(s not in self.lexicon for s in spellings):
+            return False
+        return self.grammar is None or self.grammar(spellings)
+
+    def words(self, spellings):
+        return [self.lexicon[s] for s in spellings] if self.lexicon is not None else spellings
+
+    def lm_units(self, labelling, tokens):
+        """What the language model reads."""
+        if self.lm_unit == "word":
+            return self.words(words_of(labelling, tokens))
+        return [tokens[c].replace(" ", "\u2581") for c in labelling]
+
+    def hotword_bonus(self, spellings):
+        """Weight times words of the phrase, for each place where a phrase stands."""
+        phrases = [phrase.split() for phrase in self.hotwords]
+        return self.hotword_weight * sum(
+            len(phrase)
+            for phrase in phrases
+            for start in range(len(spellings))
+            if spellings[start : start + len(phrase)] == phrase
+        )
+
+
+FREE_TEXT = TextRules()
+
+
+def readings(log_probs, tokens, blank=0, rules=FREE_TEXT):
+    """All allowed labellings of positive probability, best fused score first."""
     results = []
     for labelling, probability in labelling_probabilities(log_probs, blank).items():
-        if probability == 0.0:
+        spellings = words_of(labelling, tokens)
+        if probability == 0.0 or not rules.allow(spellings):
             continue
         acoustic_score = math.log(probability)
-        words = words_of(labelling, tokens)
-        lm_score = lm.sentence(words) if lm else 0.0
-        fused = lm_alpha * lm_score + lm_beta * len(words) if lm else 0.0
+        fused = rules.hotword_bonus(spellings)
+        lm_score = 0.0
+        if rules.lm:
+            units = rules.lm_units(labelling, tokens)
+            lm_score = rules.lm.sentence(units)
+            fused += rules.lm_alpha * lm_score + rules.lm_beta * len(units)
         results.append(Reading(labelling, acoustic_score + fused, acoustic_score, lm_score))
     return sorted(results, key=lambda reading: -reading.score)
 
 
-def distinct_texts(all_readings, tokens, n_best):
+def distinct_texts(all_readings, tokens, n_best, rules=FREE_TEXT):
     """The first reading of each text, as far as `n_best` of them."""
     kept = {}
     for reading in all_readings:
-        kept.setdefault(" ".join(words_of(reading.labelling, tokens)), reading)
+        words = rules.words(words_of(reading.labelling, tokens))
+        kept.setdefault(" ".join(words), reading)
     return list(kept.items())[:n_best]
 
 

@@ -1,0 +1,107 @@
+"""Lexicon, hotwords and grammar as users write them -> their native forms, checked."""
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from asr import _native
+from asr.decoding.grammar import compile_grammar
+
+Lexicon = Iterable[str] | Mapping[str, str | Sequence[str]] | os.PathLike[str]
+
+_log = logging.getLogger(__name__)
+
+
+def build_lexicon(
+    lexicon: Lexicon, tokens: Sequence[str], lm: _native.NGramModel | None
+) -> _native.Lexicon:
+    """Compile the words that may be said.
+
+    Args:
+        lexicon: words, spelled as themselves; or a mapping from each word to its spelling or
+            spellings; or a file of lines "word" or "word<TAB>spelling<TAB>spelling...".
+        tokens: strings of the classes.
+        lm: word model that scores the words.
+
+    Raises:
+        ValueError: no word can be spelled with the tokens, a spelling belongs to two words, or a
+            word holds white space.
+        OSError: the file cannot be read.
+    """
+    entries = _lexicon_entries(lexicon)
+    letters = _letters_of(tokens)
+    spellable = [entry for entry in entries if letters.issuperset(entry[1])]
+    if not spellable:
+        raise ValueError("lexicon must hold a word that the tokens can spell")
+    if len(spellable) < len(entries):
+        example = next(spelling for _, spelling in entries if not letters.issuperset(spelling))
+        _log.warning(
+            "lexicon: %d of %d spellings need letters that no token has, such as '%s'",
+            len(entries) - len(spellable),
+            len(entries),
+            example,
+        )
+    return _native.Lexicon(spellable, lm)
+
+
+def build_hotwords(
+    hotwords: Sequence[str], weight: float, tokens: Sequence[str]
+) -> _native.Hotwords:
+    """Compile words and phrases to listen for.
+
+    Raises:
+        ValueError: a phrase is empty or has letters that no token has, or the weight is not
+            positive.
+    """
+    if isinstance(hotwords, str):
+        raise TypeError("hotwords must be a sequence of words and phrases, not one string")
+    if not 0 < weight < float("inf"):
+        raise ValueError(f"hotword_weight must be > 0 with hotwords, got {weight}")
+    phrases = [" ".join(phrase.split()) for phrase in hotwords]
+    letters = _letters_of(tokens)
+    for phrase in phrases:
+        if not phrase:
+            raise ValueError("hotwords must not hold an empty phrase")
+        if not letters.issuperset(phrase.replace(" ", "")):
+            raise ValueError(f"hotwords: no token has some letter of '{phrase}'")
+    return _native.Hotwords(list(dict.fromkeys(phrases)), weight)
+
+
+def build_grammar(grammar: str | os.PathLike[str]) -> _native.Grammar:
+    """Compile a grammar: JSGF text, the right-hand side of one rule, or a file of either.
+
+    Raises:
+        ValueError: the text departs from the subset; see `asr.decoding.grammar`.
+        OSError: the file cannot be read.
+    """
+    text = grammar if isinstance(grammar, str) else Path(grammar).read_text(encoding="utf-8")
+    automaton = compile_grammar(text)
+    return _native.Grammar(len(automaton.accepting), automaton.arcs, automaton.accepting)
+
+
+def _lexicon_entries(lexicon: Lexicon) -> list[tuple[str, str]]:
+    """Pairs (word, spelling)."""
+    if isinstance(lexicon, str):
+        raise TypeError("lexicon must be words, a mapping or a path (pathlib.Path), not a string")
+    if isinstance(lexicon, os.PathLike):
+        lines = Path(lexicon).read_text(encoding="utf-8").splitlines()
+        rows = [line.split("\t") for line in lines if line.strip()]
+        entries = [(row[0].strip(), s.strip()) for row in rows for s in (row[1:] or row)]
+    elif isinstance(lexicon, Mapping):
+        entries = [
+            (word, spelling)
+            for word, spellings in lexicon.items()
+            for spelling in ([spellings] if isinstance(spellings, str) else spellings)
+        ]
+    else:
+        entries = [(word, word) for word in lexicon]
+    for entry in entries:
+        for part in entry:
+            if part.split() != [part]:
+                raise ValueError(f"lexicon: a word must be one word without spaces, got '{part}'")
+    return entries
+
+
+def _letters_of(tokens: Sequence[str]) -> set[str]:
+    return {letter for token in tokens for letter in token}

@@ -1,0 +1,65 @@
+"""Decoding of one utterance that arrives in pieces."""
+
+from typing import NamedTuple
+
+from asr import _native
+from asr.decoding.hypothesis import (
+    Hypothesis,
+    LogProbs,
+    Word,
+    as_batch,
+    as_hypotheses,
+    as_hypothesis,
+)
+
+
+class Partial(NamedTuple):
+    """What is known before the end.
+
+    Attributes:
+        text: the best text so far; its last word may be incomplete.
+        stable_text: its first words, as far as no later frame can change them. It only grows.
+        words: the words of `text` with frames and confidence.
+    """
+
+    text: str
+    stable_text: str
+    words: tuple[Word, ...]
+
+
+class BeamSearchStream:
+    """One utterance, made by `BeamSearchDecoder.stream`.
+
+    Whatever the pieces, the result is that of one call with all frames, except where lexicon or
+    grammar leave no whole text in the beam: one call then widens the beam and tries again. Memory
+    grows with the text and not with the frames. Not for use by two threads at the same time.
+    """
+
+    def __init__(self, decoder: _native.BeamSearchDecoder, tokens: list[str]) -> None:
+        self._native = _native.BeamSearchStream(decoder)
+        self._tokens = tokens
+
+    def push(self, log_probs: LogProbs) -> None:
+        """Add the next frames.
+
+        Args:
+            log_probs: (T, C) natural logarithms, T >= 0; numpy, torch or lists, any float type.
+
+        Raises:
+            ValueError: NaN or +inf, or a wrong number of classes; the stream must be given up.
+        """
+        batch, num_frames = as_batch(log_probs, None, len(self._tokens))
+        if len(batch) != 1:
+            raise ValueError(f"log_probs must be (T, C) in a stream, got {len(batch)} utterances")
+        self._native.push(batch, num_frames)
+
+    def partial(self) -> Partial:
+        """Describe the best prefix so far."""
+        raw, num_stable = self._native.partial()
+        best = as_hypothesis(raw, self._tokens)
+        stable_text = " ".join(word.word for word in best.words[:num_stable])
+        return Partial(best.text, stable_text, best.words)
+
+    def finish(self) -> list[Hypothesis]:
+        """Return 1 to `n_best` hypotheses of all that was pushed, best first."""
+        return as_hypotheses([self._native.hypotheses()], self._tokens)[0]

@@ -1,0 +1,219 @@
+"""Lexicon, hotwords and grammar: what they do to a text and what they refuse."""
+
+import logging
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asr.decoding import BeamSearchDecoder
+from asr.decoding.grammar import compile_grammar
+
+LETTERS = ["<blank>", " ", "a", "b", "c", "d"]
+
+
+def spell(text, height=0.9, letters=LETTERS):
+    """(T, C) ln probabilities of a spelled text, a blank after each letter."""
+    classes = [c for letter in text for c in (letters.index(letter), 0)]
+    probs = np.full((len(classes), len(letters)), (1 - height) / (len(letters) - 1))
+    probs[np.arange(len(classes)), classes] = height
+    return np.log(probs)
+
+
+def decode(log_probs, **options):
+    """Text of the best hypothesis."""
+    return BeamSearchDecoder(LETTERS, token_min_logp=-20, **options)(log_probs)[0][0].text
+
+
+def test_lexicon_allows_only_its_words():
+    assert decode(spell("abd cab")) == "abd cab"
+    assert decode(spell("abd cab"), lexicon=["abc", "cab"]) == "abc cab"
+
+
+def test_lexicon_shows_words_and_not_spellings():
+    lexicon = {"doctor": ["ab", "ac"], "d": "d"}
+
+    assert decode(spell("ab d ac"), lexicon=lexicon) == "doctor d doctor"
+
+
+@pytest.mark.parametrize("suffix", ["", "\n"])
+def test_lexicon_file_holds_words_and_spellings(tmp_path, suffix):
+    path = tmp_path / "words.txt"
+    path.write_text("doctor\tab\tac\n\nd" + suffix)
+
+    assert decode(spell("ab d"), lexicon=path) == "doctor d"
+
+
+def test_lexicon_widens_the_beam_rather_than_leave_a_word_open():
+    # "ab" looks finished, but only "abc" is a word, and a narrow beam never starts its c.
+    log_probs = spell("ab", 0.999)
+
+    assert decode(log_probs, lexicon=["abc"], beam_width=1) == "abc"
+
+
+def test_stream_without_a_whole_word_drops_the_open_one():
+    decoder = BeamSearchDecoder(LETTERS, lexicon=["a", "abc"])
+    stream = decoder.stream()
+    stream.push(spell("a ab", 0.9999))
+
+    (hypothesis,) = stream.finish()
+
+    assert hypothesis.text == "a"
+    assert hypothesis.score == -math.inf
+    assert hypothesis.bound_hit
+
+
+@pytest.mark.parametrize(
+    ("lexicon", "error", "message"),
+    [
+        (["x", "y"], ValueError, "lexicon must hold a word that the tokens can spell"),
+        ([], ValueError, "lexicon must hold a word that the tokens can spell"),
+        (["a b"], ValueError, "one word without spaces, got 'a b'"),
+        ([""], ValueError, "one word without spaces, got ''"),
+        ({"a": "b", "c": "b"}, ValueError, "'b' spells 'a' and 'c'"),
+        ("a", TypeError, "lexicon must be words, a mapping or a path"),
+    ],
+)
+def test_lexicon_refuses_malformed(lexicon, error, message):
+    with pytest.raises(error, match=message):
+        BeamSearchDecoder(LETTERS, lexicon=lexicon)
+
+
+def test_lexicon_reports_words_it_cannot_spell(caplog):
+    with caplog.at_level(logging.WARNING, logger="asr.decoding"):
+        BeamSearchDecoder(LETTERS, lexicon=["a", "x", "y"])
+
+    assert "2 of 3 spellings need letters that no token has, such as 'x'" in caplog.text
+
+
+def test_hotword_lifts_a_word():
+    log_probs = np.logaddexp(spell("ab") + math.log(0.4), spell("ac") + math.log(0.6))
+
+    assert decode(log_probs) == "ac"
+    assert decode(log_probs, hotwords=["ab"], hotword_weight=2.0) == "ab"
+
+
+def test_hotword_matches_whole_words_only():
+    log_probs = spell("abc", 0.99)
+
+    ((plain,),) = BeamSearchDecoder(LETTERS)(log_probs)
+    ((boosted,),) = BeamSearchDecoder(LETTERS, hotwords=["ab", "bc"], hotword_weight=3.0)(log_probs)
+
+    assert boosted.score == pytest.approx(plain.score)
+
+
+def test_hotword_phrase_broken_off_gives_its_boost_back():
+    options = {"hotwords": ["ab cd"], "hotword_weight": 3.0}
+
+    ((plain,),) = BeamSearchDecoder(LETTERS)(spell("ab c", 0.99))
+    ((broken,),) = BeamSearchDecoder(LETTERS, **options)(spell("ab c", 0.99))
+    ((heard,),) = BeamSearchDecoder(LETTERS, **options)(spell("ab cd", 0.99))
+
+    assert broken.text == "ab c"
+    assert broken.score == pytest.approx(plain.score)
+    assert heard.score == pytest.approx(heard.acoustic_score + 2 * 3.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"hotwords": ["a"]}, ValueError, "hotword_weight must be > 0 with hotwords, got 0.0"),
+        ({"hotwords": ["a"], "hotword_weight": math.nan}, ValueError, "must be > 0"),
+        ({"hotwords": [" "], "hotword_weight": 1.0}, ValueError, "empty phrase"),
+        ({"hotwords": ["ax"], "hotword_weight": 1.0}, ValueError, "some letter of 'ax'"),
+        ({"hotwords": "ab", "hotword_weight": 1.0}, TypeError, "not one string"),
+    ],
+)
+def test_hotwords_refuse_malformed(options, error, message):
+    with pytest.raises(error, match=message):
+        BeamSearchDecoder(LETTERS, **options)
+
+
+def test_grammar_result_is_a_sentence_of_it():
+    grammar = "(a | ab) [(c | d)+]"
+
+    assert decode(spell("ab c d"), grammar=grammar) == "ab c d"
+    assert decode(spell("b c d"), grammar=grammar) in ("ab c d", "a c d")
+
+
+def test_grammar_widens_the_beam_until_a_sentence_is_whole(rng):
+    log_probs = np.log(rng.dirichlet(np.full(len(LETTERS), 0.3), size=(5, 30)) + 1e-9)
+    decoder = BeamSearchDecoder(LETTERS, grammar="abc dd dd | ab (cab | dd)+", beam_width=2)
+    automaton = compile_grammar("abc dd dd | ab (cab | dd)+")
+
+    for (hypothesis,) in decoder(log_probs):
+        assert accepts(automaton, hypothesis.text)
+        assert math.isfinite(hypothesis.score)
+
+
+def test_grammar_file_is_read(tmp_path):
+    path = tmp_path / "calls.jsgf"
+    path.write_text("#JSGF V1.0;\ngrammar calls;\npublic <call> = ab <d>;\n<d> = c | d;\n")
+
+    assert decode(spell("ab a"), grammar=path) in ("ab c", "ab d")
+
+
+def accepts(automaton, text):
+    arcs = {(state, byte): following for state, byte, following in automaton.arcs}
+    state = 0
+    for byte in "".join(f"{word} " for word in text.split()).encode():
+        state = arcs.get((state, byte))
+        if state is None:
+            return False
+    return automaton.accepting[state]
+
+
+@pytest.mark.parametrize(
+    ("grammar", "accepted", "refused"),
+    [
+        ("(one | two)+ [please]", ["one", "two one please"], ["", "please", "one please two"]),
+        ("a*", ["", "a", "a a"], ["b", "a b"]),
+        ('"twenty one" | one', ["twenty one", "one"], ["twenty", "twenty one one"]),
+        ("a {tag} b // comment\n/* more */ c", ["a b c"], ["a b", "a tag b c"]),
+        (
+            "#JSGF V1.0;\ngrammar g;\n<x> = y | z;\npublic <m> = a <x>* (b | <x> c);",
+            ["a b", "a y c", "a y z b"],
+            ["a y", "b", "y"],
+        ),
+    ],
+)
+def test_compile_grammar_accepts_its_sentences(grammar, accepted, refused):
+    automaton = compile_grammar(grammar)
+
+    assert [accepts(automaton, text) for text in accepted] == [True] * len(accepted)
+    assert [accepts(automaton, text) for text in refused] == [False] * len(refused)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "message"),
+    [
+        ("(one", r"grammar:1: '\(' must be closed by '\)'"),
+        ("one |", "grammar:1: expected a word, rule or group before 'end'"),
+        ("", "grammar:1: expected a word"),
+        ("a\n<x>", "grammar:2: rule <x> is not defined"),
+        ("one /2/ two", "grammar:1: unexpected '/'"),
+        ("a )", r"grammar:1: unexpected '\)'"),
+        ('a "b', "grammar:1: unexpected '\"'"),
+        ("#JSGF V1.0;\npublic <a> = x\n | <a>;", "grammar:3: rule <a> must not refer to itself"),
+        ("#JSGF V1.0;\npublic <a> = b\n", "grammar:3: the last statement must end with ';'"),
+        ("#JSGF V1.0;\n<a> = b;", "there must be one public rule, got 0"),
+        ("#JSGF V1.0;\npublic <a> = b;\n<a> = c;", "grammar:3: rule <a> is defined twice"),
+        ("#JSGF V1.0;\nimport <x.y>;", "grammar:2: expected '<rule> = ...;'"),
+    ],
+)
+def test_compile_grammar_names_line_and_rule(grammar, message):
+    with pytest.raises(ValueError, match=message):
+        compile_grammar(grammar)
+
+
+def test_decoder_with_constraints_survives_pickling(tmp_path, monkeypatch):
+    (tmp_path / "words.txt").write_text("ab\ncd\n")
+    monkeypatch.chdir(tmp_path)
+    options = {"hotwords": ["ab"], "hotword_weight": 1.0, "grammar": "ab cd | cd+"}
+    decoder = BeamSearchDecoder(LETTERS, lexicon=Path("words.txt"), n_best=3, **options)
+    pickled = pickle.dumps(decoder)
+    monkeypatch.chdir("/")
+
+    assert pickle.loads(pickled)(spell("ab cd")) == decoder(spell("ab cd"))
