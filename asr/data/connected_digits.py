@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.audio import read_audio, write_wav
+from asr.audio import write_wav
 from asr.data.manifest import Utterance
 
 # Clips are trimmed close to the word: without a fade their edges click, and a model learns clicks.
@@ -206,7 +206,7 @@ def _group_by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utteran
 
 def _read_clip(clip: Utterance, sample_rate: int) -> np.ndarray:
     """Read a clip with its edges faded; its length is checked against the manifest's."""
-    samples = read_audio(clip.audio_filepath, sample_rate).waveform.copy()
+    samples = clip.waveform(sample_rate).copy()
     duration_s = len(samples) / sample_rate
     if abs(duration_s - clip.duration) > DURATION_TOLERANCE_S:
         raise ValueError(

@@ -7,15 +7,18 @@ further keys are kept. Here lines are checked; that the audio exists and fits is
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from asr.audio import read_audio
 
+logger = logging.getLogger(__name__)
 REQUIRED_KEYS = ("audio_filepath", "duration", "text")
 # Thirty years: what lies beyond is no length of a recording, and huge integers overflow a float.
 MAX_DURATION_S = 1e9
@@ -46,7 +49,25 @@ class Utterance:
 
     def waveform(self, sample_rate: int) -> np.ndarray:
         """Samples (L,) float32 in [-1, 1] at that rate; raises AudioError on a bad file."""
-        return read_audio(self.audio_filepath, sample_rate).waveform
+        return load_waveform(self.audio_filepath, sample_rate)
+
+
+def load_waveform(path: Path, sample_rate: int) -> np.ndarray:
+    """Read (L,) float32 at a rate; the log says once what is converted from what.
+
+    Raises:
+        AudioError: the file cannot be used.
+    """
+    waveform, _, source_rate, channels = read_audio(path, sample_rate)
+    if source_rate != sample_rate or channels > 1:
+        _announce_conversion(source_rate, channels, sample_rate)
+    return waveform
+
+
+@cache
+def _announce_conversion(source_rate: int, channels: int, sample_rate: int) -> None:
+    kind = "mono" if channels == 1 else f"{channels}-channel"
+    logger.info("%s audio at %d Hz becomes mono at %d Hz", kind, source_rate, sample_rate)
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
