@@ -15,6 +15,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+# The whole pipeline runs twice here: seconds each, or minutes on a machine with other things to do.
+pytestmark = pytest.mark.timeout(900)
+
 SMALL = "trainer.max_epochs=1 model.hidden_size=16"
 
 
