@@ -53,6 +53,9 @@ class BeamSearchDecoder:
             the best one; -inf: all may.
         beam_prune_logp: prefixes that score this much less than the best are dropped, <= 0; -inf:
             none is.
+        max_delay: frames, >= 1, after which the best prefix's tokens are final and prefixes that
+            differ in them are dropped: what bounds a stream's memory and how far its stable text
+            lags. None: never, as suits n-best lists.
         num_threads: utterances decoded at the same time; 0 means one per processor.
 
     Raises:
@@ -76,6 +79,7 @@ class BeamSearchDecoder:
         n_best: int = 1,
         token_min_logp: float = -5.0,
         beam_prune_logp: float = -10.0,
+        max_delay: int | None = None,
         num_threads: int = 0,
     ) -> None:
         _check_weights(lm_alpha, lm_beta, token_min_logp, beam_prune_logp)
@@ -96,11 +100,12 @@ class BeamSearchDecoder:
             check_at_least("n_best", n_best, 1),
             token_min_logp,
             beam_prune_logp,
+            0 if max_delay is None else check_at_least("max_delay", max_delay, 1),
         )
         self._arguments = (
             *(self.tokens, blank, beam_width, lm, lm_alpha, lm_beta),
             *(_as_absolute(lexicon), hotwords, hotword_weight, _as_absolute(grammar)),
-            *(n_best, token_min_logp, beam_prune_logp, num_threads),
+            *(n_best, token_min_logp, beam_prune_logp, max_delay, num_threads),
         )
 
     def __call__(self, log_probs: LogProbs, lengths: Lengths = None) -> list[list[Hypothesis]]:

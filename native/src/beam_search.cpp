@@ -53,6 +53,8 @@ void BeamSearch::push(const Frames<Float>& frames) {
         select();
         rebuild(row);
         ++frame_;
+        const std::int32_t interval = std::max(1, options_.max_delay / 4);
+        if (options_.max_delay > 0 && frame_ % interval == 0) drop_late_rivals();
         if (tree_.size() + spikes_.size() > garbage_limit_) collect_garbage();
     }
 }
@@ -221,6 +223,26 @@ BeamSearch::Slot BeamSearch::new_slot(const Candidate& candidate, const Float* r
         path.log_prob + log_token,
         spikes_.add(path.last_spike, {candidate.token, frame_, static_cast<float>(log_token)})};
     return slot;
+}
+
+// Keeps those prefixes that share the tokens of the best one which are older than max_delay.
+void BeamSearch::drop_late_rivals() {
+    if (beam_.empty()) return;
+    const Slot& best = best_slot();
+    const std::int32_t newest_final = frame_ - 1 - options_.max_delay;
+    std::int32_t node = best.node;
+    for (std::int32_t spike = best.best().last_spike;
+         spike != kNone && spikes_.frame(spike) > newest_final; spike = spikes_.previous(spike)) {
+        node = tree_[node].parent;
+    }
+    const auto is_rival = [this, node](const Slot& slot) {
+        std::int32_t ancestor = slot.node;
+        while (ancestor > node) ancestor = tree_[ancestor].parent;
+        if (ancestor != node) tree_[slot.node].slot = kNone;
+        return ancestor != node;
+    };
+    beam_.erase(std::remove_if(beam_.begin(), beam_.end(), is_rival), beam_.end());
+    for (std::int32_t i = 0; i < count(beam_); ++i) tree_[at(beam_, i).node].slot = i;
 }
 
 void BeamSearch::collect_garbage() {

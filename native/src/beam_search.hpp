@@ -20,6 +20,9 @@ struct BeamOptions {
     std::int32_t n_best;      // hypotheses returned, >= 1
     double token_min_logp;    // tokens below it start no new prefix at a frame, but for the best
     double beam_prune_logp;   // prefixes further than this below the best are dropped, <= 0
+    // Frames after which the best prefix's tokens are final: prefixes that differ are dropped. 0:
+    // never. Looked at every max_delay / 4 frames of the utterance, however it is cut.
+    std::int32_t max_delay = 0;
     // Nodes and spikes after which those that nothing refers to any more are dropped.
     std::int32_t garbage_limit = 1 << 16;
 };
@@ -106,6 +109,7 @@ class BeamSearch {
     bool is_active_child(const Slot& slot, std::int32_t token) const;
     template <class Float>
     Slot new_slot(const Candidate& candidate, const Float* row);
+    void drop_late_rivals();
     void collect_garbage();
     Hypothesis describe(const Slot& slot) const;
     Hypothesis cut_to_whole_words() const;
