@@ -6,6 +6,7 @@ results, bootstrap intervals included, do not depend on how batches were made.
 """
 
 import json
+import math
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -280,6 +281,32 @@ def score_record(scored: Score) -> dict[str, object]:
         "audio_s": round(scored.audio_s, 3),
         "real_time_factor": finite(scored.real_time_factor, 6),
     }
+
+
+def read_scores(path: Path) -> dict[str, Score]:
+    """Read a scores.json.
+
+    Raises:
+        ValueError: the file is not one of ours; the message names it.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        return {name: _score_of(record) for name, record in table.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: is not a table of scores: {error!r}") from error
+
+
+def _score_of(record: dict) -> Score:
+    rates = {
+        name: ErrorRate(**{k: math.inf if v is None else v for k, v in record[name].items()})
+        for name in ("wer", "cer", "oracle_wer")
+    }
+    return Score(
+        **rates,
+        num_utterances=record["num_utterances"],
+        audio_s=record["audio_s"],
+        real_time_factor=record["real_time_factor"],
+    )
 
 
 HEADER = ("decoder", "WER %", "95 % interval", "CER %", "ins / del / sub", "RTF")
