@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from asr.augment import WaveformAugment
@@ -248,7 +249,7 @@ class BatchLoader:
         utterances = self.corpus.utterances(epoch)
         plan = [batch[self.rank :: self.world_size] for batch in self.plan(epoch)]
         pending: deque[list[Future]] = deque()
-        with ThreadPoolExecutor(self.num_threads, thread_name_prefix="loading") as pool:
+        with ThreadPoolExecutor(self.num_threads, "loading", _use_one_thread) as pool:
             try:
                 for indices in plan[start:]:
                     pending.append(
@@ -287,6 +288,16 @@ class BatchLoader:
             else:
                 usable.append(result)
         return pad_batch(usable, round(PADDING_S * self.sample_rate))
+
+
+def _use_one_thread() -> None:
+    """Keep the calling thread from starting a team of OpenMP threads of its own.
+
+    Resampling is a convolution of PyTorch's; teams of several loading threads and the model's
+    would wait for each other on the same cores, and a step took twice as long.
+    """
+    torch.get_num_threads()  # sets this thread up as PyTorch does, before the limit
+    threadpool_limits(1, user_api="openmp")
 
 
 def pad_batch(items: Sequence[Rendered], multiple: int = 1) -> Batch:
