@@ -1,6 +1,7 @@
 """The CTC loss and alignment: see `loss`, `alignment` and `targets`."""
 
 from asr.ctc.alignment import forced_align, occupancies
+from asr.ctc.explanation import explain
 from asr.ctc.loss import CTCLoss, ctc_loss
 from asr.ctc.targets import check_feasible, minimum_input_length
 
@@ -8,6 +9,7 @@ __all__ = [
     "CTCLoss",
     "check_feasible",
     "ctc_loss",
+    "explain",
     "forced_align",
     "minimum_input_length",
     "occupancies",

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from asr.ctc import cpu_kernels
+from asr.ctc.explanation import explain
 from asr.ctc.loss import check_batch, fit, flat_memory
-from asr.ctc.targets import IntegerArray, check_feasible
+from asr.ctc.targets import IntegerArray
 from asr.ctc.threads import run_on_threads, thread_count
 
 
@@ -39,8 +40,6 @@ def forced_align(
     single = log_probs.dim() == 2
     batched = log_probs.unsqueeze(1) if single else log_probs
     batch = check_batch(batched, targets, input_lengths, target_lengths, blank)
-    for n, reason in check_feasible(input_lengths, targets, target_lengths):
-        raise ValueError(f"utterance {n} cannot be aligned: {reason}")
     max_frames, num_utterances, num_classes = batched.shape
     x = batched.detach()
     if x.dtype not in (torch.float32, torch.float64):
@@ -58,8 +57,11 @@ def forced_align(
         lambda: cpu_kernels.align_utterances(*arguments),
         thread_count(num_utterances, 0.3 * float(cost.sum())),
     )
-    for n in np.flatnonzero(~np.isfinite(totals)):
-        raise ValueError(f"utterance {n} cannot be aligned: its best path has ln p = {totals[n]}")
+    if not np.isfinite(totals).all():
+        problems = explain(log_probs, targets, input_lengths, target_lengths, blank)
+        raise ValueError(
+            "; ".join(f"utterance {n} cannot be aligned: {why}" for n, why in problems)
+        )
     found = torch.from_numpy(paths), torch.from_numpy(scores).to(log_probs.dtype)
     return (found[0][0], found[1][0]) if single else found
 
@@ -78,8 +80,8 @@ def occupancies(
     Arguments and errors are those of `ctc_loss`.
 
     Returns:
-        (N, T, S) float32, or (T, S) for (T, C). What a frame's labels leave to 1 is the blanks'. Zero beyond
-        lengths, and throughout an utterance whose loss is not finite.
+        (N, T, S) float32, or (T, S) for (T, C). What a frame's labels leave to 1 is the
+        blanks'. Zero beyond lengths, and throughout an utterance whose loss is not finite.
 
     Source: Graves et al. 2006, equation 14.
     """

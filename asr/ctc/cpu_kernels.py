@@ -16,12 +16,12 @@ multiplies it in [9-11] and divides it out in [14]); with q = backward times emi
     blank'_t(u) = q_{t+1}(blank u) + q_{t+1}(label u)                                         [10, 11]
     label'_t(u) = q_{t+1}(label u) + q_{t+1}(blank u+1) + skip(u+1) q_{t+1}(label u+1)        [10, 11]
 
-so that occupancy_t(s) = alpha_t(s) beta'_t(s) / p(target) [14] needs no division by an emission, and
-sums to 1 over s at every t. The gradient of -ln p(target) with respect to ln p_t(k) is minus the
+so that occupancy_t(s) = alpha_t(s) beta'_t(s) / p(target) [14] needs no division by an emission
+and sums to 1 over s at every t. The gradient of -ln p(target) with respect to ln p_t(k) is minus the
 occupancy of class k [15]; through a softmax it is p_t(k) minus that [16].
 
 Range. The recursions run in the linear domain on float64 mantissas with *block exponents*: pair u
-stands for mantissa * 2**exponent[u], and exponents are renewed every BLOCK frames, so that the frames
+stands for mantissa * 2**exponent[u], and exponents are renewed every BLOCK frames, so that frames
 between are additions and multiplications only. The neighbour's mantissa enters pair u multiplied
 by 2**(exponent[u-1] - exponent[u]), which the renewal holds at or below 2**SLOPE. Over a block a
 mantissa therefore grows by at most 2**(BLOCK * SLOPE) times 3**BLOCK, 2**493, and a path that
@@ -31,16 +31,18 @@ state has its own exponent. The same happens where the occupancies of some frame
 which is what anything lost to underflow leads to.
 """
 
+# Numba infers the types of what it compiles, and every further function costs compilation.
+# ruff: noqa: ANN001, ANN201, ANN202, C901, PLR0915
+
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+import platform
+from functools import partial
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 BLOCK = 8  # frames between two renewals of the exponents
 SLOPE = (
@@ -48,13 +50,14 @@ SLOPE = (
 )
 STEEP = np.float32(1e-35)  # least emission beside the frame's greatest; ** BLOCK must be normal
 SUM_TOLERANCE = 1e-5  # of the occupancies of a frame: what the loss promises
-SEGMENT_BYTES = 400_000  # of forward variables kept at once: what fits a core's L2 beside the rest
+SEGMENT_BYTES = 700_000  # of forward variables kept at once: what fits a core's L2 beside the rest
 
-OK = 0
-INEXACT = 1  # a range check failed: compute the utterance with the exact functions
+
+_helper = partial(njit, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # halves compilation
 
 _LOG2E = 1.0 / math.log(2.0)
 _LN2 = math.log(2.0)
+_IS_X86 = platform.machine() in ("x86_64", "AMD64")
 _TABLE_PAD = 16  # entries of the emission table are padded to whole vectors of float32
 # 2**f on [-1/2, 1/2] by a polynomial through the Chebyshev nodes: degree 6 is right to 5e-9.
 _EXP2 = tuple(
@@ -64,8 +67,10 @@ _EXP2 = tuple(
     .coef
 )
 _C0, _C1, _C2, _C3, _C4, _C5, _C6 = _EXP2
-_LOG2E32 = np.float32(_LOG2E)
-_LEAST_POWER = np.float32(-126.0)  # 2**-126 is float32's least normal number
+_LOG2E_HIGH = np.float32(_LOG2E)
+_LOG2E_LOW = np.float32(_LOG2E - float(_LOG2E_HIGH))
+_LEAST = np.float32(-126.0 * _LN2)  # 2**-126 is float32's least normal number
+_MINUS_INF = np.float32(-np.inf)
 _HALF = np.float32(0.5)
 _ZERO32 = np.float32(0.0)
 _ONE = np.uint64(
@@ -78,113 +83,111 @@ _KEY_MINUS_INF = np.int32(~0x7F800000)  # order-preserving image of -inf
 _NO_EXPONENT = -(1 << 40)  # the exponent of an exact zero: below any other
 
 
-@njit
+@_helper
 def _key(value):
     """Integer image of a float32 that keeps the order; integer maxima vectorise, float's do not."""
     bits = np.float32(value).view(np.int32)
     return bits ^ ((bits >> np.int32(31)) & _KEY_MASK)
 
 
-@njit
+@_helper
 def _unkey(key):
     """Inverse of `_key`, which is its own inverse."""
     return np.int32(key ^ ((key >> np.int32(31)) & _KEY_MASK)).view(np.float32)
 
 
-@njit(fastmath={"contract"})
+@_helper(fastmath={"contract"})
 def _exp(x):
-    """exp(x) in float32 for x <= 0, at least 2**-126; NaN stays NaN. Relative error 1e-7."""
-    y = x * _LOG2E32
-    y = _LEAST_POWER if y < _LEAST_POWER else y
-    n = np.int32(y - _HALF)  # truncates towards 0, hence the nearest integer
-    f = y - np.float32(n)
+    """exp(x) in float32 for x <= 0, to 1e-7; at least 2**-126, but 0 for -inf. NaN stays NaN."""
+    y = _LEAST if x < _LEAST else x
+    n = np.floor(y * _LOG2E_HIGH + _HALF)
+    f = (y * _LOG2E_HIGH - n) + y * _LOG2E_LOW  # the first by a fused multiply-add, hence exact
     p = _C0 + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * _C6)))))
-    return p * np.int32((n + np.int32(127)) << np.int32(23)).view(np.float32)
+    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return _ZERO32 if x == _MINUS_INF else p * power
 
 
-@njit
+@_helper
 def _pow2(k):
     """2**k in float64 for k <= 1023; 0 below -1022."""
     k = max(np.int64(k), np.int64(-1023))
     return np.int64((k + 1023) << 52).view(np.float64)
 
 
-@njit
+@_helper
 def _exponent(m):
     """Floor of log2 of a positive float64; -1023 for 0."""
     return (np.float64(m).view(np.int64) >> 52) - 1023
 
 
-@njit
-def _load_row(x, base, stride, row, num_classes):
-    """Copy a frame to `row`; return its maximum and whether it holds NaN or +inf."""
+@_helper
+def _row_maximum(x, base, num_classes):
+    """Greatest of a row; NaN with the sign bit clear counts as greater than +inf."""
     greatest = np.int32(-0x80000000)
-    least = np.int32(0x7FFFFFFF)
-    if stride == _ONE:
-        for c in range(num_classes):
-            value = x[base + c]
-            row[c] = value
-            greatest = max(greatest, _key(value))
-            least = min(least, _key(value))
-    else:
-        for c in range(num_classes):
-            value = x[base + c * stride]
-            row[c] = value
-            greatest = max(greatest, _key(value))
-            least = min(least, _key(value))
-    return _unkey(greatest), greatest >= _KEY_INF or least < _KEY_MINUS_INF
+    for c in range(num_classes):
+        greatest = max(greatest, _key(x[base + c]))
+    return _unkey(greatest)
 
 
-@njit(fastmath={"contract", "reassoc", "nsz"})
-def _sum_exp(row, greatest, num_classes):
-    """Sum of exp(row - greatest)."""
+@_helper
+def _holds_nan(x, base, num_classes):
+    """Whether a row holds NaN of either sign."""
+    found = np.int32(0)
+    for c in range(num_classes):
+        bits = np.float32(x[base + c]).view(np.int32) & _KEY_MASK
+        found = max(found, bits)
+    return found > _KEY_INF
+
+
+@_helper(fastmath={"contract", "reassoc", "nsz"})
+def _exp_row(x, base, greatest, exps, num_classes):
+    """exps[c] = exp(x[c] - greatest). Returns their sum."""
     total = _ZERO32
     for c in range(num_classes):
-        total += _exp(row[c] - greatest)
+        p = _exp(x[base + c] - greatest)
+        exps[c] = p
+        total += p
     return total
 
 
-@njit(fastmath={"contract"})
-def _write_softmax(row, greatest, factor, grad, base, num_classes):
-    """grad[c] = factor * exp(row[c] - greatest)."""
+@_helper(fastmath={"contract"})
+def _write_softmax(x, base, greatest, factor, grad, grad_base, num_classes):
+    """grad[c] = factor * exp(x[c] - greatest)."""
     for c in range(num_classes):
-        grad[base + c] = _exp(row[c] - greatest) * factor
+        grad[grad_base + c] = _exp(x[base + c] - greatest) * factor
 
 
-@njit(fastmath={"contract"})
-def _fill_table(x, base, stride, used, table, num_used):
-    """Emissions of the classes an utterance uses, beside their greatest.
+@_helper
+def _copy_row(x, base, stride, row, num_classes):
+    """Bring a row whose classes are apart together."""
+    for c in range(num_classes):
+        row[c] = x[base + c * stride]
 
-    Returns (ln of the greatest, whether a nonzero emission is steeper than STEEP).
+
+@_helper
+def _fill_table(exps, used, table, t, least, num_used):
+    """Emissions at frame t of the classes the utterance uses, from those of all classes.
+
+    `least` keeps, for each class, the bits less one of its least positive emission: bits of
+    positive floats keep their order, and zero's less one are the greatest.
     """
-    greatest = np.int32(-0x80000000)
     for k in range(num_used):
-        value = x[base + used[k] * stride]
-        table[k] = value
-        greatest = max(greatest, _key(value))
-    top = _unkey(greatest)
-    least = np.uint32(0xFFFFFFFF)
-    for k in range(num_used):
-        value = table[k]
-        p = _exp(value - top)
-        p = _ZERO32 if value == -np.inf else p
-        table[k] = p
-        # Bits of positive floats keep their order; less one, zero becomes the greatest.
-        least = min(least, np.uint32(np.float32(p).view(np.uint32) - np.uint32(1)))
-    return top, least < _STEEP_BITS
+        p = exps[used[k]]
+        table[t, k] = p
+        least[k] = min(least[k], np.uint32(np.float32(p).view(np.uint32) - np.uint32(1)))
 
 
 _STEEP_BITS = np.uint32(STEEP.view(np.uint32) - 1)
 
 
-@njit
-def _gather(table, symbol, y, i, lo, hi):
-    """Emissions of the labels of a frame: y[i, u] = table[symbol[u]]."""
+@_helper
+def _gather(table, t, symbol, y, i, lo, hi):
+    """Emissions of the labels at frame t: y[i, u] = table[t, symbol[u]]."""
     for u in range(lo, hi):
-        y[i, u] = table[symbol[u]]
+        y[i, u] = table[t, symbol[u]]
 
 
-@njit(fastmath={"contract"})
+@_helper(fastmath={"contract"})
 def _forward_step(blank0, label0, blank, label, y, ratio, skip_ratio, i, lo, hi, p_blank):
     """Equations 6 and 7 from row i - 1 of (blank0, label0) to row i of (blank, label).
 
@@ -198,34 +201,35 @@ def _forward_step(blank0, label0, blank, label, y, ratio, skip_ratio, i, lo, hi,
         label[i, u] = (stay + skip_ratio[u] * left) * np.float64(y[i, u])
 
 
-@njit
+@_helper
 def _renew(blank, label, i, exponent, shift, lo, hi, forward):
-    """Renew the exponents of the pairs lo..hi-1 of row i, so that mantissas are in [1, 2) or 0.
+    """Renew the exponents of the pairs lo..hi-1 of row i, so that mantissas are below 2.
 
     A pair's exponent is that of its larger mantissa, but at least its predecessor's less SLOPE;
-    a pair no mass has reached yet takes its predecessor's. `shift` is scratch.
+    `shift` is scratch.
     """
     for u in range(lo, hi):
-        shift[u] = _exponent(max(blank[i, u], label[i, u]))
-    previous = np.int64(_NO_EXPONENT)
-    u = lo if forward else hi - _ONE
-    for _ in range(hi - lo):
-        own = shift[u]
-        renewed = exponent[u] + own
-        if own == -1023:
-            renewed = previous if previous > _NO_EXPONENT else exponent[u]
-        renewed = max(renewed, previous - SLOPE)
-        shift[u] = min(exponent[u] - renewed, np.int64(1023))
-        exponent[u] = renewed
-        previous = renewed
-        u = u + _ONE if forward else u - _ONE
+        own = _exponent(max(blank[i, u], label[i, u]))
+        shift[u] = exponent[u] + own if own > -1023 else np.int64(_NO_EXPONENT)
+    if forward:
+        envelope = shift[lo]
+        for u in range(lo, hi):
+            envelope = max(envelope - SLOPE, shift[u])
+            shift[u] = envelope
+    else:
+        envelope = shift[hi - _ONE]
+        for k in range(hi - lo):
+            u = hi - _ONE - k
+            envelope = max(envelope - SLOPE, shift[u])
+            shift[u] = envelope
     for u in range(lo, hi):
-        factor = _pow2(shift[u])
+        factor = _pow2(min(exponent[u] - shift[u], np.int64(1023)))
+        exponent[u] = shift[u]
         blank[i, u] *= factor
         label[i, u] *= factor
 
 
-@njit
+@_helper
 def _set_ratios(exponent, neighbour, skip, ratio, skip_ratio, lo, hi):
     """What the neighbour's mantissa is multiplied by to enter pair u; `neighbour` is 0 or 2.
 
@@ -238,7 +242,7 @@ def _set_ratios(exponent, neighbour, skip, ratio, skip_ratio, lo, hi):
         skip_ratio[u] = power * skip[u + shift]
 
 
-@njit
+@_helper
 def _set_scale(exponent_a, i, exponent_b, exponent_z, inverse_z, scale, lo, hi):
     """2**(exponents of alpha and beta' less that of z) / z: occupancies from mantissas [14]."""
     for u in range(lo, hi):
@@ -246,7 +250,7 @@ def _set_scale(exponent_a, i, exponent_b, exponent_z, inverse_z, scale, lo, hi):
         scale[u] = _pow2(power) * inverse_z
 
 
-@njit(fastmath={"contract", "reassoc", "nsz"})
+@_helper(fastmath={"contract", "reassoc", "nsz"})
 def _backward_step(
     q_blank, q_label, blank, label, y, ratio, skip_ratio, scale, gamma, i, lo, hi, p_blank
 ):
@@ -274,31 +278,31 @@ def _backward_step(
     return of_blanks, of_labels
 
 
-@njit
+@_helper
 def _scatter(gamma, symbol, occupancy, lo, hi):
     """Add the occupancies of a frame's labels by class."""
     for u in range(lo, hi):
         occupancy[symbol[u]] += gamma[u]
 
 
-@njit
+@_helper
 def _first_pair(t, num_frames, num_labels):
     """Index of the first pair at frame t from which the end can still be reached."""
     return np.uint64(max(0, num_labels - (num_frames - t)) + 1)
 
 
-@njit
+@_helper
 def _end_pair(t, num_labels):
     """One past the index of the last pair that frame t can have reached."""
     return np.uint64(min(t + 1, num_labels + 1) + 1)
 
 
-@njit
+@_helper
 def _prepare_utterance(labels, start, num_labels, blank, slot, used, symbol, skip):
     """Map the utterance's labels to a table of the classes it uses: blank first, no other twice.
 
     Fills used (class of a table entry), symbol (entry of label u, at index u + 1) and skip.
-    Returns the number of entries.
+    Returns the number of entries, padded to whole vectors.
     """
     used[0] = blank
     num_used = 1
@@ -318,42 +322,65 @@ def _prepare_utterance(labels, start, num_labels, blank, slot, used, symbol, ski
     for k in range(num_used, padded):
         used[k] = blank
     symbol[0] = symbol[num_labels + 1] = symbol[num_labels + 2] = padded  # the entry that is 0
-    skip[0] = skip[num_labels + 1] = skip[num_labels + 2] = 0.0
-    return num_used, padded
+    skip[0] = skip[num_labels + 1] = skip[num_labels + 2] = skip[num_labels + 3] = 0.0
+    return padded
 
 
-@njit
-def _forward_frames(x, base, strides, t0, t1, size, alphabet, rows, state, softmax, measure):
-    """Forward variables of frames t0..t1-1 into rows 1.., from row 0.
+@_helper
+def _measure_frames(x, base, strides, size, from_logits, alphabet, emissions):
+    """Emissions of every frame, and what the softmax needs.
 
-    With `measure`, also what the softmax and the loss need of each frame.
-    Returns (ln of what emissions are relative to, summed over frames, whether all is in range).
+    Returns (ln of what emissions are relative to, summed over frames; whether all are in range).
     """
-    num_frames, num_labels, num_classes = size
-    used, table, symbol, skip, num_used = alphabet
-    blank, label, y, y_blank, exponents = rows
+    num_frames, _, num_classes = size
+    used, table, _, _, num_used = alphabet
+    row, exps, row_max, row_inverse, least = emissions
+    apart = strides[2] != _ONE
+    source = row if apart else x
+    for k in range(num_used):
+        least[k] = np.uint32(0xFFFFFFFF)
+    log_sum, product = 0.0, 1.0
+    ill = False
+    for t in range(num_frames):
+        at = np.uint64(base + t * strides[0])
+        if apart:
+            _copy_row(x, at, strides[2], row, num_classes)
+            at = _NIL
+        greatest = _row_maximum(source, at, num_classes)
+        row_max[t] = greatest
+        if from_logits:
+            total = _exp_row(source, at, greatest, exps, num_classes)
+            row_inverse[t] = np.float32(1.0) / total
+            product *= np.float64(total)
+            if t % BLOCK == BLOCK - 1:  # at most num_classes ** BLOCK
+                log_sum -= math.log(product)
+                product = 1.0
+        else:
+            ill |= _holds_nan(source, at, num_classes)
+            log_sum += np.float64(greatest)
+            for k in range(num_used):
+                exps[used[k]] = _exp(source[at + used[k]] - greatest)
+        _fill_table(exps, used, table, np.uint64(t), least, num_used)
+        table[t, num_used] = _ZERO32
+    log_sum -= math.log(product)
+    steep = False
+    for k in range(num_used):
+        steep |= least[k] < _STEEP_BITS
+    return log_sum, not (steep or ill)
+
+
+@_helper
+def _forward_frames(t0, t1, size, alphabet, rows, state):
+    """Forward variables of frames t0..t1-1 into rows 1.., from row 0."""
+    num_frames, num_labels, _ = size
+    _, table, symbol, skip, _ = alphabet
+    blank, label, y, exponents = rows
     exponent, ratio, skip_ratio, shift = state
-    row, row_max, row_inverse = softmax
-    maxima = 0.0
-    in_range = True
     for t in range(t0, t1):
         i = np.uint64(t - t0 + 1)
         lo, hi = _first_pair(t, num_frames, num_labels), _end_pair(t, num_labels)
-        offset = np.uint64(base + t * strides[0])
-        if measure:
-            greatest, poisoned = _load_row(x, offset, strides[2], row, num_classes)
-            in_range &= not poisoned
-            if row_max.size:
-                total = _sum_exp(row, greatest, num_classes)
-                row_max[t] = greatest
-                row_inverse[t] = np.float32(1.0) / total
-                maxima -= np.float64(greatest) + math.log(np.float64(total))
-        top, steep = _fill_table(x, offset, strides[2], used, table, num_used)
-        maxima += np.float64(top)
-        in_range &= not steep
-        _gather(table, symbol, y, i, lo, hi)
-        y_blank[i] = table[0]
-        _forward_step(blank, label, blank, label, y, ratio, skip_ratio, i, lo, hi, table[0])
+        _gather(table, np.uint64(t), symbol, y, i, lo, hi)
+        _forward_step(blank, label, blank, label, y, ratio, skip_ratio, i, lo, hi, table[t, 0])
         blank[i, hi] = 0.0
         label[i, hi] = 0.0
         label[i, lo - _ONE] = 0.0
@@ -363,18 +390,17 @@ def _forward_frames(x, base, strides, t0, t1, size, alphabet, rows, state, softm
                 blank[i, u] = 0.0
                 label[i, u] = 0.0
             _renew(blank, label, i, exponent, shift, lo, end, True)
-            _set_ratios(exponent, np.uint64(0), skip, ratio, skip_ratio, lo, end)
+            _set_ratios(exponent, _NIL, skip, ratio, skip_ratio, lo, end)
             ratio[lo] = 0.0
             skip_ratio[lo] = 0.0
-            block = (t - t0) // BLOCK
+            block = np.uint64((t - t0) // BLOCK)
             for u in range(lo, end):
                 exponents[block, u] = np.int32(exponent[u])
-    return maxima, in_range
 
 
-@njit
+@_helper
 def _backward_frames(
-    x, base, strides, t0, t1, size, alphabet, rows, q_state, z_state, softmax, occupancy, out
+    x, base, strides, t0, t1, size, from_logits, alphabet, rows, q_state, z_state, emissions, out
 ):
     """Occupancies and gradient of frames t1-1..t0, from q of frame t1.
 
@@ -382,12 +408,14 @@ def _backward_frames(
     """
     num_frames, num_labels, num_classes = size
     used, table, symbol, skip, num_used = alphabet
-    blank, label, y, y_blank, exponents = rows
-    q_blank, q_label, exponent, ratio, skip_ratio, shift, scale, gamma = q_state
+    blank, label, y, exponents = rows
+    q_blank, q_label, exponent, ratio, skip_ratio, shift, scale, gamma, occupancy = q_state
     exponent_z, inverse_z = z_state
-    row, row_max, row_inverse = softmax
+    row, _, row_max, row_inverse, _ = emissions
     grad, grad_base, grad_strides, weight, posterior = out
-    zero = np.uint64(0)
+    apart = strides[2] != _ONE
+    source = row if apart else x
+    has_grad, has_posterior = grad.size > 0, posterior.size > 0
     exact = True
     for t in range(t1 - 1, t0 - 1, -1):
         i = np.uint64(t - t0 + 1)
@@ -398,105 +426,113 @@ def _backward_frames(
             _set_scale(exponents, block, exponent, exponent_z, inverse_z, scale, first, hi)
         of_blanks, of_labels = _backward_step(
             q_blank, q_label, blank, label, y, ratio, skip_ratio, scale, gamma, i, lo, hi,
-            y_blank[i],
+            table[t, 0],
         )  # fmt: skip
         total = of_blanks + of_labels
         exact &= abs(total - 1.0) < SUM_TOLERANCE  # False for NaN too
-        for k in range(num_used):
-            occupancy[k] = _ZERO32
-        _scatter(gamma, symbol, occupancy, lo, hi)
-        occupancy[0] += np.float32(of_blanks)
         factor = np.float32(1.0 / total)
-        if grad.size:
-            offset = np.uint64(grad_base + t * grad_strides[0])
-            if row_max.size:
-                source = np.uint64(base + t * strides[0])
-                _load_row(x, source, strides[2], row, num_classes)
-                _write_softmax(row, row_max[t], row_inverse[t] * weight, grad, offset, num_classes)
+        if has_grad:
+            for k in range(num_used):
+                occupancy[k] = _ZERO32
+            _scatter(gamma, symbol, occupancy, lo, hi)
+            occupancy[0] += np.float32(of_blanks)
+            at = np.uint64(base + t * strides[0])
+            grad_at = np.uint64(grad_base + t * grad_strides[0])
+            if apart:
+                _copy_row(x, at, strides[2], row, num_classes)
+                at = _NIL
+            if from_logits:
+                p_factor = row_inverse[t] * weight
+                _write_softmax(source, at, row_max[t], p_factor, grad, grad_at, num_classes)
             else:
                 for c in range(num_classes):
-                    grad[offset + c] = _ZERO32
+                    grad[grad_at + c] = _ZERO32
+            factor *= weight
             for k in range(num_used):
-                grad[offset + used[k]] -= weight * factor * occupancy[k]
-        if posterior.size:
+                grad[grad_at + used[k]] -= factor * occupancy[k]
+        elif has_posterior:
             for u in range(lo, min(hi, np.uint64(num_labels + 1))):
                 posterior[t, u - _ONE] = gamma[u] * factor
         if t % BLOCK == 0:
             first = np.uint64(max(1, np.int64(lo) - BLOCK))
-            _renew(q_blank, q_label, zero, exponent, shift, first, hi, False)
+            _renew(q_blank, q_label, _NIL, exponent, shift, first, hi, False)
             _set_ratios(exponent, np.uint64(2), skip, ratio, skip_ratio, first, hi)
             ratio[hi - _ONE] = 0.0
             skip_ratio[hi - _ONE] = 0.0
     return exact
 
 
-@njit
-def _fit_fast(x, base, strides, size, alphabet, scratch, softmax, out):
-    """One utterance with block exponents. Returns (status, -ln p(target))."""
+@_helper
+def _fit(x, base, strides, size, from_logits, alphabet, scratch, out):
+    """One utterance with block exponents. Returns (whether it could, -ln p(target))."""
     num_frames, num_labels, _ = size
-    rows, state, q_state, occupancy, kept, segment = scratch
-    blank, label, _, _, _ = rows
+    rows, state, q_state, emissions, kept, kept_exponent, segment = scratch
+    blank, label = rows[0], rows[1]
     exponent, ratio, skip_ratio, _ = state
-    kept_blank, kept_label, kept_exponent, kept_ratio, kept_skip = kept
     skip = alphabet[3]
-    end = num_labels + 3
-    for u in range(end):
+    width = num_labels + 3
+    log_sum, in_range = _measure_frames(x, base, strides, size, from_logits, alphabet, emissions)
+    if not in_range:
+        return False, np.nan
+    for u in range(width):
         blank[0, u] = label[0, u] = 0.0
         exponent[u] = 0
         ratio[u] = 1.0
         skip_ratio[u] = skip[u]
     blank[0, 1] = 1.0
-    log_p = 0.0
     num_segments = (num_frames + segment - 1) // segment
-    for s in range(num_segments):
-        if s > 0:
-            blank[0, :end] = blank[segment, :end]
-            label[0, :end] = label[segment, :end]
-        kept_blank[s, :end] = blank[0, :end]
-        kept_label[s, :end] = label[0, :end]
-        kept_exponent[s, :end] = exponent[:end]
-        kept_ratio[s, :end] = ratio[:end]
-        kept_skip[s, :end] = skip_ratio[:end]
-        maxima, in_range = _forward_frames(
-            x, base, strides, s * segment, min(num_frames, (s + 1) * segment), size, alphabet,
-            rows, state, softmax, True,
-        )  # fmt: skip
-        if not in_range:
-            return INEXACT, np.nan
-        log_p += maxima
-    last = num_frames - (num_segments - 1) * segment
-    z = blank[last, num_labels + 1] + ratio[num_labels + 1] * label[last, num_labels]
-    if not (z > 0.0 and z < np.inf):
-        return INEXACT, np.nan
-    exponent_z = exponent[num_labels + 1]
-    log_p += math.log(z) + exponent_z * _LN2
-    if out[0].size == 0 and out[4].size == 0:
-        return OK, -log_p
-    q_blank, q_label, q_exponent, q_ratio, q_skip_ratio, _, _, _ = q_state
-    for u in range(end):
-        q_blank[0, u] = q_label[0, u] = 0.0
-        q_exponent[u] = 0
-        q_ratio[u] = 1.0
-        q_skip_ratio[u] = skip[u + 1] if u + 1 < end else 0.0
-    q_blank[0, num_labels + 1] = 1.0
+    backward = out[0].size > 0 or out[4].size > 0
     exact = True
-    for s in range(num_segments - 1, -1, -1):
+    z_state = np.int64(0), 0.0
+    log_p = 0.0
+    # Segments forward, keeping what each starts from; then backward, all but the last recomputed.
+    for step in range(2 * num_segments - 1 if backward else num_segments):
+        onward = step < num_segments
+        s = step if onward else 2 * num_segments - 2 - step
         t0, t1 = s * segment, min(num_frames, (s + 1) * segment)
-        if s < num_segments - 1:
-            blank[0, :end] = kept_blank[s, :end]
-            label[0, :end] = kept_label[s, :end]
-            exponent[:end] = kept_exponent[s, :end]
-            ratio[:end] = kept_ratio[s, :end]
-            skip_ratio[:end] = kept_skip[s, :end]
-            _forward_frames(x, base, strides, t0, t1, size, alphabet, rows, state, softmax, False)
-        exact &= _backward_frames(
-            x, base, strides, t0, t1, size, alphabet, rows, q_state, (exponent_z, 1.0 / z),
-            softmax, occupancy, out,
-        )  # fmt: skip
-    return (OK if exact else INEXACT), -log_p
+        if onward:
+            for u in range(width):
+                if s > 0:
+                    blank[0, u] = blank[segment, u]
+                    label[0, u] = label[segment, u]
+                kept[s, 0, u], kept[s, 1, u] = blank[0, u], label[0, u]
+                kept[s, 2, u], kept[s, 3, u] = ratio[u], skip_ratio[u]
+                kept_exponent[s, u] = exponent[u]
+        else:
+            for u in range(width):
+                blank[0, u], label[0, u] = kept[s, 0, u], kept[s, 1, u]
+                ratio[u], skip_ratio[u] = kept[s, 2, u], kept[s, 3, u]
+                exponent[u] = kept_exponent[s, u]
+        _forward_frames(t0, t1, size, alphabet, rows, state)
+        if s == num_segments - 1:
+            last = t1 - t0
+            z = blank[last, num_labels + 1] + ratio[num_labels + 1] * label[last, num_labels]
+            if not (z > 0.0 and z < np.inf):
+                return False, np.nan
+            z_state = exponent[num_labels + 1], 1.0 / z
+            log_p = log_sum + math.log(z) + exponent[num_labels + 1] * _LN2
+            _start_backward(q_state, skip, num_labels)
+        if backward and s + step >= 2 * num_segments - 2:
+            exact &= _backward_frames(
+                x, base, strides, t0, t1, size, from_logits, alphabet, rows, q_state, z_state,
+                emissions, out,
+            )  # fmt: skip
+    return exact, -log_p
 
 
-@njit
+@_helper
+def _start_backward(q_state, skip, num_labels):
+    """Set q of the frame after the last: only the last blank, so that both last states may end [9]."""
+    q_blank, q_label, exponent, ratio, skip_ratio, _, _, _, _ = q_state
+    for u in range(num_labels + 3):
+        q_blank[0, u] = q_label[0, u] = 0.0
+        exponent[u] = 0
+        ratio[u] = 1.0
+        skip_ratio[u] = skip[u + 1]
+    q_blank[0, num_labels + 1] = 1.0
+
+
+@_helper
 def _normalised(m, e):
     """The number m * 2**e with its mantissa in [1, 2), or the exact zero."""
     if m == 0.0:
@@ -505,7 +541,7 @@ def _normalised(m, e):
     return m * _pow2(-k), e + k
 
 
-@njit
+@_helper
 def _sum3(m1, e1, m2, e2, m3, e3):
     """Sum of three numbers m * 2**e, normalised."""
     e = max(e1, e2, e3 if m3 > 0.0 else np.int64(_NO_EXPONENT))
@@ -514,7 +550,7 @@ def _sum3(m1, e1, m2, e2, m3, e3):
     )
 
 
-@njit
+@_helper
 def _fill_exact_table(x, base, stride, used, table, table_exponent, num_used):
     """Emissions of the used classes as mantissas and exponents, relative to the greatest.
 
@@ -534,7 +570,7 @@ def _fill_exact_table(x, base, stride, used, table, table_exponent, num_used):
     return top
 
 
-@njit
+@_helper
 def _measure_exactly(x, base, strides, size, softmax):
     """Greatest logit and sum of exponentials of every frame. Returns their log-sum, NaN if ill."""
     num_frames, _, num_classes = size
@@ -559,10 +595,10 @@ def _measure_exactly(x, base, strides, size, softmax):
     return total
 
 
-@njit
+@_helper
 def _forward_exactly(x, base, strides, t0, t1, size, alphabet, rows):
     """As `_forward_frames`, each state with its own exponent. Returns the sum of the maxima."""
-    num_frames, num_labels, _ = size
+    num_labels = size[1]
     used, table, table_exponent, symbol, skip, num_used = alphabet
     bm, be, lm, le, ym, ye = rows
     maxima = 0.0
@@ -593,13 +629,13 @@ def _forward_exactly(x, base, strides, t0, t1, size, alphabet, rows):
     return maxima
 
 
-@njit
+@_helper
 def _backward_exactly(
     x, base, strides, t0, t1, size, alphabet, rows, q_rows, z_state, softmax, occupancy, out
 ):
     """As `_backward_frames`, each state with its own exponent."""
     num_labels, num_classes = size[1], size[2]
-    used, table, table_exponent, symbol, skip, num_used = alphabet
+    used, _, _, symbol, skip, num_used = alphabet
     bm, be, lm, le, ym, ye = rows
     qbm, qbe, qlm, qle = q_rows
     zm, ze = z_state
@@ -636,12 +672,12 @@ def _backward_exactly(
             grad[offset + used[k]] -= weight * occupancy[k]
 
 
-@njit
+@_helper
 def _fit_exactly(x, base, strides, size, alphabet, from_logits, out):
     """One utterance, each state with its own exponent: no underflow, any logits, slower.
 
-    Returns -ln p(target): inf where no alignment has a positive probability, NaN where a frame holds
-    NaN or +inf (or no finite logit). The gradient is then left for the caller to fill.
+    Returns -ln p(target): inf where no alignment has a positive probability, NaN where a frame
+    holds NaN or +inf (or no finite logit). The gradient is then left for the caller to fill.
     """
     num_frames, num_labels, _ = size
     used, symbol, skip, num_used = alphabet
@@ -708,7 +744,50 @@ def _take_next(typingctx, counter):
     return types.int64(counter), codegen
 
 
-@njit
+@intrinsic
+def _flush_to_zero(typingctx):
+    """Make this thread treat subnormal floats as 0; return the mode it had.
+
+    Vanishing paths decay through the subnormals, where a multiplication costs a hundred times more;
+    on trained models that is most of the time. Machines other than x86 do not have the cost.
+    """
+
+    def codegen(context, builder, signature, args):
+        i32 = ir.IntType(32)
+        if not _IS_X86:
+            return ir.Constant(i32, 0)
+        place = builder.alloca(i32)
+        pointer = builder.bitcast(place, ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type])
+        read = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.stmxcsr")
+        write = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.ldmxcsr")
+        builder.call(read, [pointer])
+        mode = builder.load(place)
+        builder.store(builder.or_(mode, ir.Constant(i32, 0x8040)), place)  # FTZ | DAZ
+        builder.call(write, [pointer])
+        return mode
+
+    return types.uint32(), codegen
+
+
+@intrinsic
+def _restore_mode(typingctx, mode):
+    """Undo `_flush_to_zero`."""
+
+    def codegen(context, builder, signature, args):
+        if _IS_X86:
+            place = builder.alloca(ir.IntType(32))
+            builder.store(args[0], place)
+            pointer = builder.bitcast(place, ir.IntType(8).as_pointer())
+            kind = ir.FunctionType(ir.VoidType(), [pointer.type])
+            write = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.ldmxcsr")
+            builder.call(write, [pointer])
+        return context.get_dummy_value()
+
+    return types.void(mode), codegen
+
+
+@_helper
 def _fill_grad(grad, base, strides, t0, t1, num_classes, value):
     for t in range(t0, t1):
         offset = np.uint64(base + t * strides[0])
@@ -716,115 +795,163 @@ def _fill_grad(grad, base, strides, t0, t1, num_classes, value):
             grad[offset + c] = value
 
 
-@njit
+@_helper
 def _make_scratch(max_frames, max_labels, num_classes):
     """What one thread needs, whatever the number of utterances."""
-    width = max_labels + 3 + _TABLE_PAD
+    width = max_labels + 4
     segment = max(1, SEGMENT_BYTES // (20 * width * BLOCK)) * BLOCK
     segment = max(BLOCK, min(segment, (max_frames + BLOCK - 1) // BLOCK * BLOCK))
-    kept_rows = (max_frames + segment - 1) // segment + 1
-    entries = (
-        min(num_classes, max_labels + 1) + _TABLE_PAD
-    ) // _TABLE_PAD * _TABLE_PAD + _TABLE_PAD
+    num_segments = (max_frames + segment - 1) // segment
+    entries = _table_entries(max_labels, num_classes)
     rows = (
         np.empty((segment + 1, width)), np.empty((segment + 1, width)),
-        np.empty((segment + 1, width), np.float32), np.empty(segment + 1, np.float32),
-        np.empty((segment // BLOCK, width), np.int32),
+        np.empty((segment + 1, width), np.float32), np.empty((segment // BLOCK, width), np.int32),
     )  # fmt: skip
     state = (np.empty(width, np.int64), np.empty(width), np.empty(width), np.empty(width, np.int64))
     q_state = (
         np.empty((1, width)), np.empty((1, width)), np.empty(width, np.int64), np.empty(width),
         np.empty(width), np.empty(width, np.int64), np.empty(width), np.empty(width, np.float32),
+        np.empty(entries, np.float32),
     )  # fmt: skip
-    kept = (
-        np.empty((kept_rows, width)), np.empty((kept_rows, width)),
-        np.empty((kept_rows, width), np.int64), np.empty((kept_rows, width)),
-        np.empty((kept_rows, width)),
+    emissions = (
+        np.empty(num_classes, np.float32), np.empty(num_classes, np.float32),
+        np.empty(max_frames, np.float32), np.empty(max_frames, np.float32),
+        np.empty(entries, np.uint32),
     )  # fmt: skip
-    used = np.empty(entries, np.uint64)
-    symbol = np.empty(width, np.uint64)
-    table = np.zeros(entries + 1, np.float32)
-    occupancy = np.zeros(entries + 1, np.float32)
-    return (
-        (rows, state, q_state, occupancy, kept, segment),
-        (used, table, symbol, np.empty(width)),
-        np.full(num_classes, -1, np.int32),
-    )
+    kept = np.empty((num_segments, 4, width))
+    kept_exponent = np.empty((num_segments, width), np.int64)
+    alphabet = (
+        np.empty(entries, np.uint64), np.empty((max_frames, entries), np.float32),
+        np.empty(width, np.uint64), np.empty(width),
+    )  # fmt: skip
+    return (rows, state, q_state, emissions, kept, kept_exponent, segment), alphabet
+
+
+@_helper
+def _table_entries(max_labels, num_classes):
+    """Length of the emission table: the blank, the labels, padding, and an entry of 0."""
+    classes = min(num_classes, max_labels + 1)
+    return (classes + _TABLE_PAD - 1) // _TABLE_PAD * _TABLE_PAD + 1
+
+
+@_helper
+def _least_frames(symbol, num_labels):
+    """Frames the target needs: one a label and one a repeat."""
+    least = num_labels
+    for u in range(2, num_labels + 1):
+        least += symbol[u] == symbol[u - 1]
+    return least
 
 
 @njit(nogil=True, cache=True)
 def fit_utterances(
     counter, order, x, strides, grad, grad_strides, posterior, labels, starts, input_lengths,
-    target_lengths, weights, blank, num_classes, padded_frames, from_logits, zero_infinity, exactly,
-    losses,
+    target_lengths, weights, blank, num_classes, from_logits, losses, failed,
 ):  # fmt: skip
-    """Losses of the utterances order[counter[0]:], taken one by one; several threads may share them.
+    """Losses of the utterances order[counter[0]:], one by one; several threads may share them.
 
     Args:
         counter: (1,) int64, next place in `order`; advanced atomically.
-        order: (N,) int64 utterances, the dearest first.
-        x: the logits or log-probabilities as one flat array; strides: (3,) uint64 of T, N, C in it.
+        order: int64 utterances, the dearest first.
+        x: float32 logits or log-probabilities as one flat array.
+        strides: (3,) uint64 of T, N and C in x.
         grad: flat, or empty when no gradient is wanted; its class stride is 1.
-        posterior: (N, T, S) float32 occupancies of labels, or empty.
+        posterior: (N, T, S) float32 occupancies of labels, or (1, 0, 0). Not together with grad.
         labels: flat int64; utterance n has target_lengths[n] of them from starts[n].
-        weights: (N,) float32 factors of the utterances' gradients.
-        exactly: never try block exponents (float64 input).
-        losses: (N,) float64, written: inf where the target is impossible, NaN where x is ill.
+        weights: (N,) factors of the utterances' gradients.
+        losses: (N,) float64, written; inf where the target is too long for its frames.
+        failed: (N,) bool, written: left to `fit_utterances_exactly`.
     """
-    longest, most = 0, 0
-    for n in range(len(order)):
+    with_flush_to_zero = _flush_to_zero()
+    longest, most = 1, 0
+    for n in order:
         longest = max(longest, input_lengths[n])
         most = max(most, target_lengths[n])
-    scratch, tables, slot = _make_scratch(longest, most, num_classes)
-    used, table, symbol, skip = tables
-    row_stats = longest if from_logits else 0
-    softmax = (
-        np.empty(num_classes, np.float32), np.empty(row_stats, np.float32),
-        np.empty(row_stats, np.float32),
-    )  # fmt: skip
-    has_grad = grad.size > 0
+    scratch, alphabet = _make_scratch(longest, most, num_classes)
+    used, table, symbol, skip = alphabet
+    slot = np.full(num_classes, -1, np.int32)
     while True:
         place = _take_next(counter)
         if place >= len(order):
-            return
+            break
+        n = order[place]
+        num_frames, num_labels = input_lengths[n], target_lengths[n]
+        size = num_frames, num_labels, np.uint64(num_classes)
+        padded = _prepare_utterance(labels, starts[n], num_labels, blank, slot, used, symbol, skip)
+        if num_frames < _least_frames(symbol, num_labels):
+            losses[n] = np.inf
+        elif num_frames == 0:
+            losses[n] = 0.0  # the empty path spells the empty target
+        else:
+            out = (
+                grad, n * grad_strides[1], grad_strides, weights[n],
+                posterior[min(n, len(posterior) - 1)],
+            )  # fmt: skip
+            exact, losses[n] = _fit(
+                x, n * strides[1], strides, size, from_logits,
+                (used, table, symbol, skip, padded), scratch, out,
+            )  # fmt: skip
+            failed[n] = not exact
+    _restore_mode(with_flush_to_zero)
+
+
+@njit(nogil=True, cache=True)
+def fit_utterances_exactly(
+    counter, order, x, strides, grad, grad_strides, posterior, labels, starts, input_lengths,
+    target_lengths, weights, blank, num_classes, from_logits, losses,
+):  # fmt: skip
+    """As `fit_utterances`, without underflow for any input, in float32 or float64; slower.
+
+    losses: inf where no alignment has a positive probability, NaN where a frame holds NaN or +inf.
+    """
+    most = 0
+    for n in order:
+        most = max(most, target_lengths[n])
+    entries = _table_entries(most, num_classes)
+    used, symbol = np.empty(entries, np.uint64), np.empty(most + 4, np.uint64)
+    skip, slot = np.empty(most + 4), np.full(num_classes, -1, np.int32)
+    while True:
+        place = _take_next(counter)
+        if place >= len(order):
+            break
         n = order[place]
         num_frames, num_labels = input_lengths[n], target_lengths[n]
         size = num_frames, num_labels, num_classes
-        num_used, padded = _prepare_utterance(
-            labels, starts[n], num_labels, blank, slot, used, symbol, skip
-        )
-        table[padded] = 0.0
-        base, grad_base = n * strides[1], n * grad_strides[1]
-        out = grad, grad_base, grad_strides, weights[n], posterior[min(n, len(posterior) - 1)]
-        repeats = 0
-        for u in range(2, num_labels + 1):
-            repeats += symbol[u] == symbol[u - 1]
-        if num_frames < num_labels + repeats:
-            loss = np.inf
+        padded = _prepare_utterance(labels, starts[n], num_labels, blank, slot, used, symbol, skip)
+        if num_frames < _least_frames(symbol, num_labels):
+            losses[n] = np.inf
+        elif num_frames == 0:
+            losses[n] = 0.0
         else:
-            status, loss = INEXACT, 0.0
-            if not exactly:
-                status, loss = _fit_fast(
-                    x, base, strides, size, (used, table, symbol, skip, padded), scratch, softmax,
-                    out,
-                )  # fmt: skip
-            if status != OK:
-                loss = _fit_exactly(
-                    x, base, strides, size, (used, symbol, skip, padded), from_logits, out
-                )
-        if has_grad:
-            _fill_grad(grad, grad_base, grad_strides, num_frames, padded_frames, num_classes, 0.0)
-        if not loss < np.inf:
-            impossible = loss == np.inf
-            if impossible and zero_infinity:
-                loss = 0.0
-            if has_grad:
-                value = 0.0 if impossible and zero_infinity else np.nan
-                _fill_grad(grad, grad_base, grad_strides, 0, num_frames, num_classes, value)
-        losses[n] = loss
+            out = (
+                grad, n * grad_strides[1], grad_strides, weights[n],
+                posterior[min(n, len(posterior) - 1)],
+            )  # fmt: skip
+            losses[n] = _fit_exactly(
+                x, n * strides[1], strides, size, (used, symbol, skip, padded), from_logits, out
+            )
 
 
-@njit(fastmath={"contract"})
+@njit(nogil=True, cache=True)
+def finish_gradients(grad, grad_strides, input_lengths, padded_frames, num_classes, losses, zero):
+    """Write 0 beyond an utterance's frames, and NaN throughout where its loss is not finite.
+
+    With `zero`, an infinite loss becomes 0 with gradient 0.
+    """
+    for n in range(len(losses)):
+        base = n * grad_strides[1]
+        num_frames = input_lengths[n]
+        impossible = losses[n] == np.inf
+        if grad.size:
+            _fill_grad(grad, base, grad_strides, num_frames, padded_frames, num_classes, 0.0)
+            if impossible or np.isnan(losses[n]):
+                value = 0.0 if impossible and zero else np.nan
+                _fill_grad(grad, base, grad_strides, 0, num_frames, num_classes, value)
+        if impossible and zero:
+            losses[n] = 0.0
+
+
+@_helper(fastmath={"contract"})
 def _viterbi_step(blank0, label0, blank, label, y, may_skip, back, t, lo, hi, y_blank):
     """Equations 6 and 7 with maxima for sums, from (blank0, label0) to (blank, label).
 
@@ -846,7 +973,7 @@ def _viterbi_step(blank0, label0, blank, label, y, may_skip, back, t, lo, hi, y_
         back[t, u] = code | (np.uint8(from_label) << np.uint8(2))
 
 
-@njit
+@_helper
 def _align(x, base, strides, num_frames, num_labels, alphabet, rows, back, path, score):
     """Best path of one utterance: classes to `path`, their log-probabilities to `score`.
 
@@ -876,6 +1003,8 @@ def _align(x, base, strides, num_frames, num_labels, alphabet, rows, back, path,
     u = num_labels + 1
     on_label = label0[u - 1] > blank0[u]
     total = label0[u - 1] if on_label else blank0[u]
+    if not total > low:
+        return total  # NaN or impossible: there is no path to follow
     u -= on_label
     for t in range(num_frames - 1, -1, -1):
         k = used[symbol[u]] if on_label else used[0]
@@ -907,7 +1036,7 @@ def align_utterances(
     width = most + 3
     entries = (min(num_classes, most + 1) + _TABLE_PAD) // _TABLE_PAD * _TABLE_PAD + 1
     used, symbol = np.empty(entries, np.uint64), np.empty(width, np.uint64)
-    skip, slot = np.empty(width), np.full(num_classes, -1, np.int32)
+    skip, slot = np.empty(width + 1), np.full(num_classes, -1, np.int32)
     table = np.empty(entries, x.dtype)
     rows = (
         np.empty(width, x.dtype), np.empty(width, x.dtype), np.empty(width, x.dtype),
@@ -920,9 +1049,10 @@ def align_utterances(
             return
         n = order[place]
         num_frames, num_labels = input_lengths[n], target_lengths[n]
-        _, padded = _prepare_utterance(
-            labels, starts[n], num_labels, blank, slot, used, symbol, skip
-        )
+        padded = _prepare_utterance(labels, starts[n], num_labels, blank, slot, used, symbol, skip)
+        if num_frames < _least_frames(symbol, num_labels):
+            totals[n] = -np.inf
+            continue
         symbol[0] = symbol[num_labels + 1] = symbol[num_labels + 2] = 0
         totals[n] = _align(
             x, n * strides[1], strides, num_frames, num_labels,

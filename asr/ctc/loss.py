@@ -6,6 +6,7 @@ occupancies (PyTorch's presumes a log-softmax before it), and `from_logits=True`
 the softmax computed inside.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from asr.ctc.targets import IntegerArray, Targets, check_labels, flatten_targets
 from asr.ctc.threads import run_on_threads, thread_count
 
 Reduction = Literal["none", "mean", "sum"]
+
+_NO_POSTERIOR = np.empty((1, 0, 0), np.float32)
 
 
 class Batch(NamedTuple):
@@ -44,7 +47,7 @@ def ctc_loss(
 
     Args:
         log_probs: (T, N, C) or (T, C) natural logs of the class probabilities, on the CPU, of any
-            strides and floating dtype; float32 is fastest, half and bfloat16 are computed in float32.
+            strides and floating dtype; float32 is fastest, half is computed in float32.
             With `from_logits`, unnormalised.
         targets: (N, S) padded, or (sum of target_lengths,) concatenated; (S,) for (T, C).
         input_lengths: (N,) frames of each utterance, 0..T.
@@ -56,8 +59,8 @@ def ctc_loss(
         from_logits: apply the softmax inside (faster than log_softmax before it, and exact).
 
     Returns:
-        () or, for "none", (N,) losses in nats, in the dtype of `log_probs`. An utterance whose frames hold
-        NaN has loss and gradient NaN.
+        () or, for "none", (N,) losses in nats, in the dtype of `log_probs`. An utterance whose
+        frames hold NaN has loss and gradient NaN.
 
     Raises:
         ValueError: shapes or lengths do not fit, or a label is the blank or no class.
@@ -157,7 +160,9 @@ class _Loss(Function):
             log_probs, batch, weights, zero_infinity, from_logits, ctx.needs_input_grad[0]
         )
         if grad is not None:
-            ctx.save_for_backward(grad, log_probs)
+            ctx.save_for_backward(log_probs)
+            ctx.grad = grad
+            ctx.arguments = batch, weights, zero_infinity, from_logits
         if reduction == "none":
             return torch.from_numpy(losses).to(log_probs.dtype)
         total = np.dot(losses, weights) if reduction == "mean" else losses.sum()
@@ -165,13 +170,15 @@ class _Loss(Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        grad, log_probs = ctx.saved_tensors
+        (log_probs,) = ctx.saved_tensors  # refuses where the graph was freed
+        grad, ctx.grad = ctx.grad, None
+        if grad is None:  # a retained graph: what was returned before is no longer ours
+            _, grad = fit(log_probs, *ctx.arguments, needs_grad=True)
+        factor = grad_output[None, :, None] if grad_output.dim() == 1 else grad_output
         if torch.is_grad_enabled():
-            grad = _NoSecondDerivative.apply(grad, log_probs)
-        if grad_output.dim() == 1:
-            grad = grad * grad_output[None, :, None]
-        elif grad_output.requires_grad or grad_output.item() != 1.0:
-            grad = grad * grad_output
+            grad = _NoSecondDerivative.apply(grad, log_probs) * factor
+        elif factor.dim() > 0 or factor.item() != 1.0:
+            grad.mul_(factor)
         return grad, None, None, None, None
 
 
@@ -213,33 +220,43 @@ def fit(
     x = log_probs.detach()
     if dtype not in (torch.float32, torch.float64):
         x = x.float()
-    grad = _empty_like(x) if needs_grad else x.new_empty(0)
+    grad = _empty_like(x) if needs_grad else x.new_empty((0, 0, 0))
     losses = np.zeros(num_utterances)
     cost = batch.input_lengths * (2 * batch.targets.lengths + num_classes // 4 + 10)
-    counter = np.zeros(1, np.int64)
-    arguments = (
-        counter, np.argsort(-cost), flat_memory(x), np.array(x.stride(), np.uint64), flat_memory(grad),
-        np.array(grad.stride() if needs_grad else (0, 0, 0), np.uint64),
-        np.empty((1, 0, 0), np.float32) if posterior is None else posterior,
-        batch.targets.labels, batch.targets.starts, batch.input_lengths, batch.targets.lengths,
-        weights.astype(x.numpy().dtype), batch.blank, num_classes, max_frames, from_logits,
-        zero_infinity, x.dtype == torch.float64, losses,
+    flat_grad, grad_strides = flat_memory(grad), np.array(grad.stride()[-3:], np.uint64)
+    shared = (
+        flat_memory(x), np.array(x.stride(), np.uint64), flat_grad, grad_strides,
+        _NO_POSTERIOR if posterior is None else posterior, *batch.targets[:2],
+        batch.input_lengths, batch.targets.lengths, weights, batch.blank, num_classes,
+        from_logits, losses,
     )  # fmt: skip
-    run_on_threads(
-        lambda: cpu_kernels.fit_utterances(*arguments),
-        thread_count(num_utterances, float(cost.sum())),
-    )
+    failed = np.full(num_utterances, dtype == torch.float64)
+    if dtype != torch.float64:
+        _run(cpu_kernels.fit_utterances, cost, np.argsort(-cost), (*shared, failed))
+    if failed.any():
+        order = np.flatnonzero(failed)
+        _run(cpu_kernels.fit_utterances_exactly, 10 * cost, order, shared)
+    cpu_kernels.finish_gradients(
+        flat_grad, grad_strides, batch.input_lengths, max_frames, num_classes, losses,
+        zero_infinity,
+    )  # fmt: skip
     return losses, grad.to(dtype) if needs_grad else None
+
+
+def _run(kernel: Callable[..., None], cost: np.ndarray, order: np.ndarray, rest: tuple) -> None:
+    """Run a kernel over the utterances `order` on as many threads as `cost`, in ns, is worth."""
+    counter = np.zeros(1, np.int64)
+    run_on_threads(
+        lambda: kernel(counter, order, *rest), thread_count(len(order), float(cost[order].sum()))
+    )
 
 
 def _empty_like(x: Tensor) -> Tensor:
     """Uninitialised tensor like x; of its strides if classes are adjacent in it."""
-    dense = x.new_empty(0) if x.numel() == 0 else torch.empty_like(x)
-    return (
-        dense
-        if x.stride(-1) == 1 and dense.stride() == x.stride()
-        else torch.empty(x.shape, dtype=x.dtype)
-    )
+    order = sorted(range(2), key=lambda d: -x.stride(d))
+    shape = [x.shape[d] for d in order]
+    dense = torch.from_numpy(np.empty((*shape, x.shape[2]), x.numpy().dtype))
+    return dense.permute(*order, 2)
 
 
 def flat_memory(x: Tensor) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Targets and lengths of a batch: one flat form, checked once, and what makes a target impossible.
 
-A target of S labels of which `repeats` equal their predecessor needs at least S + repeats frames: one
-for each label, and one blank between two equal ones.
+A target of S labels of which `repeats` equal their predecessor needs at least S + repeats frames:
+one for each label, and one blank between two equal ones.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targ
         raise ValueError(f"target_lengths[{n}] must be >= 0, got {lengths[n]}")
     if labels.ndim == 1:
         ends = np.cumsum(lengths)
-        needed = int(ends[-1]) if len(ends) else 0
+        needed = int(lengths.sum())
         if needed > len(labels):
             raise ValueError(
                 f"concatenated targets hold {len(labels)} labels, target_lengths sum to {needed}"
@@ -62,7 +62,7 @@ def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targ
         raise ValueError(f"targets must have 1 or 2 dimensions, got {labels.ndim}")
     if len(labels) != len(lengths):
         raise ValueError(
-            f"padded targets must have a row an utterance: {len(labels)} rows, {len(lengths)} lengths"
+            f"padded targets must have {len(lengths)} rows, one an utterance, got {len(labels)}"
         )
     width = labels.shape[1]
     if (lengths > width).any():
@@ -75,18 +75,29 @@ def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targ
 
 def check_labels(targets: Targets, num_classes: int, blank: int) -> None:
     """Raise a ValueError that names the first label which is no class, or is the blank."""
-    for n, (start, length) in enumerate(zip(targets.starts, targets.lengths, strict=True)):
-        labels = targets.labels[start : start + length]
-        wrong = (labels < 0) | (labels >= num_classes) | (labels == blank)
-        if wrong.any():
-            place = int(np.argmax(wrong))
-            label = labels[place]
-            rule = (
-                f"the blank {blank} must not occur in a target"
-                if label == blank
-                else f"a label must be in 0..{num_classes - 1}"
-            )
-            raise ValueError(f"target of utterance {n}: {rule}, got {label} at position {place}")
+    labels = targets.labels
+    wrong = (labels < 0) | (labels >= num_classes) | (labels == blank)
+    if not wrong.any():
+        return
+    places = np.flatnonzero(wrong)
+    ends = targets.starts + targets.lengths
+    # Of utterances that start at the same place all but the last are empty.
+    owners = np.searchsorted(targets.starts, places, side="right") - 1
+    inside = places < ends[owners]
+    if inside.any():
+        first = int(np.argmax(inside))
+        n, place = int(owners[first]), int(places[first])
+        raise ValueError(
+            f"target of utterance {n}: {label_rule(labels[place], num_classes, blank)} "
+            f"at position {place - targets.starts[n]}"
+        )
+
+
+def label_rule(label: int, num_classes: int, blank: int) -> str:
+    """Say which rule a label that must not be in a target breaks."""
+    if label == blank:
+        return f"the blank {blank} must not occur in a target, got {label}"
+    return f"a label must be in 0..{num_classes - 1}, got {label}"
 
 
 def check_feasible(

@@ -17,7 +17,7 @@ _pool_size = 0
 
 
 def run_on_threads(work: Callable[[], None], num_threads: int) -> None:
-    """Run `work` on the calling thread and num_threads - 1 others; raise what any of them raised."""
+    """Run `work` on the calling thread and num_threads - 1 others; raise what any raised."""
     if num_threads <= 1:
         work()
         return

@@ -1,0 +1,645 @@
+"""The CTC loss against the float64 oracle, and against PyTorch where PyTorch is right."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr.ctc import CTCLoss, check_feasible, ctc_loss, explain, minimum_input_length
+from tests import fuzz_ctc
+from tests.oracles import ctc as oracle
+
+torch_ctc_loss = torch.nn.functional.ctc_loss
+
+
+def fit(logits, targets, input_lengths, target_lengths, **options):
+    """Losses and gradient of their sum, from logits."""
+    x = logits.clone().requires_grad_()
+    losses = ctc_loss(
+        x,
+        targets,
+        input_lengths,
+        target_lengths,
+        **{"reduction": "none", "from_logits": True, **options},
+    )
+    losses.sum().backward()
+    return losses.detach(), x.grad
+
+
+def torch_fit(logits, targets, input_lengths, target_lengths, **options):
+    """The same by PyTorch in float64."""
+    x = logits.double().clone().requires_grad_()
+    losses = torch_ctc_loss(
+        x.log_softmax(-1),
+        targets,
+        input_lengths,
+        target_lengths,
+        **{"reduction": "none", **options},
+    )
+    losses.sum().backward()
+    return losses.detach(), x.grad
+
+
+def random_batch(rng, num_frames, num_utterances, num_classes, num_labels, scale=1.0):
+    logits = torch.from_numpy(
+        rng.normal(size=(num_frames, num_utterances, num_classes), scale=scale).astype(np.float32)
+    )
+    targets = torch.from_numpy(rng.integers(1, num_classes, (num_utterances, num_labels)))
+    target_lengths = torch.from_numpy(rng.integers(0, num_labels + 1, num_utterances))
+    least = [minimum_input_length(y[:s]) for y, s in zip(targets, target_lengths, strict=True)]
+    input_lengths = torch.tensor([rng.integers(max(1, m), num_frames + 1) for m in least])
+    return logits, targets, input_lengths, target_lengths
+
+
+def assert_agree(found, expected, rtol=1e-5, atol=5e-6):
+    torch.testing.assert_close(found[0].double(), expected[0], rtol=rtol, atol=1e-4)
+    torch.testing.assert_close(found[1].double(), expected[1], rtol=0.0, atol=atol)
+
+
+# Against the oracles.
+
+
+@pytest.mark.parametrize("target", [(), (1,), (2, 1), (1, 1), (1, 2, 1), (2, 2, 1)])
+@pytest.mark.parametrize("blank", [0, 3])
+def test_ctc_loss_equals_enumeration(rng, target, blank):
+    log_probs = oracle.log_softmax(rng.normal(size=(5, 4)))
+
+    loss = ctc_loss(
+        torch.from_numpy(log_probs).float(), list(target), [5], [len(target)], blank, "sum"
+    )
+
+    assert loss.item() == pytest.approx(oracle.enumerate_loss(log_probs, target, blank), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("scale", [1.0, 10.0, 100.0, 1e4])
+def test_ctc_loss_equals_oracle(rng, dtype, from_logits, scale):
+    logits = torch.from_numpy(rng.normal(size=(40, 6), scale=scale)).to(dtype)
+    target = rng.integers(1, 6, 9)
+    given_ = logits if from_logits else logits.log_softmax(-1)
+    log_probs = oracle.log_softmax(logits) if from_logits else given_.double().numpy()
+    loss, by_class, _ = oracle.forward_backward(log_probs, target)
+
+    found, grad = fit(given_, target, [40], [9], reduction="sum", from_logits=from_logits)
+
+    assert found.item() == pytest.approx(loss, rel=1e-5)
+    expected = np.exp(log_probs) * from_logits - by_class
+    np.testing.assert_allclose(grad.numpy(), expected, atol=5e-6)
+
+
+def test_ctc_loss_float64_gradient_passes_gradcheck(rng):
+    logits = torch.from_numpy(rng.normal(size=(6, 2, 4))).requires_grad_()
+
+    for from_logits in (True, False):
+        assert torch.autograd.gradcheck(
+            lambda x, f=from_logits: ctc_loss(x, [[1, 2], [3, 3]], [6, 5], [2, 2], from_logits=f),
+            logits,
+        )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    num_frames=st.integers(1, 40),
+    num_classes=st.integers(2, 40),
+    num_labels=st.integers(0, 20),
+    scale=st.sampled_from([0.1, 1.0, 10.0, 50.0]),
+)
+def test_ctc_loss_equals_torch_on_any_shape(seed, num_frames, num_classes, num_labels, scale):
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(size=(num_frames, 3, num_classes), scale=scale)).float()
+    targets = torch.from_numpy(rng.integers(1, num_classes, (3, num_labels)))
+    input_lengths = torch.from_numpy(rng.integers(1, num_frames + 1, 3))
+    target_lengths = torch.from_numpy(rng.integers(0, num_labels + 1, 3))
+    arguments = logits, targets, input_lengths, target_lengths
+
+    assert_agree(fit(*arguments, zero_infinity=True), torch_fit(*arguments, zero_infinity=True))
+
+
+@pytest.mark.parametrize(
+    "shape", [(150, 3, 29, 60), (97, 2, 29, 40), (60, 2, 300, 20), (700, 2, 29, 290)]
+)
+def test_ctc_loss_equals_torch_on_long_inputs(rng, shape):
+    arguments = random_batch(rng, *shape)
+
+    assert_agree(fit(*arguments), torch_fit(*arguments), atol=1e-6)
+
+
+def test_ctc_loss_with_confident_posteriors(rng):
+    logits, targets, input_lengths, target_lengths = random_batch(rng, 200, 3, 29, 30)
+    logits[..., 0] += 20.0
+
+    arguments = logits, targets, input_lengths, target_lengths
+
+    assert_agree(fit(*arguments), torch_fit(*arguments))
+
+
+def test_ctc_loss_where_drifting_logits_leave_the_range_of_blocks(rng):
+    logits, targets, input_lengths, target_lengths = random_batch(rng, 120, 2, 12, 20)
+    logits += torch.linspace(0, 300, 120)[:, None, None] * torch.arange(12) / 11
+
+    arguments = logits, targets, input_lengths, target_lengths
+
+    assert_agree(fit(*arguments), torch_fit(*arguments))
+
+
+# Named cases of PyTorch's own tests.
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("kind", ["tensor", "list", "int32", "tuple"])
+def test_ctc_loss_reductions_and_kinds_of_lengths(rng, reduction, kind):
+    logits, targets, input_lengths, target_lengths = random_batch(rng, 30, 4, 8, 10)
+    convert = {
+        "tensor": lambda v: v,
+        "list": lambda v: v.tolist(),
+        "int32": lambda v: v.int(),
+        "tuple": lambda v: tuple(v.tolist()),
+    }[kind]
+    expected = torch_fit(logits, targets, input_lengths, target_lengths, reduction=reduction)
+
+    found = fit(
+        logits, targets, convert(input_lengths), convert(target_lengths), reduction=reduction
+    )
+
+    assert_agree(found, expected)
+
+
+def test_ctc_loss_mean_divides_by_lengths_of_at_least_one(rng):
+    logits = torch.from_numpy(rng.normal(size=(4, 2, 5))).float()
+    arguments = logits, torch.tensor([[1, 2], [0, 0]]), [4, 4], [2, 0]
+
+    assert_agree(fit(*arguments, reduction="mean"), torch_fit(*arguments, reduction="mean"))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_ctc_loss_concatenated_targets_equal_padded(rng, reduction):
+    logits, targets, input_lengths, target_lengths = random_batch(rng, 30, 4, 8, 10)
+    flat = torch.cat([y[:s] for y, s in zip(targets, target_lengths, strict=True)])
+
+    padded = fit(logits, targets, input_lengths, target_lengths, reduction=reduction)
+    concatenated = fit(logits, flat, input_lengths, target_lengths, reduction=reduction)
+
+    assert torch.equal(padded[0], concatenated[0])
+    assert torch.equal(padded[1], concatenated[1])
+
+
+def test_ctc_loss_target_length_256(rng):
+    logits = torch.from_numpy(rng.normal(size=(600, 2, 20))).float()
+    targets = torch.from_numpy(rng.integers(1, 20, (2, 256)))
+    arguments = logits, targets, torch.tensor([600, 560]), torch.tensor([256, 256])
+
+    assert_agree(fit(*arguments), torch_fit(*arguments))
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_ctc_loss_without_batch_dimension(rng, reduction):
+    logits = torch.from_numpy(rng.normal(size=(12, 5))).float()
+    arguments = logits, torch.tensor([1, 2, 2]), torch.tensor(12), torch.tensor(3)
+
+    found = fit(*arguments, reduction=reduction)
+
+    assert found[0].shape == ()
+    assert_agree(found, torch_fit(*arguments, reduction=reduction))
+
+
+@pytest.mark.parametrize("blank", [0, 3, 7])
+def test_ctc_loss_any_blank(rng, blank):
+    logits = torch.from_numpy(rng.normal(size=(20, 2, 8))).float()
+    labels = [k for k in range(8) if k != blank]
+    targets = torch.from_numpy(rng.choice(labels, (2, 6)))
+    arguments = logits, targets, torch.tensor([20, 15]), torch.tensor([6, 4])
+
+    assert_agree(fit(*arguments, blank=blank), torch_fit(*arguments, blank=blank))
+
+
+def test_ctc_loss_empty_targets(rng):
+    logits = torch.from_numpy(rng.normal(size=(9, 2, 4))).float()
+    arguments = logits, torch.zeros((2, 0), dtype=torch.long), torch.tensor([9, 5]), [0, 0]
+
+    found = fit(*arguments)
+
+    expected = -logits.double().log_softmax(-1)[..., 0].cumsum(0)
+    torch.testing.assert_close(found[0].double(), expected[[8, 4], [0, 1]])
+    assert torch.isfinite(found[1]).all()
+
+
+def test_ctc_loss_without_frames(rng):
+    logits = torch.from_numpy(rng.normal(size=(3, 3, 5))).float()
+
+    losses, grad = fit(logits, [[1, 1], [1, 2], [1, 2]], [0, 0, 3], [0, 2, 2])
+
+    assert losses[0] == 0.0
+    assert losses[1] == np.inf
+    assert torch.isfinite(losses[2])
+    assert (grad[:, :2] == 0).all()
+
+
+def test_ctc_loss_of_an_empty_batch():
+    logits = torch.zeros((5, 0, 4), requires_grad=True)
+
+    losses = ctc_loss(logits, torch.zeros((0, 3), dtype=torch.long), [], [], reduction="none")
+    losses.sum().backward()
+
+    assert losses.shape == (0,)
+    assert logits.grad.shape == (5, 0, 4)
+
+
+@pytest.mark.parametrize("zero_infinity", [False, True])
+def test_ctc_loss_of_impossible_targets(rng, zero_infinity):
+    logits = torch.from_numpy(rng.normal(size=(3, 2, 5))).float()
+    arguments = logits, torch.tensor([[1, 1, 2], [1, 2, 3]]), [3, 3], [3, 3]
+
+    found = fit(*arguments, zero_infinity=zero_infinity)
+    expected = torch_fit(*arguments, zero_infinity=zero_infinity)
+
+    torch.testing.assert_close(found[0].double(), expected[0])
+    torch.testing.assert_close(found[1].double(), expected[1], equal_nan=True, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("targets", "input_lengths", "target_lengths", "message"),
+    [
+        ([[1, 5]], [4], [2], r"utterance 0: a label must be in 0..4, got 5 at position 1"),
+        ([[1, -1]], [4], [2], r"utterance 0: a label must be in 0..4, got -1 at position 1"),
+        ([[1, 2]], [5], [2], r"input_lengths\[0\] must be in 0..4, got 5"),
+        ([[1, 2]], [-1], [2], r"input_lengths\[0\] must be in 0..4, got -1"),
+        ([[1, 2]], [4], [3], r"target_lengths\[0\] must be <= 2"),
+        ([[1, 2]], [4], [-1], r"target_lengths\[0\] must be >= 0, got -1"),
+        ([1, 2], [4], [3], r"hold 2 labels, target_lengths sum to 3"),
+        ([[1, 2]], [4, 4], [2], r"input_lengths must have 1 entries, got 2"),
+        ([[0, 2]], [4], [2], r"utterance 0: the blank 0 must not occur in a target, got 0"),
+    ],
+)
+def test_ctc_loss_refuses_what_kernels_could_not_index(
+    targets, input_lengths, target_lengths, message
+):
+    with pytest.raises(ValueError, match=message):
+        ctc_loss(torch.zeros(4, 1, 5), torch.tensor(targets), input_lengths, target_lengths)
+
+
+def test_ctc_loss_ignores_what_lies_beyond_a_target(rng):
+    logits = torch.from_numpy(rng.normal(size=(6, 1, 5))).float()
+
+    padded = fit(logits, torch.tensor([[1, 2, 0, -1, 99]]), [6], [2])
+
+    assert torch.equal(padded[0], fit(logits, torch.tensor([[1, 2]]), [6], [2])[0])
+
+
+def test_ctc_loss_refuses_an_unknown_reduction():
+    with pytest.raises(ValueError, match="reduction must be"):
+        ctc_loss(torch.zeros(4, 1, 5), [[1]], [4], [1], reduction="average")
+
+
+def test_ctc_loss_refuses_integers():
+    with pytest.raises(TypeError, match="floating"):
+        ctc_loss(torch.zeros(4, 1, 5, dtype=torch.int64), [[1]], [4], [1])
+
+
+# What comes in, comes out of that utterance only.
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("value", [np.nan, -np.nan])
+def test_ctc_loss_keeps_nan_to_its_utterance(rng, from_logits, value):
+    logits = torch.from_numpy(rng.normal(size=(8, 3, 5))).float()
+    bits = np.float32(value)
+    logits[2, 1, 4] = float(np.copysign(np.float32(np.nan), bits))
+
+    losses, grad = fit(logits, [[1], [2], [3]], [8, 8, 8], [1, 1, 1], from_logits=from_logits)
+
+    assert torch.isnan(losses).tolist() == [False, True, False]
+    assert torch.isnan(grad).any(0).any(1).tolist() == [False, True, False]
+
+
+def test_ctc_loss_does_not_look_beyond_the_input_length(rng):
+    logits = torch.from_numpy(rng.normal(size=(8, 1, 5))).float()
+    logits[6:] = np.nan
+
+    losses, grad = fit(logits, [[1]], [6], [1])
+
+    assert torch.isfinite(losses).all()
+    assert (grad[6:] == 0).all()
+
+
+def test_ctc_loss_with_a_masked_class(rng):
+    logits = torch.from_numpy(rng.normal(size=(10, 1, 6))).float()
+    logits[:, :, 5] = -np.inf
+    loss, by_class, _ = oracle.forward_backward(
+        oracle.log_softmax(logits[:, 0, :5].numpy()), [1, 2]
+    )
+
+    losses, grad = fit(logits, [[1, 2]], [10], [2])
+
+    assert losses.item() == pytest.approx(loss, rel=1e-6)
+    expected = logits[:, 0, :5].softmax(-1).numpy() - by_class
+    np.testing.assert_allclose(grad[:, 0, :5].numpy(), expected, atol=1e-6)
+    assert (grad[:, 0, 5] == 0).all()
+
+
+def test_ctc_loss_of_a_masked_label_is_infinite(rng):
+    logits = torch.from_numpy(rng.normal(size=(10, 1, 6))).float()
+    logits[:, :, 2] = -np.inf
+
+    assert fit(logits, [[1, 2]], [10], [2])[0].item() == np.inf
+    assert fit(logits, [[1, 2]], [10], [2], zero_infinity=True)[1].abs().max() == 0
+
+
+def test_ctc_loss_does_not_depend_on_the_other_utterances(rng):
+    arguments = random_batch(rng, 40, 5, 10, 8)
+    losses, grad = fit(*arguments)
+
+    for n in range(5):
+        alone = fit(*(a[:, n : n + 1] if a.dim() == 3 else a[n : n + 1] for a in arguments))
+        assert torch.equal(alone[0][0], losses[n])
+        assert torch.equal(alone[1][:, 0], grad[:, n])
+
+
+# Tensors.
+
+
+@pytest.mark.parametrize("layout", ["TNC", "NTC", "NCT", "sliced", "expanded"])
+def test_ctc_loss_of_any_strides(rng, layout):
+    logits, targets, input_lengths, target_lengths = random_batch(rng, 20, 3, 7, 5)
+    logits = {
+        "TNC": logits,
+        "NTC": logits.permute(1, 0, 2).contiguous().permute(1, 0, 2),
+        "NCT": logits.permute(1, 2, 0).contiguous().permute(2, 0, 1),
+        "sliced": torch.nn.functional.pad(logits, (2, 3, 1, 1, 1, 0))[1:, 1:-1, 2:-3],
+        "expanded": logits[:, :1].expand(-1, 3, -1),
+    }[layout]
+    lengths = targets, input_lengths, target_lengths
+
+    assert_agree(fit(logits, *lengths), torch_fit(logits, *lengths))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_ctc_loss_of_half_precision_is_computed_in_float32(rng, dtype):
+    logits, *lengths = random_batch(rng, 30, 3, 8, 6)
+    logits = logits.to(dtype)
+
+    losses, grad = fit(logits, *lengths)
+
+    expected = fit(logits.float(), *lengths)
+    assert losses.dtype == grad.dtype == dtype
+    assert torch.equal(losses, expected[0].to(dtype))
+    assert torch.equal(grad, expected[1].to(dtype))
+
+
+def test_ctc_loss_wants_no_gradient_unless_asked(rng):
+    logits, *lengths = random_batch(rng, 20, 2, 6, 4)
+
+    assert not ctc_loss(logits, *lengths).requires_grad
+    with torch.no_grad():
+        assert not ctc_loss(logits.requires_grad_(), *lengths).requires_grad
+
+
+def test_ctc_loss_same_value_with_and_without_gradient(rng):
+    logits, *lengths = random_batch(rng, 200, 2, 6, 40)
+
+    alone = ctc_loss(logits, *lengths, reduction="none", from_logits=True)
+
+    assert torch.equal(alone, fit(logits, *lengths)[0])
+
+
+def test_ctc_loss_retained_graph_gives_the_same_gradient_again(rng):
+    logits, *lengths = random_batch(rng, 20, 2, 6, 4)
+    logits.requires_grad_()
+    loss = 3.0 * ctc_loss(logits, *lengths, from_logits=True)
+
+    (first,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    kept = first.clone()
+    first.mul_(7.0)
+    (second,) = torch.autograd.grad(loss, logits)
+
+    assert torch.equal(second, kept)
+
+
+def test_ctc_loss_retained_graph_accumulates_in_a_leaf(rng):
+    logits, *lengths = random_batch(rng, 20, 2, 6, 4)
+    x = logits.clone().requires_grad_()
+    loss = ctc_loss(x, *lengths, reduction="sum", from_logits=True)
+
+    for _ in range(3):
+        loss.backward(retain_graph=True)
+
+    torch.testing.assert_close(x.grad, 3.0 * fit(logits, *lengths)[1])
+
+
+def test_ctc_loss_refuses_a_freed_graph(rng):
+    logits, *lengths = random_batch(rng, 20, 2, 6, 4)
+    loss = ctc_loss(logits.requires_grad_(), *lengths, from_logits=True)
+    loss.backward()
+
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        loss.backward()
+
+
+def test_ctc_loss_retained_graph_survives_a_changed_gradient(rng):
+    logits, *lengths = random_batch(rng, 20, 2, 6, 4)
+    logits.requires_grad_()
+    loss = ctc_loss(logits, *lengths, from_logits=True)
+
+    (first,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    kept = first.clone()
+    first.mul_(7.0)
+    (second,) = torch.autograd.grad(loss, logits)
+
+    assert torch.equal(second, kept)
+
+
+def test_ctc_loss_two_losses_in_one_graph_add(rng):
+    logits, *lengths = random_batch(rng, 20, 2, 6, 4)
+    x = logits.clone().requires_grad_()
+    hidden = 2.0 * x
+
+    (ctc_loss(hidden, *lengths, from_logits=True) + ctc_loss(hidden, *lengths, from_logits=True)
+     ).backward()  # fmt: skip
+
+    y = logits.clone().requires_grad_()
+    (2.0 * ctc_loss(2.0 * y, *lengths, from_logits=True)).backward()
+    torch.testing.assert_close(x.grad, y.grad)
+
+
+def test_ctc_loss_weighs_utterances_by_the_incoming_gradient(rng):
+    logits, *lengths = random_batch(rng, 20, 3, 6, 4)
+    x = logits.clone().requires_grad_()
+    weights = torch.tensor([1.0, 0.0, -2.0])
+
+    (ctc_loss(x, *lengths, reduction="none", from_logits=True) * weights).sum().backward()
+
+    torch.testing.assert_close(x.grad, fit(logits, *lengths)[1] * weights[None, :, None])
+
+
+def test_ctc_loss_refuses_a_second_derivative(rng):
+    logits, *lengths = random_batch(rng, 20, 2, 6, 4)
+    logits.requires_grad_()
+    loss = ctc_loss(logits, *lengths, from_logits=True)
+    (grad,) = torch.autograd.grad(loss, logits, create_graph=True)
+
+    with pytest.raises(RuntimeError, match="ctc_loss cannot be differentiated twice"):
+        grad.sum().backward()
+
+
+def test_module_is_the_function(rng):
+    logits, *lengths = random_batch(rng, 20, 2, 6, 4)
+
+    loss = CTCLoss(reduction="sum", from_logits=True)(logits, *lengths)
+
+    assert torch.equal(loss, ctc_loss(logits, *lengths, reduction="sum", from_logits=True))
+
+
+# Feasibility.
+
+
+@pytest.mark.parametrize(
+    ("target", "least"), [([], 0), ([1], 1), ([1, 1], 3), ([1, 2, 2, 2], 6), ([1, 2, 1], 3)]
+)
+def test_minimum_input_length_counts_labels_and_repeats(target, least):
+    assert minimum_input_length(target) == least
+
+
+def test_check_feasible_names_utterance_and_numbers():
+    problems = check_feasible([3, 3, 1], [[1, 1, 2], [1, 2, 3], [1, 0, 0]], [3, 3, 1])
+
+    assert [n for n, _ in problems] == [0]
+    for part in ("T = 3", "S = 3", "1 repeats", "at least 4"):
+        assert part in problems[0][1]
+
+
+# Explanation.
+
+
+def test_explain_has_nothing_to_say_of_finite_losses(rng):
+    assert explain(*random_batch(rng, 20, 3, 6, 8)) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "targets", "parts"),
+    [
+        (lambda x: None, [1, 1, 2], ["T = 3", "S = 3", "1 repeats", "at least 4"]),
+        (lambda x: None, [1, 7], ["a label must be in 0..4, got 7 at position 1"]),
+        (lambda x: None, [0, 2], ["the blank 0 must not occur", "position 0"]),
+        (lambda x: x[1, 3].fill_(np.nan), [1], ["frame 1 holds NaN"]),
+        (lambda x: x[1:, 3].fill_(np.inf), [1], ["frame 1 holds +inf (and 1 more)"]),
+        (lambda x: x[2].fill_(-np.inf), [1], ["frame 2 is -inf throughout"]),
+        (lambda x: x[:, 1].fill_(-np.inf), [1], ["labels [1] are -inf at every frame"]),
+        (lambda x: x[0, :2].fill_(-np.inf), [1, 2], ["every alignment passes a class"]),
+    ],
+)
+def test_explain_names_the_reason(rng, spoil, targets, parts):
+    log_probs = torch.from_numpy(oracle.log_softmax(rng.normal(size=(3, 5)))).float()
+    spoil(log_probs)
+
+    ((utterance, reason),) = explain(log_probs, targets, [3], [len(targets)])
+
+    assert utterance == 0
+    assert all(part in reason for part in parts), reason
+
+
+# Threads and processes.
+
+
+def test_ctc_loss_from_two_python_threads(rng):
+    arguments = random_batch(rng, 100, 4, 29, 20)
+    expected = fit(*arguments)
+    found = []
+
+    threads = [
+        threading.Thread(target=lambda: found.extend(fit(*arguments) for _ in range(20)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == 40
+    assert all(torch.equal(f[0], expected[0]) and torch.equal(f[1], expected[1]) for f in found)
+
+
+def test_ctc_loss_does_not_depend_on_the_number_of_threads(rng):
+    arguments = random_batch(rng, 300, 6, 29, 60)
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for num_threads in (1, 2, 4):
+            torch.set_num_threads(num_threads)
+            found.append(fit(*arguments))
+    finally:
+        torch.set_num_threads(before)
+
+    assert all(torch.equal(f[1], found[0][1]) for f in found)
+
+
+class LossDataset(torch.utils.data.Dataset):
+    """Its items are losses, computed in the worker."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(index)
+        return ctc_loss(*random_batch(rng, 300, 6, 29, 60), from_logits=True)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_ctc_loss_in_data_loader_workers_after_use_here(start):
+    dataset = LossDataset()
+    here = [dataset[i] for i in range(4)]
+
+    loader = torch.utils.data.DataLoader(
+        dataset, batch_size=None, num_workers=2, multiprocessing_context=start
+    )
+
+    assert list(loader) == here
+
+
+def test_ctc_loss_in_a_fork_of_a_process_with_threads_running(rng):
+    arguments = random_batch(rng, 300, 6, 29, 60)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        expected = ctc_loss(*arguments, from_logits=True).item()
+        context = multiprocessing.get_context("fork")
+        queue = context.SimpleQueue()
+        child = context.Process(
+            target=lambda: queue.put(ctc_loss(*arguments, from_logits=True).item())
+        )
+        child.start()
+        child.join(60)
+    finally:
+        torch.set_num_threads(before)
+        child.kill()
+
+    assert child.exitcode == 0
+    assert queue.get() == expected
+
+
+@pytest.mark.slow
+def test_ctc_loss_with_a_read_only_installation_and_home(tmp_path):
+    script = (
+        "import torch\n"
+        "from asr.ctc import ctc_loss\n"
+        "print(float(ctc_loss(torch.zeros(2, 1, 2), [[1]], [2], [1], from_logits=True)))\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": "/proc/none", "HOME": "/proc/none"}
+
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout) == pytest.approx(-np.log(0.75))
+
+
+def test_fuzz_of_every_kind_finds_no_mismatch():
+    assert [message for message in map(fuzz_ctc.check, range(5200, 5330)) if message] == []
