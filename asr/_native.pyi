@@ -61,6 +61,7 @@ class BeamSearchDecoder:
         lm_scores_tokens: bool,
         lm_alpha: float,
         lm_beta: float,
+        unk_score: float,
         beam_width: int,
         n_best: int,
         token_min_logp: float,

@@ -173,6 +173,7 @@ def test_decoder_refuses_tokens_that_are_no_strings(decoder_class, tokens):
         ("max_delay", 0, "max_delay must be >= 1, got 0"),
         ("lm_alpha", -0.1, "lm_alpha must be >= 0"),
         ("lm_beta", math.nan, "lm_beta must be finite"),
+        ("unk_score", math.inf, "unk_score must be finite"),
         ("token_min_logp", math.nan, "token_min_logp must be a number or -inf"),
         ("beam_prune_logp", 0.5, "beam_prune_logp must be <= 0"),
     ],

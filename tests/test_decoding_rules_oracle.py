@@ -39,6 +39,7 @@ def random_lm(rng, tmp_path, tokens, name):
     path = tmp_path / f"{name}.arpa"
     path.write_text(model.arpa())
     weights = {"lm_alpha": float(rng.uniform(0, 2)), "lm_beta": float(rng.uniform(-1, 2))}
+    weights["unk_score"] = float(rng.uniform(-5, 0.5))
     return (
         {"lm": NGramLM(path, unit), **weights},
         {"lm": model, "lm_unit": unit, **weights},

@@ -24,7 +24,8 @@ from asr.decoding.streaming import BeamSearchStream
 class BeamSearchDecoder:
     """Search for the labellings W of the best fused score, summing all alignments of each.
 
-        score(W) = ln P_ctc(W | X) + lm_alpha * ln P_lm(W) + lm_beta * |W| + hotwords(W)
+        score(W) = ln P_ctc(W | X) + lm_alpha * ln P_lm(W) + lm_beta * |W|
+                 + unk_score * |unknown words of W| + hotwords(W)
 
     |W| in words, or tokens when those are what the model scores. P_lm includes the end of the
     sentence; the last word counts without a closing separator, and separators that enclose no word
@@ -39,6 +40,9 @@ class BeamSearchDecoder:
         lm: n-gram model of words or, by its `unit`, of tokens.
         lm_alpha: weight of ln P_lm, >= 0; no effect without `lm`.
         lm_beta: nats per word (or token); no effect without `lm`.
+        unk_score: nats for every word that `lm` does not know, on top of what the model gives <unk>:
+            -10 makes it prefer known words, as most recognisers need. No effect without a word
+            model.
         lexicon: the only words allowed, spelled as themselves; or a mapping from each word to its
             spelling or spellings; or the path of a file of lines "word" or
             "word<TAB>spelling<TAB>spelling...". The text shows words, not spellings.
@@ -72,6 +76,7 @@ class BeamSearchDecoder:
         lm: NGramLM | None = None,
         lm_alpha: float = 0.5,
         lm_beta: float = 1.0,
+        unk_score: float = 0.0,
         lexicon: Lexicon | None = None,
         hotwords: Sequence[str] | None = None,
         hotword_weight: float = 0.0,
@@ -82,7 +87,7 @@ class BeamSearchDecoder:
         max_delay: int | None = None,
         num_threads: int = 0,
     ) -> None:
-        _check_weights(lm_alpha, lm_beta, token_min_logp, beam_prune_logp)
+        _check_weights(lm_alpha, lm_beta, unk_score, token_min_logp, beam_prune_logp)
         self.tokens = check_tokens(tokens)
         self.lm = lm
         self.num_threads = check_at_least("num_threads", num_threads, 0)
@@ -96,6 +101,7 @@ class BeamSearchDecoder:
             lm is not None and lm.unit == "token",
             lm_alpha,
             lm_beta,
+            unk_score,
             check_at_least("beam_width", beam_width, 1),
             check_at_least("n_best", n_best, 1),
             token_min_logp,
@@ -103,7 +109,7 @@ class BeamSearchDecoder:
             0 if max_delay is None else check_at_least("max_delay", max_delay, 1),
         )
         self._arguments = (
-            *(self.tokens, blank, beam_width, lm, lm_alpha, lm_beta),
+            *(self.tokens, blank, beam_width, lm, lm_alpha, lm_beta, unk_score),
             *(_as_absolute(lexicon), hotwords, hotword_weight, _as_absolute(grammar)),
             *(n_best, token_min_logp, beam_prune_logp, max_delay, num_threads),
         )
@@ -140,12 +146,14 @@ def _as_absolute(source: Any) -> Any:  # noqa: ANN401
 
 
 def _check_weights(
-    lm_alpha: float, lm_beta: float, token_min_logp: float, beam_prune_logp: float
+    lm_alpha: float, lm_beta: float, unk_score: float, token_min_logp: float, beam_prune_logp: float
 ) -> None:
     if not 0 <= lm_alpha < math.inf:
         raise ValueError(f"lm_alpha must be >= 0, got {lm_alpha}")
     if not math.isfinite(lm_beta):
         raise ValueError(f"lm_beta must be finite, got {lm_beta}")
+    if not math.isfinite(unk_score):
+        raise ValueError(f"unk_score must be finite, got {unk_score}")
     if not token_min_logp < math.inf:
         raise ValueError(f"token_min_logp must be a number or -inf, got {token_min_logp}")
     if not beam_prune_logp <= 0:

@@ -31,8 +31,9 @@ class BeamSearchStream:
     """One utterance, made by `BeamSearchDecoder.stream`.
 
     Whatever the pieces, the result is that of one call with all frames, except where lexicon or
-    grammar leave no whole text in the beam: one call then widens the beam and tries again. With the
-    decoder's `max_delay` memory grows with the text alone. Not for use by two threads at the same time.
+    grammar leave no whole text in the beam: one call then widens the beam and tries again. With
+    the decoder's `max_delay` memory grows with the text alone. Not for use by two threads at the
+    same time.
     """
 
     def __init__(self, decoder: _native.BeamSearchDecoder, tokens: list[str]) -> None:

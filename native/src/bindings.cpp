@@ -196,18 +196,18 @@ void bind_decoders(nb::module_& m) {
             "__init__",
             [](BeamSearchDecoder* self, AlphabetPtr alphabet, ModelPtr lm, LexiconPtr lexicon,
                HotwordsPtr hotwords, GrammarPtr grammar, bool lm_scores_tokens, double lm_alpha,
-               double lm_beta, std::int32_t beam_width, std::int32_t n_best, double token_min_logp,
-               double beam_prune_logp, std::int32_t max_delay) {
+               double lm_beta, double unk_score, std::int32_t beam_width, std::int32_t n_best,
+               double token_min_logp, double beam_prune_logp, std::int32_t max_delay) {
                 const auto unit = lm_scores_tokens ? asr::LmUnit::kToken : asr::LmUnit::kWord;
                 new (self) BeamSearchDecoder{
                     std::make_shared<asr::Language>(asr::LanguageParts{
                         std::move(alphabet), std::move(lm), std::move(lexicon), std::move(hotwords),
-                        std::move(grammar), unit, lm_alpha, lm_beta}),
+                        std::move(grammar), unit, lm_alpha, lm_beta, unk_score}),
                     {beam_width, n_best, token_min_logp, beam_prune_logp, max_delay}};
             },
             "alphabet"_a, "lm"_a.none(), "lexicon"_a.none(), "hotwords"_a.none(),
-            "grammar"_a.none(), "lm_scores_tokens"_a, "lm_alpha"_a, "lm_beta"_a, "beam_width"_a,
-            "n_best"_a, "token_min_logp"_a, "beam_prune_logp"_a, "max_delay"_a)
+            "grammar"_a.none(), "lm_scores_tokens"_a, "lm_alpha"_a, "lm_beta"_a, "unk_score"_a,
+            "beam_width"_a, "n_best"_a, "token_min_logp"_a, "beam_prune_logp"_a, "max_delay"_a)
         .def("decode", &BeamSearchDecoder::decode<float>, nb::arg().noconvert(), nb::arg(),
              nb::arg())
         .def("decode", &BeamSearchDecoder::decode<double>, nb::arg().noconvert(), nb::arg(),

@@ -14,7 +14,8 @@ Language::Language(LanguageParts parts) : parts_(std::move(parts)) {
         spellings_ = &parts_.lm->spellings();
     }
     if (scores_words()) {
-        unknown_word_ = parts_.lm_alpha * parts_.lm->unigram(NGramModel::kUnknown);
+        unknown_word_ =
+            parts_.lm_alpha * parts_.lm->unigram(NGramModel::kUnknown) + parts_.unk_score;
     } else if (parts_.lm) {
         token_units_ = find_token_units();
     }
@@ -65,11 +66,13 @@ std::optional<TextState> Language::close(const TextState& state) const {
         if (next.grammar_state == Grammar::kRejected) return std::nullopt;
     }
     if (parts_.hotwords) {
-        next.hotword_state = parts_.hotwords->step(state.hotword_state, " ", &next.hotword_bonus);
+        next.hotword_state = parts_.hotwords->step(state.hotword_state, " ", &next.extras);
     }
     if (scores_words()) {
         const WordId known = state.word == kNoWord ? NGramModel::kUnknown : state.word;
-        score_unit(next, parts_.lexicon ? parts_.lexicon->lm_word(known) : known);
+        const WordId unit = parts_.lexicon ? parts_.lexicon->lm_word(known) : known;
+        score_unit(next, unit);
+        if (unit == NGramModel::kUnknown) next.extras += parts_.unk_score;
     }
     next.word_hash = kEmptyWordHash;
     next.word = kNoWord;
@@ -90,8 +93,7 @@ std::optional<TextState> Language::append(const TextState& state, std::int32_t i
     }
     if (spellings_ != nullptr && !look_up(next, token.body)) return std::nullopt;
     if (parts_.hotwords) {
-        next.hotword_state =
-            parts_.hotwords->step(state.hotword_state, token.body, &next.hotword_bonus);
+        next.hotword_state = parts_.hotwords->step(state.hotword_state, token.body, &next.extras);
     }
     return next;
 }

@@ -21,7 +21,7 @@ namespace asr {
 struct TextState {
     std::uint64_t word_hash = kEmptyWordHash;  // of the open word's bytes
     double lm_score = 0.0;                     // ln P of what the model has scored
-    double hotword_bonus = 0.0;                // of the phrases completed
+    double extras = 0.0;                       // hotwords completed, unknown words
     double open_word = 0.0;  // for ranking alone: the most the open word may bring
     NodeId lm_state = 0;
     WordId word = kNoWord;       // the known word that the open word spells
@@ -44,6 +44,7 @@ struct LanguageParts {
     LmUnit lm_unit = LmUnit::kWord;
     double lm_alpha = 0.0;
     double lm_beta = 0.0;
+    double unk_score = 0.0;  // for each closed word unknown to the word model
 };
 
 // Scores and constrains text by all of its parts at once; with none every text is worth 0.
@@ -59,10 +60,9 @@ class Language {
     // The state of a whole text: the last word needs no separator to count, </s> follows it.
     std::optional<TextState> finish(const TextState& state) const;
 
-    // lm_alpha * ln P(text) + lm_beta * |text| + hotwords
+    // lm_alpha * ln P(text) + lm_beta * |text| + unk_score * |unknown words| + hotwords
     double bonus(const TextState& state) const {
-        return parts_.lm_alpha * state.lm_score + parts_.lm_beta * state.num_units +
-               state.hotword_bonus;
+        return parts_.lm_alpha * state.lm_score + parts_.lm_beta * state.num_units + state.extras;
     }
     // The same and what unfinished words and phrases promise, which only serves to prune.
     double ranking_bonus(const TextState& state) const {

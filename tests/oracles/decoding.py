@@ -45,6 +45,7 @@ class TextRules(NamedTuple):
     lm: "BackoffModel | None" = None
     lm_alpha: float = 0.0
     lm_beta: float = 0.0
+    unk_score: float = 0.0
     lm_unit: str = "word"
     lexicon: dict | None = None
     hotwords: tuple = ()
@@ -94,6 +95,8 @@ def readings(log_probs, tokens, blank=0, rules=FREE_TEXT):
             units = rules.lm_units(labelling, tokens)
             lm_score = rules.lm.sentence(units)
             fused += rules.lm_alpha * lm_score + rules.lm_beta * len(units)
+            if rules.lm_unit == "word":
+                fused += rules.unk_score * sum((u,) not in rules.lm.ngrams for u in units)
         results.append(Reading(labelling, acoustic_score + fused, acoustic_score, lm_score))
     return sorted(results, key=lambda reading: -reading.score)
 
