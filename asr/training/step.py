@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from asr.augment import SpecAugment
 from asr.checkpoint import LoadedModel
-from asr.ctc import check_feasible, minimum_input_length
+from asr.ctc import explain, minimum_input_length
 from asr.data.loading import Batch
 from asr.training import distributed
 
@@ -106,7 +106,9 @@ class Stepper:
             return torch.zeros(0), []
         logits, lengths = self.forward(batch, seed)
         with self.stopwatch.measure("loss"):
-            losses = self.loss(logits.float(), batch.targets, lengths, batch.target_lengths)
+            # The loss runs on the CPU wherever the network does.
+            logits, lengths = logits.float().cpu(), lengths.cpu()
+            losses = self.loss(logits, batch.targets, lengths, batch.target_lengths)
         return losses, explain_losses(losses.detach(), logits.detach(), lengths, batch)
 
     def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
@@ -138,21 +140,16 @@ def explain_losses(losses: Tensor, logits: Tensor, lengths: Tensor, batch: Batch
     Returns:
         One line an utterance: its name, T, S, repeats, and the reason.
     """
+    broken = torch.nonzero(~torch.isfinite(losses)).flatten().tolist()
+    if not broken:
+        return []
+    reasons = dict(explain(logits, batch.targets, lengths, batch.target_lengths))
     lines = []
-    for n in torch.nonzero(~torch.isfinite(losses)).flatten().tolist():
-        num_frames, size = int(lengths[n]), int(batch.target_lengths[n])
-        target = batch.targets[n, :size]
-        reasons = check_feasible(lengths[n : n + 1], target[None], batch.target_lengths[n : n + 1])
-        finite = torch.isfinite(logits[:num_frames, n]).all(dim=-1)  # (T,)
-        if reasons:
-            reason = reasons[0][1]
-        elif not finite.all():
-            reason = f"frame {int(torch.nonzero(~finite)[0])} of the model's output is not finite"
-        else:
-            reason = "the text has no probability"
-        repeats = minimum_input_length(target.tolist()) - size
+    for n in broken:
+        size = int(batch.target_lengths[n])
+        repeats = minimum_input_length(batch.targets[n, :size].tolist()) - size
         lines.append(
-            f"{batch.ids[n]}: loss {float(losses[n])}, T={num_frames}, S={size}, "
-            f"repeats={repeats}: {reason}"
+            f"{batch.ids[n]}: loss {float(losses[n])}, T={int(lengths[n])}, S={size}, "
+            f"repeats={repeats}: {reasons.get(n, 'its text has no probability')}"
         )
     return lines
