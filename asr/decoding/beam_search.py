@@ -40,9 +40,9 @@ class BeamSearchDecoder:
         lm: n-gram model of words or, by its `unit`, of tokens.
         lm_alpha: weight of ln P_lm, >= 0; no effect without `lm`.
         lm_beta: nats per word (or token); no effect without `lm`.
-        unk_score: nats for every word that `lm` does not know, on top of what the model gives <unk>:
-            -10 makes it prefer known words, as most recognisers need. No effect without a word
-            model.
+        unk_score: nats for every word that `lm` does not know, on top of what the model gives
+            <unk>; -10 makes it prefer known words, as most recognisers need. No effect without a
+            word model.
         lexicon: the only words allowed, spelled as themselves; or a mapping from each word to its
             spelling or spellings; or the path of a file of lines "word" or
             "word<TAB>spelling<TAB>spelling...". The text shows words, not spellings.

@@ -1,6 +1,7 @@
 #include "beam_search.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_set>
 #include <utility>
 
@@ -46,7 +47,13 @@ template <class Float>
 void BeamSearch::push(const Frames<Float>& frames) {
     for (std::int32_t t = 0; t < frames.num_frames; ++t) {
         const Float* row = frames.row(t);
-        choose_tokens(row, checked_row_max(frames, t));
+        const double row_max = checked_row_max(frames, t);
+        choose_tokens(row, row_max);
+        if (is_alive()) {
+            const Slot& best = best_slot();
+            const double top = best.total + best.bonus + row_max + language_->largest_gain();
+            cutoff_.start(top, options_.beam_width);
+        }
         link_active_children();
         stay(row);
         extend(row);
@@ -61,15 +68,22 @@ void BeamSearch::push(const Frames<Float>& frames) {
 
 template <class Float>
 void BeamSearch::choose_tokens(const Float* row, double row_max) {
-    const std::int32_t blank = language_->alphabet().blank();
+    const Alphabet& alphabet = language_->alphabet();
     const auto threshold = static_cast<Float>(std::min(options_.token_min_logp, row_max));
     tokens_.clear();
-    for (std::int32_t c = 0; c < language_->alphabet().size(); ++c) {
-        if (row[c] >= threshold && c != blank && row[c] > kLogZero) tokens_.push_back(c);
+    for (std::int32_t c = 0; c < alphabet.size(); ++c) {
+        if (row[c] >= threshold && c != alphabet.blank() && row[c] > kLogZero) {
+            tokens_.push_back(c);
+        }
     }
     std::sort(tokens_.begin(), tokens_.end(), [row](std::int32_t a, std::int32_t b) {
         return row[a] != row[b] ? row[a] > row[b] : a < b;
     });
+    closing_tokens_.clear();
+    if (language_->is_empty()) return;
+    const auto closes = [&alphabet](std::int32_t c) { return alphabet[c].closes_word; };
+    std::copy_if(tokens_.begin(), tokens_.end(), std::back_inserter(closing_tokens_), closes);
+    tokens_.erase(std::remove_if(tokens_.begin(), tokens_.end(), closes), tokens_.end());
 }
 
 // Chains the prefixes in the beam that extend another one in the beam by one token.
@@ -92,7 +106,7 @@ void BeamSearch::stay(const Float* row) {
     const double log_blank = row[language_->alphabet().blank()];
     staying_.clear();
     candidates_.clear();
-    double best_rank = kLogZero;
+    threshold_ = kLogZero;
     for (std::int32_t i = 0; i < count(beam_); ++i) {
         const Slot& before = at(beam_, i);
         staying_.push_back(before);
@@ -112,11 +126,16 @@ void BeamSearch::stay(const Float* row) {
             if (slot.parent_slot != kNone) enter_from_parent(slot, row);
         }
         slot.total = log_add(slot.blank, slot.label);
-        const double rank = slot.total + slot.bonus;
-        best_rank = std::max(best_rank, rank);
-        if (slot.total > kLogZero) candidates_.push_back({rank, 0.0, kNone, i});
+        if (slot.total > kLogZero) propose({slot.total + slot.bonus, 0.0, kNone, i});
     }
-    threshold_ = best_rank + options_.beam_prune_logp;
+}
+
+void BeamSearch::propose(const Candidate& candidate) {
+    if (!(candidate.rank >= threshold_)) return;
+    candidates_.push_back(candidate);
+    cutoff_.add(candidate.rank);
+    threshold_ =
+        std::max({threshold_, candidate.rank + options_.beam_prune_logp, cutoff_.threshold()});
 }
 
 template <class Float>
@@ -144,44 +163,42 @@ bool BeamSearch::is_active_child(const Slot& slot, std::int32_t token) const {
 // Proposes prefixes that are not in the beam yet.
 template <class Float>
 void BeamSearch::extend(const Float* row) {
-    if (tokens_.empty()) return;
-    for (std::int32_t i = 0; i < count(beam_); ++i) extend_slot(i, row);
-}
-
-template <class Float>
-void BeamSearch::extend_slot(std::int32_t slot_index, const Float* row) {
-    const Slot& slot = at(beam_, slot_index);
-    const bool has_text = !language_->is_empty();
-    for (const std::int32_t token : tokens_) {
-        const double label = (token == slot.token ? slot.blank : slot.total) + row[token];
-        if (!has_text && !(slot.total + row[token] >= threshold_)) break;  // so do all that follow
-        if (!(label > kLogZero) || is_active_child(slot, token)) continue;
-        double rank = label;
-        if (has_text) {
-            const std::optional<double> bonus = bonus_of_child(slot, token, threshold_ - label);
-            if (!bonus) continue;
-            rank += *bonus;
+    for (std::int32_t i = 0; i < count(beam_); ++i) {
+        const Slot& slot = at(beam_, i);
+        if (language_->is_empty()) {
+            extend_slot(i, nullptr, tokens_, row);
+            continue;
         }
-        if (!(rank >= threshold_)) continue;
-        threshold_ = std::max(threshold_, rank + options_.beam_prune_logp);
-        candidates_.push_back({rank, label, slot_index, token});
+        if (!tokens_.empty()) extend_slot(i, &tree_.text(slot.node), tokens_, row);
+        if (closing_tokens_.empty()) continue;
+        const TextState* closed = tree_.closed_text(slot.node);
+        if (closed != nullptr) extend_slot(i, closed, closing_tokens_, row);
     }
 }
 
-// Ranking bonus of an extension; nothing when its text is forbidden or cannot reach `needed`.
-std::optional<double> BeamSearch::bonus_of_child(const Slot& slot, std::int32_t token,
-                                                 double needed) {
-    const TextState* text = &tree_.text(slot.node);
-    double bonus = slot.bonus;
-    if (language_->alphabet()[token].closes_word) {
-        text = tree_.closed_text(slot.node);
-        if (text == nullptr) return std::nullopt;
-        bonus = language_->ranking_bonus(*text);
+// `text` is what the tokens, which come best first, are appended to; nullptr without a language.
+template <class Float>
+void BeamSearch::extend_slot(std::int32_t slot_index, const TextState* text,
+                             const std::vector<std::int32_t>& tokens, const Float* row) {
+    const Slot& slot = at(beam_, slot_index);
+    double largest_bonus = 0.0;
+    if (text != nullptr) {
+        largest_bonus = language_->ranking_bonus(*text) + language_->largest_gain(*text);
     }
-    if (!(bonus + language_->largest_gain() >= needed)) return std::nullopt;
-    const std::optional<TextState> extended = language_->append(*text, token);
-    if (!extended) return std::nullopt;
-    return language_->ranking_bonus(*extended);
+    for (const std::int32_t token : tokens) {
+        const double log_token = row[token];
+        if (!(slot.total + log_token + largest_bonus >= threshold_)) return;
+        const double label = (token == slot.token ? slot.blank : slot.total) + log_token;
+        if (!(label + largest_bonus >= threshold_) || !(label > kLogZero)) continue;
+        if (is_active_child(slot, token)) continue;
+        double rank = label;
+        if (text != nullptr) {
+            const std::optional<TextState> extended = language_->append(*text, token);
+            if (!extended) continue;
+            rank += language_->ranking_bonus(*extended);
+        }
+        propose({rank, label, slot_index, token});
+    }
 }
 
 // Keeps the beam_width best candidates, of those only what is close enough to the best.

@@ -12,6 +12,7 @@
 #include "language.hpp"
 #include "log_math.hpp"
 #include "prefix_tree.hpp"
+#include "rank_cutoff.hpp"
 
 namespace asr {
 
@@ -101,8 +102,9 @@ class BeamSearch {
     template <class Float>
     void extend(const Float* row);
     template <class Float>
-    void extend_slot(std::int32_t slot_index, const Float* row);
-    std::optional<double> bonus_of_child(const Slot& slot, std::int32_t token, double needed);
+    void extend_slot(std::int32_t slot_index, const TextState* text,
+                     const std::vector<std::int32_t>& tokens, const Float* row);
+    void propose(const Candidate& candidate);
     void select();
     template <class Float>
     void rebuild(const Float* row);
@@ -123,8 +125,12 @@ class BeamSearch {
     std::vector<Slot> staying_;  // the same prefixes one frame on
     std::vector<Slot> next_;
     std::vector<Candidate> candidates_;
-    std::vector<std::int32_t> tokens_;  // that may start a prefix at this frame, best first
-    double threshold_ = kLogZero;       // candidates that rank below it are dropped
+    // That may start a prefix at this frame, best first; with a language those that close a word
+    // stand apart.
+    std::vector<std::int32_t> tokens_;
+    std::vector<std::int32_t> closing_tokens_;
+    RankCutoff cutoff_;
+    double threshold_ = kLogZero;  // candidates that rank below it are dropped
     std::int32_t frame_ = 0;
     std::int32_t garbage_limit_ = 0;
 };

@@ -19,8 +19,8 @@ Language::Language(LanguageParts parts) : parts_(std::move(parts)) {
     } else if (parts_.lm) {
         token_units_ = find_token_units();
     }
-    largest_gain_ = std::max(0.0, parts_.lm_beta);
-    if (parts_.hotwords) largest_gain_ += parts_.hotwords->largest_bonus();
+    first_gain_ = parts_.lm_beta;
+    if (parts_.hotwords) hotword_gain_ = parts_.hotwords->largest_bonus();
 }
 
 // A model of tokens may write the separator, which is white space to it, in several ways.
@@ -107,7 +107,8 @@ bool Language::look_up(TextState& state, std::string_view bytes) const {
     state.unknown = slot == nullptr;
     state.word = slot != nullptr ? slot->word : kNoWord;
     if (scores_words()) {
-        // Never less than an unknown word, so that this falls as the word grows: see largest_gain.
+        // Never less than an unknown word, so that this falls as the word grows: see
+        // largest_gain().
         const double known = slot != nullptr ? parts_.lm_alpha * slot->lookahead : unknown_word_;
         state.open_word = std::max(known, parts_.lexicon ? known : unknown_word_) + parts_.lm_beta;
     }

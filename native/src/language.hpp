@@ -1,6 +1,7 @@
 // What is known about the text of a prefix: which words it may hold and what they are worth.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -70,8 +71,11 @@ class Language {
             parts_.hotwords ? parts_.hotwords->promise(state.hotword_state) : 0.0;
         return bonus(state) + state.open_word + promise;
     }
-    // The most that append can add to a state's ranking bonus.
-    double largest_gain() const { return largest_gain_; }
+    // The most that append can add to a ranking bonus: to any, and to that of one state.
+    double largest_gain() const { return std::max(first_gain_, 0.0) + hotword_gain_; }
+    double largest_gain(const TextState& state) const {
+        return (state.word_open && scores_words() ? 0.0 : first_gain_) + hotword_gain_;
+    }
 
     bool is_empty() const { return is_empty_; }
     const Alphabet& alphabet() const { return *parts_.alphabet; }
@@ -88,7 +92,8 @@ class Language {
     const WordTable* spellings_ = nullptr;  // of the lexicon, or else of the word model
     std::vector<WordId> token_units_;       // of each token, with LmUnit::kToken
     double unknown_word_ = 0.0;             // weighted ln P of an unknown word
-    double largest_gain_ = 0.0;
+    double first_gain_ = 0.0;  // by the first byte of a word, or by any token of a token model
+    double hotword_gain_ = 0.0;
     bool is_empty_;
 };
 
