@@ -106,8 +106,8 @@ DEFECTS = (
     Defect(
         "beam search: a new prefix repeats its last token without a blank",
         "native/src/beam_search.cpp",
-        "(token == slot.token ? slot.blank : slot.total) + row[token]",
-        "slot.total + row[token]",
+        "(token == slot.token ? slot.blank : slot.total) + log_token",
+        "slot.total + log_token",
         DECODER_TESTS,
     ),
     Defect(
