@@ -91,7 +91,12 @@ def _multirun(name: str, overrides: list[str], task: Callable[[dict], int]) -> i
             chosen = [o for o in HydraConfig.get().overrides.task if o not in overrides]
             variant = ",".join(chosen).replace("/", "_")
             resolved["run_dir"] = str(Path(resolved["run_dir"]) / variant)
-        return task(resolved)
+        try:
+            return task(resolved)
+        except (ValueError, OSError) as error:
+            # Hydra would wrap it in a traceback of its own.
+            print(f"asr {name}: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(2)
 
     sys.argv = [f"asr {name}", "--multirun", "hydra.output_subdir=null", *overrides]
     job()

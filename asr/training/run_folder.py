@@ -22,7 +22,7 @@ from asr.checkpoint import write_atomically
 
 PACKAGES = ("asr", "torch", "torchaudio", "numba", "numpy", "sentencepiece", "hydra-core")
 # A resumed run may differ in these: they steer the loop, not what a step computes.
-FREE_KEYS = ("run_dir", "resume", "overwrite", "trainer.")
+FREE_KEYS = ("run_dir", "resume", "overwrite", "device", "loading.num_threads", "trainer.")
 
 logger = logging.getLogger(__name__)
 
