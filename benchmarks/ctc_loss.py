@@ -189,7 +189,8 @@ def bench_row(row: str, kind: str, repeats: int) -> float:
     print(
         f"{row:5s}{kind:7s}{torch.get_num_threads():2d} "
         f"{1e3 * least[0]:9.3f} {1e3 * least[1]:9.2f} {least[1] / least[0]:6.1f} "
-        f"{middle[1] / middle[0]:6.1f} {against_optax} {our_error:9.1e} {their_error:9.1e} {memory[0]:8.1f} {memory[1]:8.1f}",
+        f"{middle[1] / middle[0]:6.1f} {against_optax} "
+        f"{our_error:9.1e} {their_error:9.1e} {memory[0]:8.1f} {memory[1]:8.1f}",
         flush=True,
     )
     return least[1] / least[0]

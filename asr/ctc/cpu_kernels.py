@@ -13,12 +13,12 @@ and skip(u) = 1 where label u differs from label u - 1 (else 0), the forward var
 from blank_{-1}(0) = 1 [5]. The backward variables used here leave out the emission at t (Graves
 multiplies it in [9-11] and divides it out in [14]); with q = backward times emission,
 
-    blank'_t(u) = q_{t+1}(blank u) + q_{t+1}(label u)                                         [10, 11]
-    label'_t(u) = q_{t+1}(label u) + q_{t+1}(blank u+1) + skip(u+1) q_{t+1}(label u+1)        [10, 11]
+    blank'_t(u) = q_{t+1}(blank u) + q_{t+1}(label u)                                       [10, 11]
+    label'_t(u) = q_{t+1}(label u) + q_{t+1}(blank u+1) + skip(u+1) q_{t+1}(label u+1)      [10, 11]
 
 so that occupancy_t(s) = alpha_t(s) beta'_t(s) / p(target) [14] needs no division by an emission
-and sums to 1 over s at every t. The gradient of -ln p(target) with respect to ln p_t(k) is minus the
-occupancy of class k [15]; through a softmax it is p_t(k) minus that [16].
+and sums to 1 over s at every t. The gradient of -ln p(target) with respect to ln p_t(k) is minus
+the occupancy of class k [15]; through a softmax it is p_t(k) minus that [16].
 
 Range. The recursions run in the linear domain on float64 mantissas with *block exponents*: pair u
 stands for mantissa * 2**exponent[u], and exponents are renewed every BLOCK frames, so that frames
@@ -32,7 +32,7 @@ which is what anything lost to underflow leads to.
 """
 
 # Numba infers the types of what it compiles, and every further function costs compilation.
-# ruff: noqa: ANN001, ANN201, ANN202, C901, PLR0915
+# ruff: noqa: ANN001, ANN201, ANN202, ANN204, C901, PLR0915
 
 import math
 import platform
@@ -42,6 +42,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.compiler import Compiler, Flags
 from numba.extending import intrinsic
 
 BLOCK = 8  # frames between two renewals of the exponents
@@ -53,7 +54,31 @@ SUM_TOLERANCE = 1e-5  # of the occupancies of a frame: what the loss promises
 SEGMENT_BYTES = 700_000  # of forward variables kept at once: what fits a core's L2 beside the rest
 
 
-_helper = partial(njit, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # halves compilation
+class _DistinctArrays(Compiler):
+    """Compile a function whose arrays never share an element that it writes.
+
+    Without that promise its loops begin with a test of every array against every other, which for
+    short targets costs more than the loop.
+    """
+
+    def __init__(self, typingctx, targetctx, library, args, return_type, flags: Flags, locals):
+        flags = flags.copy()
+        flags.noalias = True
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+
+
+# Without wrappers for calls from Python, which nobody makes, compilation takes half the time.
+_helper = partial(njit, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_loop = partial(_helper, pipeline_class=_DistinctArrays)
+
+
+def _kernel(function):
+    """Compile for calls from Python; keep the result on disk where there is a place to write."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # Numba finds no folder: a read-only installation and home
+        return njit(nogil=True)(function)
+
 
 _LOG2E = 1.0 / math.log(2.0)
 _LN2 = math.log(2.0)
@@ -69,7 +94,9 @@ _EXP2 = tuple(
 _C0, _C1, _C2, _C3, _C4, _C5, _C6 = _EXP2
 _LOG2E_HIGH = np.float32(_LOG2E)
 _LOG2E_LOW = np.float32(_LOG2E - float(_LOG2E_HIGH))
-_LEAST = np.float32(-126.0 * _LN2)  # 2**-126 is float32's least normal number
+# 2**-126 is float32's least normal number; a rounding below it would be flushed to 0, which
+# means impossible rather than steep.
+_LEAST = np.float32(-125.0 * _LN2)
 _MINUS_INF = np.float32(-np.inf)
 _HALF = np.float32(0.5)
 _ZERO32 = np.float32(0.0)
@@ -98,7 +125,7 @@ def _unkey(key):
 
 @_helper(fastmath={"contract"})
 def _exp(x):
-    """exp(x) in float32 for x <= 0, to 1e-7; at least 2**-126, but 0 for -inf. NaN stays NaN."""
+    """exp(x) in float32 for x <= 0, to 1e-7; at least 2**-125, but 0 for -inf. NaN stays NaN."""
     y = _LEAST if x < _LEAST else x
     n = np.floor(y * _LOG2E_HIGH + _HALF)
     f = (y * _LOG2E_HIGH - n) + y * _LOG2E_LOW  # the first by a fused multiply-add, hence exact
@@ -120,7 +147,7 @@ def _exponent(m):
     return (np.float64(m).view(np.int64) >> 52) - 1023
 
 
-@_helper
+@_loop
 def _row_maximum(x, base, num_classes):
     """Greatest of a row; NaN with the sign bit clear counts as greater than +inf."""
     greatest = np.int32(-0x80000000)
@@ -139,7 +166,7 @@ def _holds_nan(x, base, num_classes):
     return found > _KEY_INF
 
 
-@_helper(fastmath={"contract", "reassoc", "nsz"})
+@_loop(fastmath={"contract", "reassoc", "nsz"})
 def _exp_row(x, base, greatest, exps, num_classes):
     """exps[c] = exp(x[c] - greatest). Returns their sum."""
     total = _ZERO32
@@ -150,21 +177,21 @@ def _exp_row(x, base, greatest, exps, num_classes):
     return total
 
 
-@_helper(fastmath={"contract"})
+@_loop(fastmath={"contract"})
 def _write_softmax(x, base, greatest, factor, grad, grad_base, num_classes):
     """grad[c] = factor * exp(x[c] - greatest)."""
     for c in range(num_classes):
         grad[grad_base + c] = _exp(x[base + c] - greatest) * factor
 
 
-@_helper
+@_loop
 def _copy_row(x, base, stride, row, num_classes):
     """Bring a row whose classes are apart together."""
     for c in range(num_classes):
         row[c] = x[base + c * stride]
 
 
-@_helper
+@_loop
 def _fill_table(exps, used, table, t, least, num_used):
     """Emissions at frame t of the classes the utterance uses, from those of all classes.
 
@@ -180,18 +207,18 @@ def _fill_table(exps, used, table, t, least, num_used):
 _STEEP_BITS = np.uint32(STEEP.view(np.uint32) - 1)
 
 
-@_helper
+@_loop
 def _gather(table, t, symbol, y, i, lo, hi):
     """Emissions of the labels at frame t: y[i, u] = table[t, symbol[u]]."""
     for u in range(lo, hi):
         y[i, u] = table[t, symbol[u]]
 
 
-@_helper(fastmath={"contract"})
+@_loop(fastmath={"contract"})
 def _forward_step(blank0, label0, blank, label, y, ratio, skip_ratio, i, lo, hi, p_blank):
     """Equations 6 and 7 from row i - 1 of (blank0, label0) to row i of (blank, label).
 
-    They are the same arrays; under two names the compiler tests for overlap and vectorises.
+    They are the same arrays under two names, and distinct in the sense of `_DistinctArrays`.
     """
     yb = np.float64(p_blank)
     for u in range(lo, hi):
@@ -201,7 +228,7 @@ def _forward_step(blank0, label0, blank, label, y, ratio, skip_ratio, i, lo, hi,
         label[i, u] = (stay + skip_ratio[u] * left) * np.float64(y[i, u])
 
 
-@_helper
+@_loop
 def _renew(blank, label, i, exponent, shift, lo, hi, forward):
     """Renew the exponents of the pairs lo..hi-1 of row i, so that mantissas are below 2.
 
@@ -229,7 +256,7 @@ def _renew(blank, label, i, exponent, shift, lo, hi, forward):
         label[i, u] *= factor
 
 
-@_helper
+@_loop
 def _set_ratios(exponent, neighbour, skip, ratio, skip_ratio, lo, hi):
     """What the neighbour's mantissa is multiplied by to enter pair u; `neighbour` is 0 or 2.
 
@@ -242,7 +269,7 @@ def _set_ratios(exponent, neighbour, skip, ratio, skip_ratio, lo, hi):
         skip_ratio[u] = power * skip[u + shift]
 
 
-@_helper
+@_loop
 def _set_scale(exponent_a, i, exponent_b, exponent_z, inverse_z, scale, lo, hi):
     """2**(exponents of alpha and beta' less that of z) / z: occupancies from mantissas [14]."""
     for u in range(lo, hi):
@@ -250,7 +277,7 @@ def _set_scale(exponent_a, i, exponent_b, exponent_z, inverse_z, scale, lo, hi):
         scale[u] = _pow2(power) * inverse_z
 
 
-@_helper(fastmath={"contract", "reassoc", "nsz"})
+@_loop(fastmath={"contract", "reassoc", "nsz"})
 def _backward_step(
     q_blank, q_label, blank, label, y, ratio, skip_ratio, scale, gamma, i, lo, hi, p_blank
 ):
@@ -278,7 +305,7 @@ def _backward_step(
     return of_blanks, of_labels
 
 
-@_helper
+@_loop
 def _scatter(gamma, symbol, occupancy, lo, hi):
     """Add the occupancies of a frame's labels by class."""
     for u in range(lo, hi):
@@ -522,7 +549,7 @@ def _fit(x, base, strides, size, from_logits, alphabet, scratch, out):
 
 @_helper
 def _start_backward(q_state, skip, num_labels):
-    """Set q of the frame after the last: only the last blank, so that both last states may end [9]."""
+    """Set q of the frame after the last: the last blank alone, so that both last states end [9]."""
     q_blank, q_label, exponent, ratio, skip_ratio, _, _, _, _ = q_state
     for u in range(num_labels + 3):
         q_blank[0, u] = q_label[0, u] = 0.0
@@ -843,7 +870,7 @@ def _least_frames(symbol, num_labels):
     return least
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 def fit_utterances(
     counter, order, x, strides, grad, grad_strides, posterior, labels, starts, input_lengths,
     target_lengths, weights, blank, num_classes, from_logits, losses, failed,
@@ -895,7 +922,7 @@ def fit_utterances(
     _restore_mode(with_flush_to_zero)
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 def fit_utterances_exactly(
     counter, order, x, strides, grad, grad_strides, posterior, labels, starts, input_lengths,
     target_lengths, weights, blank, num_classes, from_logits, losses,
@@ -932,7 +959,7 @@ def fit_utterances_exactly(
             )
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 def finish_gradients(grad, grad_strides, input_lengths, padded_frames, num_classes, losses, zero):
     """Write 0 beyond an utterance's frames, and NaN throughout where its loss is not finite.
 
@@ -951,7 +978,7 @@ def finish_gradients(grad, grad_strides, input_lengths, padded_frames, num_class
             losses[n] = 0.0
 
 
-@_helper(fastmath={"contract"})
+@_loop(fastmath={"contract"})
 def _viterbi_step(blank0, label0, blank, label, y, may_skip, back, t, lo, hi, y_blank):
     """Equations 6 and 7 with maxima for sums, from (blank0, label0) to (blank, label).
 
@@ -1020,7 +1047,7 @@ def _align(x, base, strides, num_frames, num_labels, alphabet, rows, back, path,
     return total
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 def align_utterances(
     counter, order, x, strides, labels, starts, input_lengths, target_lengths, blank, num_classes,
     paths, scores, totals,

@@ -6,14 +6,16 @@ occupancies (PyTorch's presumes a log-softmax before it), and `from_logits=True`
 the softmax computed inside.
 """
 
+# Autograd's context carries whatever is put there: its type says nothing.
+# ruff: noqa: ANN401
+
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx
 
 from asr.ctc import cpu_kernels
 from asr.ctc.targets import IntegerArray, Targets, check_labels, flatten_targets, integers
@@ -148,7 +150,7 @@ class _Loss(Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: Any,
         log_probs: Tensor,
         batch: Batch,
         reduction: Reduction,
@@ -169,11 +171,14 @@ class _Loss(Function):
         return torch.tensor(float(total), dtype=log_probs.dtype)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad_output: Tensor
+    ) -> tuple[Tensor | None, ...]:
         (log_probs,) = ctx.saved_tensors  # refuses where the graph was freed
         grad, ctx.grad = ctx.grad, None
         if grad is None:  # a retained graph: what was returned before is no longer ours
             _, grad = fit(log_probs, *ctx.arguments, needs_grad=True)
+            assert grad is not None
         factor = grad_output[None, :, None] if grad_output.dim() == 1 else grad_output
         if torch.is_grad_enabled():
             grad = _NoSecondDerivative.apply(grad, log_probs) * factor
@@ -186,11 +191,13 @@ class _NoSecondDerivative(Function):
     """The gradient, tied to its input by a node that refuses to be differentiated."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, grad: Tensor, log_probs: Tensor) -> Tensor:
+    def forward(ctx: Any, grad: Tensor, log_probs: Tensor) -> Tensor:
         return grad.view_as(grad)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad_output: Tensor) -> tuple[None, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad_output: Tensor
+    ) -> tuple[None, None]:
         raise RuntimeError("ctc_loss cannot be differentiated twice")
 
 
