@@ -86,6 +86,23 @@ def test_decode_with_a_language_model(run, tmp_path):
     assert first["lm_score"] < 0
 
 
+@pytest.mark.parametrize(
+    "option", ["decoder.lexicon={words}", "decoder.grammar='abc | cab'", "decoder.grammar={rule}"]
+)
+def test_decode_keeps_to_the_words_allowed(run, tmp_path, option):
+    (tmp_path / "words.txt").write_text("abc\ncab\n")
+    (tmp_path / "rule.txt").write_text("abc | cab")
+    option = option.format(words=tmp_path / "words.txt", rule=tmp_path / "rule.txt")
+    words = ["data=manifest", f"data.test_manifest={run / 'dev.jsonl'}", "decoder=beam"]
+
+    checkpoint = f"checkpoint={run / 'run/ckpt/best.ckpt'}"
+    assert main(["decode", checkpoint, *words, option, f"output_dir={tmp_path}"]) == 0
+
+    texts = [json.loads(s)["pred_text"] for s in (tmp_path / "hyp.jsonl").read_text().splitlines()]
+    allowed = {"abc", "cab"} if "grammar" in option else {"", "abc", "cab"}
+    assert {word for text in texts for word in text.split() or [""]} <= allowed
+
+
 def test_decode_goes_on_past_a_bad_file_and_exits_2(run, tmp_path):
     lines = (run / "dev.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]

@@ -70,11 +70,15 @@ def decode_set(
 def make_decoder(config: dict, tokens: list[str]) -> Decoder:
     """Build the decoder of a configuration for a model's tokens."""
     options = {key: value for key, value in config["decoder"].items() if key != "name"}
-    arguments = {}
+    files = {}
     if options.get("lm") is not None:
-        arguments["lm"] = NGramLM(options["lm"])
+        files["lm"] = NGramLM(options["lm"])
+    if options.get("lexicon") is not None:
+        files["lexicon"] = Path(options["lexicon"])
+    if options.get("grammar") is not None and Path(options["grammar"]).is_file():
+        files["grammar"] = Path(options["grammar"])
     make = cast(partial, build({"decoder": options}, "decoder"))
-    return make(tokens, **arguments)
+    return make(tokens, **files)
 
 
 def _default_folder(config: dict) -> Path:
