@@ -31,6 +31,9 @@ from asr.metrics import ErrorRate, character_error_rate, word_error_rate, write_
 from asr.recognizer import Decoder
 from asr.transcripts import finite, time_words, word_record
 
+# Fields of an ErrorRate that may be infinite, which JSON writes as null.
+RATES = ("rate", "low", "high")
+
 
 class Decoded(NamedTuple):
     """What one decoder made of one utterance."""
@@ -297,16 +300,20 @@ def read_scores(path: Path) -> dict[str, Score]:
 
 
 def _score_of(record: dict) -> Score:
-    rates = {
-        name: ErrorRate(**{k: math.inf if v is None else v for k, v in record[name].items()})
-        for name in ("wer", "cer", "oracle_wer")
-    }
+    wer, cer, oracle = (_rate_of(record[name]) for name in ("wer", "cer", "oracle_wer"))
     return Score(
-        **rates,
-        num_utterances=record["num_utterances"],
-        audio_s=record["audio_s"],
-        real_time_factor=record["real_time_factor"],
+        wer,
+        cer,
+        oracle,
+        record["num_utterances"],
+        record["audio_s"],
+        record["real_time_factor"],
     )
+
+
+def _rate_of(record: dict) -> ErrorRate:
+    rates = {name: math.inf if record[name] is None else record[name] for name in RATES}
+    return ErrorRate._make((record | rates)[name] for name in ErrorRate._fields)
 
 
 HEADER = ("decoder", "WER %", "95 % interval", "CER %", "ins / del / sub", "RTF")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Matplotlib writes these colours into the SVG; they become what the page's style sheet says.
 TEXT, MUTED, GRID, FIRST, SECOND = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
-STYLES = {
+PAGE_STYLES = {
     TEXT: "currentColor",
     MUTED: "var(--muted)",
     GRID: "var(--grid)",
@@ -80,6 +80,7 @@ def draw_utterance(
         cmap="magma",
     )
     top.set_ylabel("mel band", color=MUTED)
+    _calm(top)
     _draw_posteriors(bottom, posteriors, output_frame_s, tokens)
     for word in words:
         _draw_word(top, bottom, word)
@@ -113,6 +114,8 @@ def _draw_curves(
     axes: "Axes", epochs: Sequence[int], curves: Sequence[Curve], quantity: str
 ) -> None:
     """Draw lines and name each at its end; a legend would send the eye back and forth."""
+    from matplotlib.ticker import MaxNLocator
+
     for curve, color in zip(curves, (FIRST, SECOND), strict=True):
         axes.plot(epochs, curve.values, color=color, marker="o", markersize=3, linewidth=1.6)
     # Names of lines that end close together are pushed apart, in axes heights.
@@ -125,7 +128,7 @@ def _draw_curves(
     axes.set_ylim(0.0, top)
     axes.set_title(quantity, loc="left", color=TEXT, fontsize=10)
     axes.set_xlabel("epoch", color=MUTED)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     _calm(axes)
 
@@ -202,22 +205,22 @@ def _to_svg(figure: "Figure", name: str, description: str) -> str:
     """Render as SVG without size, ids or colours of its own."""
     import matplotlib
 
-    for axes in figure.axes:
-        axes.tick_params(colors=MUTED)
     text = io.StringIO()
     # Text stays text, in the page's font; the salt keeps ids of two figures of a page apart.
-    options = {"svg.fonttype": "none", "svg.hashsalt": name}
-    with matplotlib.rc_context(options), warnings.catch_warnings():
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}),
+        warnings.catch_warnings(),
+    ):
         # The browser has the glyphs that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
-    for color, style in STYLES.items():
+    for color, style in PAGE_STYLES.items():
         svg = svg.replace(color, style)
     svg = re.sub(r' id="[\w.]+_\d+"', "", svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", svg)
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", svg)
     return re.sub(
         r'<svg [^>]*?(viewBox="[^"]*")[^>]*>',
         rf'<svg role="img" aria-label="{description}" \1 xmlns:xlink="http://www.w3.org/1999/xlink">',

@@ -220,7 +220,7 @@ def _snapshots_section(run_path: Path, loaded: LoadedModel | None, utterance: Sp
             label = f"after {epoch} epoch{'s' if epoch > 1 else ''}"
             snapshots.append(Posteriors(label, np.exp(snapshot["log_probs"])))
             name, text = str(snapshot["utterance_id"]), str(snapshot["text"])
-    if utterance is not None and utterance.id == name:
+    if utterance is not None and (utterance.id, utterance.text) == (name, text):
         waveform = torch.from_numpy(utterance.waveform(loaded.sample_rate))[None]
         log_probs, _ = loaded.log_probs(waveform, torch.tensor([waveform.shape[1]]))
         snapshots.append(Posteriors("the final model", log_probs[0].exp().numpy()))
@@ -275,7 +275,7 @@ def _environment_section(run_path: Path) -> str:
     if (run_path / "env.json").is_file():
         environment = _read_json(run_path / "env.json")
         command = environment.pop("command", [])
-        parts.append(f"<pre>{escape(shlex.join(command))}</pre>")
+        parts.append(f'<pre class="wrap">{escape(shlex.join(command))}</pre>')
         parts.append(_definitions(environment))
     if (run_path / "config.yaml").is_file():
         config = (run_path / "config.yaml").read_text(encoding="utf-8")

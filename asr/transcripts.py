@@ -192,7 +192,6 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
     "vtt": _format_vtt,
     "ctm": _format_ctm,
 }
-STYLES = tuple(FORMATS)
 
 
 def make_cues(words: Sequence[TimedWord], duration_s: float) -> list[Cue]:
