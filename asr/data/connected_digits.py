@@ -100,8 +100,9 @@ class ConnectedDigits:
             seed: >= 0.
             min_digits: clips of the shortest string, >= 1; lengths are drawn uniformly.
             max_digits: clips of the longest string, >= min_digits.
-            min_pause_s: shortest pause, > 0 seconds; pauses are drawn uniformly.
-            max_pause_s: longest pause, >= min_pause_s.
+            min_pause_s: shortest pause between clips, > 0 seconds; pauses are drawn uniformly.
+            max_pause_s: longest pause, >= min_pause_s; before and after a string they begin at 0,
+                so that a model learns clips without any silence around them too.
             min_noise_db: level of the faintest noise, decibels below full scale, < 0.
             max_noise_db: level of the loudest noise, >= min_noise_db and < 0.
 
@@ -125,6 +126,13 @@ class ConnectedDigits:
     def __len__(self) -> int:
         return self._num_strings
 
+    def _draw_pauses(self, num_digits: int, rng: np.random.Generator) -> tuple[float, ...]:
+        """Pauses before, between and after the clips; a string may begin and end at once."""
+        shortest, longest = self._pause_s
+        between = rng.uniform(shortest, longest, num_digits - 1).tolist()
+        before, after = rng.uniform(0.0, longest, 2).tolist()
+        return before, *between, after
+
     def utterances(self, epoch: int) -> list[ComposedUtterance]:
         """Compose the strings of an epoch, 0 or later; no audio is read."""
         _check_at_least("epoch", epoch, 0)
@@ -140,7 +148,7 @@ class ConnectedDigits:
                     id=f"{speakers[turn]}-{epoch:04d}-{index:06d}",
                     speaker=speakers[turn],
                     clips=decks[turn].draw(num_digits),
-                    pauses_s=tuple(rng.uniform(*self._pause_s, num_digits + 1).tolist()),
+                    pauses_s=self._draw_pauses(num_digits, rng),
                     noise_level=float(10 ** (rng.uniform(*self._noise_db) / 20)),
                     noise_seed=(self._seed, epoch, index),
                 )
