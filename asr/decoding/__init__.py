@@ -3,7 +3,9 @@
 Sees log-probabilities and never a model: usable with any CTC network's output.
 """
 
+from asr.decoding.alternatives import Alternative, word_alternatives
 from asr.decoding.beam_search import BeamSearchDecoder
+from asr.decoding.ctcdecoder import build_ctcdecoder
 from asr.decoding.greedy import GreedyDecoder
 from asr.decoding.hypothesis import Hypothesis, Word
 from asr.decoding.language_model import NGramLM
@@ -11,6 +13,7 @@ from asr.decoding.prefix_search import PrefixSearchDecoder
 from asr.decoding.streaming import BeamSearchStream, Partial
 
 __all__ = [
+    "Alternative",
     "BeamSearchDecoder",
     "BeamSearchStream",
     "GreedyDecoder",
@@ -19,4 +22,6 @@ __all__ = [
     "Partial",
     "PrefixSearchDecoder",
     "Word",
+    "build_ctcdecoder",
+    "word_alternatives",
 ]

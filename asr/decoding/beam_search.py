@@ -19,6 +19,7 @@ from asr.decoding.hypothesis import (
 )
 from asr.decoding.language_model import NGramLM
 from asr.decoding.streaming import BeamSearchStream
+from asr.decoding.vocabulary import read_vocabulary
 
 
 class BeamSearchDecoder:
@@ -113,6 +114,24 @@ class BeamSearchDecoder:
             *(_as_absolute(lexicon), hotwords, hotword_weight, _as_absolute(grammar)),
             *(n_best, token_min_logp, beam_prune_logp, max_delay, num_threads),
         )
+
+    @classmethod
+    def from_pretrained_vocab(
+        cls,
+        path: str | os.PathLike[str],
+        blank: int | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> "BeamSearchDecoder":
+        """Make a decoder for a published model from its vocabulary file.
+
+        Args:
+            path: Hugging Face `vocab.json`, labels in `.json` or `.txt`, SentencePiece `.model` or
+                `.vocab`; see `asr.decoding.vocabulary.read_vocabulary`.
+            blank: class of the blank; None: as the file says, or the last.
+            options: as for the constructor.
+        """
+        vocabulary = read_vocabulary(path, blank)
+        return cls(vocabulary.tokens, vocabulary.blank, **options)
 
     def __call__(self, log_probs: LogProbs, lengths: Lengths = None) -> list[list[Hypothesis]]:
         """Decode a batch.

@@ -1,0 +1,178 @@
+"""Other people's CTC decoders, as many as can be imported, for benchmarks/decoding.py."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from asr.decoding import NGramLM
+
+LM_WEIGHTS = {"lm_alpha": 0.6, "lm_beta": 1.5}
+
+
+class TestSet(NamedTuple):
+    """Utterances to decode, and the model of their language."""
+
+    log_probs: np.ndarray  # (N, T, C)
+    lengths: np.ndarray  # (N,)
+    references: list[str]
+    tokens: list[str]
+    arpa: Path
+
+    def rows(self) -> list[np.ndarray]:
+        """Each utterance's own frames."""
+        return [x[:n] for x, n in zip(self.log_probs, self.lengths, strict=True)]
+
+
+class Contestant(NamedTuple):
+    """A decoder with its options; `decode` gives one text per utterance."""
+
+    group: str
+    name: str
+    options: str
+    decode: Callable[[TestSet], list[str]]
+
+
+def fast_ctc_contestants(test: TestSet) -> list[Contestant]:
+    """fast-ctc-decode has no language model; its cut-off must stay below 1 / C."""
+    import fast_ctc_decode
+
+    # Its alphabet is one character a class.
+    alphabet = [chr(0x4E00 + c) for c in range(len(test.tokens))]
+    probs = [np.exp(row) for row in test.rows()]
+
+    def write(text: str) -> str:
+        pieces = "".join(test.tokens[ord(c) - 0x4E00] for c in text)
+        return " ".join(pieces.replace("\u2581", " ").split())
+
+    contestants = [
+        Contestant("greedy", "fast-ctc-decode", "", lambda data: [
+            write(fast_ctc_decode.viterbi_search(p, alphabet)[0]) for p in probs
+        ])
+    ]  # fmt: skip
+    for width in (10, 100):
+        for cut in (1e-3, 1e-2):
+            if cut >= 1 / len(alphabet):
+                continue
+
+            def decode(data: TestSet, width: int = width, cut: float = cut) -> list[str]:
+                return [
+                    write(fast_ctc_decode.beam_search(p, alphabet, width, cut)[0]) for p in probs
+                ]
+
+            contestants.append(Contestant("no LM", "fast-ctc-decode", f"{width} {cut}", decode))
+    return contestants
+
+
+def flashlight_contestants(test: TestSet) -> list[Contestant]:
+    """flashlight-text with lexicon and word model, "|" as the separator that ends each word."""
+    from flashlight.lib.text import decoder as fl
+    from flashlight.lib.text.dictionary import Dictionary, create_word_dict
+
+    is_pieces = any(token.startswith("\u2581") for token in test.tokens)
+    tokens = [token.replace(" ", "|") for token in test.tokens]
+    if "|" not in tokens:
+        tokens.append("|")
+    words = [w for w in NGramLM(test.arpa).words() if not w.startswith("<")]
+    spell = piece_speller(test.tokens) if is_pieces else lambda word: [*word, "|"]
+    lexicon = {w: [spelling] for w in words if (spelling := spell(w))}
+    lexicon["<unk>"] = []
+    token_dict, word_dict = Dictionary(tokens), create_word_dict(lexicon)
+    lm = fl.KenLM(str(test.arpa), word_dict)
+    silence = token_dict.get_index("|")
+    trie = fl.Trie(token_dict.index_size(), silence)
+    start = lm.start(False)
+    for word, spellings in lexicon.items():
+        word_id = word_dict.get_index(word)
+        _, score = lm.score(start, word_id)
+        for spelling in spellings:
+            trie.insert([token_dict.get_index(t) for t in spelling], word_id, score)
+    trie.smear(fl.SmearingMode.MAX)
+    rows = [np.ascontiguousarray(padded_row(row, len(tokens))) for row in test.rows()]
+
+    contestants = []
+    settings = [(len(tokens), 50.0), (10, 25.0), (10, 14.0), (8, 12.0), (5, 12.0)]
+    for width in (10, 20, 100):
+        for num_tokens, threshold in settings:
+            options = fl.LexiconDecoderOptions(
+                beam_size=width, beam_size_token=num_tokens, beam_threshold=threshold,
+                lm_weight=LM_WEIGHTS["lm_alpha"], word_score=LM_WEIGHTS["lm_beta"],
+                unk_score=-float("inf"), sil_score=0.0, log_add=True,
+                criterion_type=fl.CriterionType.CTC,
+            )  # fmt: skip
+            search = fl.LexiconDecoder(
+                options, trie, lm, silence, 0, word_dict.get_index("<unk>"), [], False
+            )
+
+            def decode(data: TestSet, search: object = search) -> list[str]:
+                texts = []
+                for row in rows:
+                    results = search.decode(row.ctypes.data, *row.shape)
+                    ids = results[0].words if results else []
+                    texts.append(" ".join(word_dict.get_entry(i) for i in ids if i >= 0))
+                return texts
+
+            label = f"{width} {num_tokens} {threshold:g}"
+            contestants.append(Contestant("LM", "flashlight-text", label, decode))
+    return contestants
+
+
+def padded_row(row: np.ndarray, num_classes: int) -> np.ndarray:
+    """An impossible class for a separator that the model does not have."""
+    extra = num_classes - row.shape[1]
+    return np.pad(row, ((0, 0), (0, extra)), constant_values=-1e4)
+
+
+def piece_speller(tokens: list[str]) -> Callable[[str], list[str]]:
+    """Fewest-pieces spelling of a word, by dynamic programming."""
+    pieces = set(tokens)
+
+    def spell(word: str) -> list[str]:
+        text = "\u2581" + word
+        best: list[list[str] | None] = [[]] + [None] * len(text)
+        for end in range(1, len(text) + 1):
+            for begin in range(max(0, end - 16), end):
+                head = best[begin]
+                if head is None or text[begin:end] not in pieces:
+                    continue
+                if best[end] is None or len(head) + 1 < len(best[end]):
+                    best[end] = [*head, text[begin:end]]
+        return best[-1] or []
+
+    return spell
+
+
+def pyctcdecode_contestants(test: TestSet) -> list[Contestant]:
+    """Run pyctcdecode at its defaults, wider, and without a model."""
+    import pyctcdecode
+
+    labels = ["", *test.tokens[1:]]
+    words = [w for w in NGramLM(test.arpa).words() if not w.startswith("<")]
+    with_lm = pyctcdecode.build_ctcdecoder(
+        labels, str(test.arpa), words, LM_WEIGHTS["lm_alpha"], LM_WEIGHTS["lm_beta"]
+    )
+    without = pyctcdecode.build_ctcdecoder(labels)
+    rows = test.rows()
+    contestants = []
+    for group, decoder in (("no LM", without), ("LM", with_lm)):
+        for width in (10, 100):
+            for prune, token in ((-10.0, -5.0), (-14.0, -9.0)):
+
+                def decode(data: TestSet, decoder=decoder, limits=(width, prune, token)):  # noqa: ANN001, ANN202
+                    return [decoder.decode(row, *limits) for row in rows]
+
+                label = f"{width} {token} {prune}"
+                contestants.append(Contestant(group, "pyctcdecode", label, decode))
+    return contestants
+
+
+def peers(test: TestSet) -> list[Contestant]:
+    """Contestants of every peer that can be imported."""
+    contestants = []
+    for find in (fast_ctc_contestants, flashlight_contestants, pyctcdecode_contestants):
+        try:
+            contestants += find(test)
+        except ImportError as error:
+            print(f"without {find.__name__.removesuffix('_contestants')}: {error}")
+    return contestants

@@ -1,0 +1,155 @@
+"""Vocabulary files of published models, and the entry shaped as pyctcdecode's."""
+
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+from asr.decoding import BeamSearchDecoder, NGramLM, build_ctcdecoder
+from asr.decoding.vocabulary import read_vocabulary
+from tests.oracles.decoding import BackoffModel
+
+HUGGING_FACE = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "E": 5, "T": 6}
+
+
+def write(path, content):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "tokens", "blank"),
+    [
+        ("vocab.json", HUGGING_FACE, ["<pad>", "", "", "", " ", "E", "T"], 0),
+        ("labels.json", ["_", "'", "A", " "], ["_", "'", "A", " "], 0),
+        ("labels.txt", " \na\nb\n", [" ", "a", "b", ""], 3),
+        ("labels.txt", "a\nb\n[PAD]\n", ["a", "b", "[PAD]"], 2),
+        ("bpe.txt", "[UNK]\nthe\n##re\n", ["", "\u2581the", "re", ""], 3),
+        ("p.vocab", "<unk>\t0\n\u2581a\t-1.5\nb\t-2\n", ["", "\u2581a", "b", ""], 3),
+    ],
+)
+def test_read_vocabulary_of_each_kind(tmp_path, name, content, tokens, blank):
+    assert read_vocabulary(write(tmp_path / name, content)) == (tokens, blank)
+
+
+def test_read_vocabulary_puts_a_missing_blank_where_told(tmp_path):
+    path = write(tmp_path / "labels.txt", "a\nb\n")
+
+    assert read_vocabulary(path, blank=0) == (["", "a", "b"], 0)
+    with pytest.raises(ValueError, match=r"blank must be in 0\.\.2, got 3"):
+        read_vocabulary(path, blank=3)
+
+
+def test_read_vocabulary_of_a_sentencepiece_model(tmp_path):
+    from asr.text import SentencePieceTokenizer
+
+    tokenizer = SentencePieceTokenizer.train(["the cat sat on the mat"] * 20, vocab_size=12)
+    model = tmp_path / "m.model"
+    model.write_bytes(tokenizer.model)
+
+    tokens, blank = read_vocabulary(model, blank=0)
+
+    assert blank == 0
+    assert tokens[2:] == tokenizer.tokens[2:]  # class 1 is <unk>, which writes nothing
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("v.json", "{", r"v\.json:1: not JSON"),
+        ("v.json", {"a": 0, "b": 2}, "classes must be 0..1, each once"),
+        ("v.json", [1, 2], "a list of strings, or a mapping"),
+        ("v.json", "3", "a list of strings, or a mapping"),
+        ("v.csv", "a", r"must end in \.json, \.txt, \.model or \.vocab"),
+        ("v.model", "a", "not a SentencePiece model"),
+    ],
+)
+def test_read_vocabulary_refuses_other_files(tmp_path, name, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_vocabulary(write(tmp_path / name, content))
+
+
+def spikes(classes, num_classes, height):
+    logits = np.zeros((len(classes), num_classes))
+    logits[np.arange(len(classes)), classes] = height
+    return logits
+
+
+def test_decoder_from_pretrained_vocab(tmp_path):
+    path = write(tmp_path / "vocab.json", HUGGING_FACE)
+
+    decoder = BeamSearchDecoder.from_pretrained_vocab(path, beam_width=8)
+
+    log_probs = spikes([5, 4, 6, 0, 6], 7, 20.0) - 20.0
+    assert decoder(log_probs)[0][0].text == "E TT"
+
+
+LABELS = ["", "a", "b", " "]
+MODEL = BackoffModel(
+    {
+        ("<s>",): (-99.0, 0.0),
+        ("</s>",): (-0.5, 0.0),
+        ("<unk>",): (-2.0, 0.0),
+        ("a",): (-0.5, 0.0),
+        ("ab",): (-0.7, 0.0),
+    }
+)
+
+
+@pytest.fixture
+def arpa(tmp_path):
+    return str(write(tmp_path / "lm.arpa", MODEL.arpa()))
+
+
+def test_ctcdecoder_takes_logits_and_pyctcdecode_arguments(arpa):
+    decoder = build_ctcdecoder(LABELS, arpa, ["a", "ab"], alpha=0.7, beta=1.0)
+    logits = spikes([1, 2, 3, 1], 4, 3.0)
+
+    assert decoder.decode(logits) == "ab a"
+    assert decoder.decode(logits, 20, beam_prune_logp=-20.0) == "ab a"
+    assert decoder.decode_batch(None, [logits, logits[:1]]) == ["ab a", "a"]
+    assert decoder.decode_batch(None, []) == []
+    beams = decoder.decode_beams(logits, beam_width=30, token_min_logp=-10)
+    assert decoder.decode_beams_batch(None, [logits], 30, token_min_logp=-10) == [beams]
+
+
+def test_ctcdecoder_beams_have_pyctcdecode_order_and_scores(arpa):
+    decoder = build_ctcdecoder(LABELS, arpa, alpha=0.7, beta=1.0)
+
+    best, *others = decoder.decode_beams(spikes([1, 2, 3, 1], 4, 3.0))
+
+    text, state, frames, logit_score, lm_score = best
+    assert (text, state, frames) == ("ab a", None, [("ab", (0, 2)), ("a", (3, 4))])
+    expected = 0.7 * NGramLM(arpa).score("ab a") + 2.0
+    assert lm_score == pytest.approx(logit_score + expected, abs=1e-5)
+    assert all(best.lm_score >= beam.lm_score for beam in others)
+
+
+def test_ctcdecoder_scales_the_unknown_offset_as_the_model(arpa):
+    logits = spikes([2], 4, 30.0)
+
+    def lm_part(offset):
+        decoder = build_ctcdecoder(LABELS, arpa, alpha=0.5, beta=0.0, unk_score_offset=offset)
+        best = next(b for b in decoder.decode_beams(logits) if b.text == "b")
+        return best.lm_score - best.logit_score
+
+    assert lm_part(-3.0) - lm_part(0.0) == pytest.approx(0.5 * -3.0 * math.log(10))
+
+
+def test_ctcdecoder_hotwords_and_reset_params(arpa):
+    decoder = build_ctcdecoder(LABELS, arpa)
+    logits = spikes([1, 2], 4, 1.0)
+    logits[1, 0] = 1.2
+
+    assert decoder.decode(logits) == "a"
+    assert decoder.decode(logits, hotwords=["ab"], hotword_weight=5.0) == "ab"
+    decoder.reset_params(alpha=0.0, beta=5.0)
+    assert decoder.decode(logits, beam_prune_logp=-50, token_min_logp=-9).count(" ") == 0
+    assert pickle.loads(pickle.dumps(decoder)).decode(logits) == decoder.decode(logits)
+
+
+def test_ctcdecoder_refuses_scores_without_boundaries():
+    with pytest.raises(ValueError, match="lm_score_boundary must be True"):
+        build_ctcdecoder(LABELS, lm_score_boundary=False)
