@@ -148,14 +148,20 @@ def _status(key: str) -> int:
 def time_interleaved(
     runs: list[Callable[[Problem], object]], problem: Problem, repeats: int
 ) -> list[list[float]]:
-    """Seconds of each run of each competitor, taken in turn."""
+    """Seconds a run of each competitor, taken in turn; short runs are timed many at once."""
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     seconds: list[list[float]] = [[] for _ in runs]
-    for _ in range(repeats):
-        for run, times in zip(runs, seconds, strict=True):
+    counts = [1] * len(runs)
+    for trial in range(repeats + 1):
+        for i, run in enumerate(runs):
             start = clock()
-            run(problem)
-            times.append(clock() - start)
+            for _ in range(counts[i]):
+                run(problem)
+            elapsed = (clock() - start) / counts[i]
+            if trial == 0:  # warms up, and says how many runs take 20 ms
+                counts[i] = max(1, round(0.02 / max(elapsed, 1e-6)))
+            else:
+                seconds[i].append(elapsed)
     return seconds
 
 

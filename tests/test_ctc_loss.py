@@ -663,3 +663,8 @@ def test_ctc_loss_with_a_read_only_installation_and_home():
 
 def test_fuzz_of_every_kind_finds_no_mismatch():
     assert [message for message in map(fuzz_ctc.check, range(5200, 5330)) if message] == []
+
+
+def test_fuzz_case_whose_occupancies_all_vanish_is_computed_exactly():
+    # Once a division by 0: every occupancy of a frame underflowed.
+    assert fuzz_ctc.check(20440) is None

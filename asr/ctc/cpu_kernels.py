@@ -68,16 +68,17 @@ class _DistinctArrays(Compiler):
 
 
 # Without wrappers for calls from Python, which nobody makes, compilation takes half the time.
-_helper = partial(njit, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# A division by 0 gives inf, which the checks find, instead of raising.
+_helper = partial(njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 _loop = partial(_helper, pipeline_class=_DistinctArrays)
 
 
 def _kernel(function):
     """Compile for calls from Python; keep the result on disk where there is a place to write."""
     try:
-        return njit(nogil=True, cache=True)(function)
+        return njit(nogil=True, error_model="numpy", cache=True)(function)
     except RuntimeError:  # Numba finds no folder: a read-only installation and home
-        return njit(nogil=True)(function)
+        return njit(nogil=True, error_model="numpy")(function)
 
 
 _LOG2E = 1.0 / math.log(2.0)
