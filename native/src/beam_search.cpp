@@ -33,6 +33,7 @@ void BeamSearch::start() {
     tree_.start(*language_);
     spikes_.start();
     beam_.clear();
+    is_linked_ = false;
     frame_ = 0;
     garbage_limit_ = options_.garbage_limit;
     Slot root{};
@@ -49,16 +50,21 @@ void BeamSearch::push(const Frames<Float>& frames) {
         const Float* row = frames.row(t);
         const double row_max = checked_row_max(frames, t);
         choose_tokens(row, row_max);
-        if (is_alive()) {
+        may_extend_ = is_alive() && !(tokens_.empty() && closing_tokens_.empty());
+        if (may_extend_) {
             const Slot& best = best_slot();
             const double top = best.total + best.bonus + row_max + language_->largest_gain();
             cutoff_.start(top, options_.beam_width);
         }
-        link_active_children();
+        if (!is_linked_) link_active_children();
         stay(row);
-        extend(row);
+        if (may_extend_) extend(row);
         select();
-        rebuild(row);
+        if (!may_extend_ && candidates_.size() == beam_.size()) {
+            beam_.swap(staying_);  // most frames are blank: the same prefixes in the same slots
+        } else {
+            rebuild(row);
+        }
         ++frame_;
         const std::int32_t interval = std::max(1, options_.max_delay / 4);
         if (options_.max_delay > 0 && frame_ % interval == 0) drop_late_rivals();
@@ -88,6 +94,7 @@ void BeamSearch::choose_tokens(const Float* row, double row_max) {
 
 // Chains the prefixes in the beam that extend another one in the beam by one token.
 void BeamSearch::link_active_children() {
+    is_linked_ = true;
     for (auto& slot : beam_) slot.first_active_child = kNone;
     for (std::int32_t i = 0; i < count(beam_); ++i) {
         Slot& slot = at(beam_, i);
@@ -133,9 +140,10 @@ void BeamSearch::stay(const Float* row) {
 void BeamSearch::propose(const Candidate& candidate) {
     if (!(candidate.rank >= threshold_)) return;
     candidates_.push_back(candidate);
+    threshold_ = std::max(threshold_, candidate.rank + options_.beam_prune_logp);
+    if (!may_extend_) return;
     cutoff_.add(candidate.rank);
-    threshold_ =
-        std::max({threshold_, candidate.rank + options_.beam_prune_logp, cutoff_.threshold()});
+    threshold_ = std::max(threshold_, cutoff_.threshold());
 }
 
 template <class Float>
@@ -215,6 +223,7 @@ void BeamSearch::select() {
 
 template <class Float>
 void BeamSearch::rebuild(const Float* row) {
+    is_linked_ = false;
     next_.clear();
     for (const auto& candidate : candidates_) {
         next_.push_back(candidate.from == kNone ? at(staying_, candidate.token)
@@ -245,6 +254,7 @@ BeamSearch::Slot BeamSearch::new_slot(const Candidate& candidate, const Float* r
 // Keeps those prefixes that share the tokens of the best one which are older than max_delay.
 void BeamSearch::drop_late_rivals() {
     if (beam_.empty()) return;
+    is_linked_ = false;
     const Slot& best = best_slot();
     const std::int32_t newest_final = frame_ - 1 - options_.max_delay;
     std::int32_t node = best.node;

@@ -76,7 +76,7 @@ class BeamSearch {
         std::int32_t node;
         std::int32_t token;
         // Slots of the parent and of children in the beam, the latter chained by
-        // next_active_child; valid within one frame.
+        // next_active_child; valid while is_linked_.
         std::int32_t parent_slot;
         std::int32_t first_active_child;
         std::int32_t next_active_child;
@@ -130,6 +130,8 @@ class BeamSearch {
     std::vector<std::int32_t> tokens_;
     std::vector<std::int32_t> closing_tokens_;
     RankCutoff cutoff_;
+    bool may_extend_ = false;      // at this frame
+    bool is_linked_ = false;       // link_active_children has seen the beam as it stands
     double threshold_ = kLogZero;  // candidates that rank below it are dropped
     std::int32_t frame_ = 0;
     std::int32_t garbage_limit_ = 0;
