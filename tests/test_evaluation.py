@@ -162,7 +162,7 @@ def test_oracle_takes_the_best_of_each_list():
     assert (scored.wer.rate, scored.oracle_wer.rate) == (2 / 3, 1 / 3)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.lists(st.sampled_from(["", "a", "a b", "b"]), min_size=2, max_size=4)))
 def test_oracle_is_never_worse(pairs):
     scored = score(result_of(*pairs))
