@@ -19,7 +19,7 @@ from asr.text import Tokenizer
 from asr.training import distributed
 from asr.training.loop import Interrupted, Schedule, Trainer
 from asr.training.run_folder import RunFolder, open_run_folder
-from asr.training.step import Loss
+from asr.training.step import Loss, Stepper
 from asr.training.validation import Validation
 
 EXAMPLE = """examples:
@@ -66,32 +66,28 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     loaded = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
     loaded.to(choose_device(config["device"]))
     make_optimizer = cast(partial, build(config, "optimizer"))
-    optimizer = make_optimizer(loaded.model.parameters())
     waveform_augment = build(config["augment"], "waveform")
     train_loader = make_loader(
         config, "train", loaded, cast(WaveformAugment | None, waveform_augment), rank, world_size
     )
     dev_loader = make_loader(config, "dev", loaded)
     schedule = cast(Schedule, build(config, "scheduler"))
-    feature_augment = cast(SpecAugment | None, build(config["augment"], "features"))
-    loss = cast(Loss, build(config, "loss"))
+    stepper = Stepper(
+        loaded,
+        make_optimizer(loaded.model.parameters()),
+        augment=cast(SpecAugment | None, build(config["augment"], "features")),
+        loss=cast(Loss, build(config, "loss")),
+        precision="float32",
+        grad_clip=trainer.grad_clip,
+    )
     run = _open_run(config)
     with _log_file(run.path / "log.txt") if distributed.is_first() else nullcontext():
         if config["features"]["normalize"] == "corpus":
             batches = train_loader.batches(0)
             loaded.features.fit((b.waveforms, b.waveform_lengths) for b in batches)
         _describe(loaded, train_loader, dev_loader, run)
-        return trainer.fit(
-            loaded,
-            optimizer,
-            schedule,
-            train_loader,
-            dev_loader,
-            feature_augment,
-            loss,
-            run,
-            resume=config["resume"] is not None,
-        )
+        resume = config["resume"] is not None
+        return trainer.fit(stepper, schedule, train_loader, dev_loader, run, resume=resume)
 
 
 def make_loader(

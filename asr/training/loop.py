@@ -18,18 +18,16 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch.optim import Optimizer
 from tqdm import tqdm
 
-from asr.augment import SpecAugment
-from asr.checkpoint import LoadedModel, restore, save_checkpoint
+from asr.checkpoint import restore, save_checkpoint
 from asr.data.loading import Batch, BatchLoader
 from asr.training import distributed
 from asr.training.averaging import average_tensors
 from asr.training.precision import measure_precision
 from asr.training.run_folder import RunFolder
 from asr.training.state import Progress, load_training, save_training
-from asr.training.step import Loss, StepOutcome, Stepper
+from asr.training.step import StepOutcome, Stepper
 from asr.training.validation import Validation, validate
 
 logger = logging.getLogger(__name__)
@@ -102,13 +100,10 @@ class Trainer:
 
     def fit(
         self,
-        loaded: LoadedModel,
-        optimizer: Optimizer,
+        stepper: Stepper,
         schedule: Schedule,
         train: BatchLoader,
         dev: BatchLoader,
-        augment: SpecAugment | None,
-        loss: Loss,
         run: RunFolder,
         *,
         resume: bool,
@@ -116,13 +111,11 @@ class Trainer:
         """Train until the last epoch or the end of patience.
 
         Args:
-            loaded: model, features and tokenizer; changed in place.
-            optimizer: of the model's parameters; its `lr` is the peak of the schedule.
+            stepper: takes the steps; its model is changed in place, its optimizer's `lr` is the
+                peak of the schedule, its precision is set.
             schedule: (fractional epoch, max_epochs) -> factor on the peak rate.
             train: batches to learn from.
             dev: batches to choose by.
-            augment: masks training features, or None.
-            loss: (logits, targets, input_lengths, target_lengths) -> (N,) nats.
             run: where files go.
             resume: whether to go on from run.last where there is one.
 
@@ -133,8 +126,7 @@ class Trainer:
             TrainingError: too many steps in a row were not finite.
             Interrupted: SIGINT or SIGTERM; the state was saved.
         """
-        state = _Fit(self, loaded, optimizer, schedule, train, dev, augment, loss, run)
-        return state.run_to_end(resume)
+        return _Fit(self, stepper, schedule, train, dev, run).run_to_end(resume)
 
 
 class _Fit:
@@ -142,33 +134,23 @@ class _Fit:
 
     def __init__(
         self,
-        trainer: Trainer,
-        loaded: LoadedModel,
-        optimizer: Optimizer,
+        options: Trainer,
+        stepper: Stepper,
         schedule: Schedule,
         train: BatchLoader,
         dev: BatchLoader,
-        augment: SpecAugment | None,
-        loss: Loss,
         run: RunFolder,
     ) -> None:
-        self.options = trainer
-        self.loaded = loaded
-        self.optimizer = optimizer
+        self.options = options
+        self.stepper = stepper
+        self.loaded = stepper.loaded
+        self.optimizer = stepper.optimizer
         self.schedule = schedule
         self.train = train
         self.dev = dev
         self.run = run
-        self.peak_lr = optimizer.param_groups[0]["lr"]
+        self.peak_lr = stepper.optimizer.param_groups[0]["lr"]
         self.now = Progress()
-        self.stepper = Stepper(
-            loaded,
-            optimizer,
-            augment=augment,
-            loss=loss,
-            precision="float32",
-            grad_clip=trainer.grad_clip,
-        )
         self.signal: int | None = None
 
     def run_to_end(self, resume: bool) -> Validation:
