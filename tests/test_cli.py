@@ -42,7 +42,8 @@ def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
 
-    assert all(command in capsys.readouterr().out or True for command in COMMANDS)
+    listing = capsys.readouterr().out
+    assert all(f"\n    {command}" in listing for command in COMMANDS)
 
 
 def test_decode_writes_results_and_prints_a_table(run, capsys):
@@ -162,6 +163,26 @@ def test_transcribe_keeps_good_files_beside_bad_ones(run, tmp_path, capsys):
 
     assert code == 2
     assert "bad.wav" in capsys.readouterr().err
+
+
+def test_transcribe_writes_failures_as_json_too(run, tmp_path, capsys):
+    wav = next((run / "dev").glob("*.wav"))
+    checkpoint = ["--checkpoint", str(run / "run/ckpt/best.ckpt")]
+
+    code = main(["transcribe", str(wav), str(tmp_path / "no.wav"), *checkpoint, "--format", "json"])
+
+    assert code == 2
+    good, bad = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "text" in good
+    assert "no.wav" in bad["error"]
+
+
+def test_subtitles_of_several_files_are_refused_before_any_work(capsys):
+    files = ["a.wav", "b.wav"]
+
+    assert main(["transcribe", *files, "--checkpoint", "no.ckpt", "--format", "srt"]) == 2
+
+    assert "--format srt holds one recording, got 2 files" in last_line(capsys)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,16 @@ def test_text_that_does_not_fit_its_frames_is_skipped(manifest):
     assert "3 frames are fewer than the 4 that its text needs" in batches.bad.skipped[0].reason
 
 
+def test_test_sets_keep_what_cannot_be_aligned(manifest):
+    batches = loader(manifest, num_frames=None)
+    batches.tokenizer = CharTokenizer("x")
+
+    ids = [name for batch in batches.batches(0) for name in batch.ids]
+
+    assert sorted(ids) == [f"u{n}" for n in range(10)]
+    assert not batches.bad.skipped
+
+
 def test_unknown_character_is_skipped_and_named(manifest):
     corpus = loader(manifest, max_bad_fraction=1.0)
     corpus.tokenizer = CharTokenizer("a ")

@@ -43,7 +43,7 @@ def decode(config: dict) -> int:
     """Decode as a resolved configuration says; exit code 2 when utterances failed."""
     loaded = load_checkpoint(config["checkpoint"]).to(choose_device(config["device"]))
     decoder = make_decoder(config, loaded.tokenizer.tokens)
-    loader = make_loader(config, config["split"], loaded)
+    loader = make_loader(config, config["split"], loaded, aligned=False)
     folder = Path(config["output_dir"] or _default_folder(config))
     scores = decode_set(loaded, loader, {config["decoder"]["name"]: decoder}, folder)
     print(format_table(scores), end="")

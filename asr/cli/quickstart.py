@@ -92,7 +92,7 @@ def _train(run_folder: RunFolder, config: dict) -> None:
 def _decode(loaded: LoadedModel, run_folder: RunFolder, config: dict, lm_path: Path) -> None:
     folder = run_folder.path / "decode" / f"{config['data']['name']}_test"
     logger.info("4/5 decoding: %s", folder)
-    loader = make_loader(config, "test", loaded)
+    loader = make_loader(config, "test", loaded, aligned=False)
     scores = decode_set(loaded, loader, _decoders(loaded, config["quickstart"], lm_path), folder)
     print(format_table(scores), end="")
 

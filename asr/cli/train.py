@@ -97,8 +97,13 @@ def make_loader(
     augment: WaveformAugment | None = None,
     rank: int = 0,
     world_size: int = 1,
+    *,
+    aligned: bool = True,
 ) -> BatchLoader:
-    """Build the loader of a split; only training's is shuffled and augmented."""
+    """Build the loader of a split; only training's is shuffled and augmented.
+
+    With `aligned`, utterances whose text CTC cannot align with them are left out.
+    """
     loading = dict(config["loading"])
     sorta_grad = loading.pop("sorta_grad", False) and split == "train"
     return BatchLoader(
@@ -108,7 +113,7 @@ def make_loader(
         seed=config.get("seed", 0),
         sorta_grad=sorta_grad or split != "train",
         augment=augment,
-        num_frames=loaded.num_frames,
+        num_frames=loaded.num_frames if aligned else None,
         rank=rank,
         world_size=world_size,
         **loading,

@@ -10,7 +10,8 @@ from asr.transcripts import FORMATS, format_transcripts
 
 EXAMPLE = """examples:
   asr transcribe speech.wav --checkpoint runs/quickstart/ckpt/best.ckpt
-  asr transcribe *.flac --checkpoint best.ckpt --lm lm.arpa --format srt > all.srt
+  asr transcribe talk.flac --checkpoint best.ckpt --lm lm.arpa --format srt > talk.srt
+  asr transcribe *.flac --checkpoint best.ckpt --format json > all.jsonl
 """
 
 
@@ -29,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; exit code 2 when a file could not be used."""
+    if args.format in ("srt", "vtt") and len(args.file) > 1:
+        raise ValueError(f"--format {args.format} holds one recording, got {len(args.file)} files")
     recognizer = load(args.checkpoint, args.device)
     recognizer.decoder = _make_decoder(args, recognizer.tokens)
     transcripts = list(recognizer.transcribe_each(args.file))
@@ -36,8 +39,10 @@ def run(args: argparse.Namespace) -> int:
     for transcript in usable:
         for note in transcript.notes:
             print(f"{transcript.audio}: {note}", file=sys.stderr)
-    if usable:
-        print(format_transcripts(usable, args.format), end="")
+    # JSON has a line for what failed as well; the log has named it in any case.
+    shown = transcripts if args.format == "json" else usable
+    if shown:
+        print(format_transcripts(shown, args.format), end="")
     return 0 if len(usable) == len(transcripts) else 2
 
 

@@ -190,7 +190,8 @@ class BatchLoader:
         num_threads: threads that render, >= 1.
         max_bad_fraction: of an epoch's utterances that may be unusable, in [0, 1].
         num_frames: output frames of the model for that many samples; utterances with fewer
-            frames than their text needs are unusable.
+            frames than their text needs are unusable. None leaves texts alone, unchecked and
+            without targets: a test set must not lose what CTC cannot align.
         rank: this process among `world_size`; every rank gets its share of each batch.
     """
 
@@ -206,7 +207,7 @@ class BatchLoader:
         augment: WaveformAugment | None,
         num_threads: int,
         max_bad_fraction: float,
-        num_frames: Callable[[int], int],
+        num_frames: Callable[[int], int] | None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -266,6 +267,8 @@ class BatchLoader:
         """Read, augment and encode one utterance, and check that CTC can align it."""
         try:
             waveform = utterance.waveform(self.sample_rate)
+            if self.num_frames is None:
+                return Rendered(utterance, waveform, [])
             targets = self.tokenizer.encode(utterance.text)
         except ValueError as error:
             return Unusable(utterance.id, str(error))
