@@ -34,6 +34,9 @@ every command explains itself with --help"""
 # oneDNN's cache holds 1024 compiled kernels by default, a gigabyte in a long training; the shapes
 # of an epoch need far fewer. Must be set before PyTorch loads.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+if not sys.stderr.isatty():
+    # Progress bars in a log file: one line in half a minute.
+    os.environ.setdefault("TQDM_MININTERVAL", "30")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,6 @@ weights bit for bit as one that was never stopped: everything random is a pure f
 import logging
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -365,7 +364,6 @@ class _Fit:
             desc=f"epoch {self.now.epoch + 1}/{self.options.max_epochs}",
             unit="utt",
             smoothing=0.05,
-            mininterval=0.5 if sys.stderr.isatty() else 30.0,  # a log file wants few lines
             leave=False,
             dynamic_ncols=True,
             disable=not distributed.is_first(),
