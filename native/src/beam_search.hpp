@@ -137,11 +137,4 @@ class BeamSearch {
     std::int32_t garbage_limit_ = 0;
 };
 
-// One utterance at once. When lexicon or grammar leave no whole text in the beam, tries again with
-// wider beams before it gives in.
-template <class Float>
-std::vector<Hypothesis> search_utterance(BeamSearch& search,
-                                         const std::shared_ptr<const Language>& language,
-                                         const BeamOptions& options, const Frames<Float>& frames);
-
 }  // namespace asr

@@ -22,6 +22,7 @@
 #include "language.hpp"
 #include "ngram.hpp"
 #include "prefix_search.hpp"
+#include "utterance_search.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
