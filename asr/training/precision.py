@@ -27,9 +27,8 @@ def measure_precision(stepper: Stepper, batch: Batch) -> str:
     """
     trial = deepcopy(stepper.loaded)
     optimizer = torch.optim.SGD(trial.model.parameters(), lr=0.0)
-    seconds = {}
-    for precision in DTYPES:
-        step = Stepper(
+    steps = {
+        precision: Stepper(
             trial,
             optimizer,
             augment=None,
@@ -37,11 +36,17 @@ def measure_precision(stepper: Stepper, batch: Batch) -> str:
             precision=precision,
             grad_clip=stepper.grad_clip,
         )
-        step(batch, 0.0, 0)  # warm-up: kernels compile, buffers are allocated
-        started = time.perf_counter()
-        for _ in range(3):
+        for precision in DTYPES
+    }
+    seconds = {precision: torch.tensor(float("inf")) for precision in DTYPES}
+    # In turn, and the least of several: other programs disturb single measurements. The first
+    # round is the warm-up in which kernels compile.
+    for _ in range(4):
+        for precision, step in steps.items():
+            started = time.perf_counter()
             step(batch, 0.0, 0)
-        seconds[precision] = torch.tensor((time.perf_counter() - started) / 3)
+            taken = torch.tensor(time.perf_counter() - started)
+            seconds[precision] = torch.minimum(seconds[precision], taken)
     distributed.copy_from_first(seconds.values())
     faster = seconds["bfloat16"] < WORTHWHILE * seconds["float32"]
     chosen = "bfloat16" if faster else "float32"
