@@ -3,6 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure.
+settings.register_profile("asr", deadline=None)
+settings.load_profile("asr")
 
 
 @pytest.fixture

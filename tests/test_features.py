@@ -4,9 +4,9 @@ import torch
 import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.features import log_mel_frame
 
 from asr.features import LogMel, length_mask, mel_filterbank
-from oracles.features import log_mel_frame
 
 OPTIONS = {
     "sample_rate": 16000,
