@@ -19,8 +19,7 @@ check "basedpyright" basedpyright
 check "import-linter" lint-imports --no-cache
 check "clang-format" find native -name '*.?pp' -exec clang-format --dry-run --Werror {} +
 check "shellcheck" shellcheck scripts/*.sh .ci/run
-# Two workers: the suite waits for subprocesses and for single-threaded code.
-check "pytest" python -m pytest -n 2 --dist loadfile "$@"
+check "pytest" python -m pytest "$@"
 
 if [[ ${#failed[@]} -gt 0 ]]; then
     printf 'test.sh: failed after %d s: %s\n' "$SECONDS" "$(IFS=,; echo "${failed[*]}")" >&2
