@@ -4,6 +4,9 @@ import logging
 import math
 import pickle
 import sys
+import threading
+import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -313,15 +316,9 @@ def test_prefix_search_sections_split_at_dominant_blanks():
     assert split.token_frames == (0, 3)
 
 
-def test_beam_search_releases_the_interpreter_lock(rng):
-    import threading
-    import time
-
-    log_probs = np.log(rng.dirichlet(np.full(200, 1.0), size=(4, 100)))
-    decoder = BeamSearchDecoder(
-        [str(c) for c in range(200)], beam_width=300, token_min_logp=-math.inf, num_threads=1
-    )
-    worker = threading.Thread(target=decoder, args=(log_probs,))
+def ticks_during(call):
+    """How often this thread runs while another one is in `call`."""
+    worker = threading.Thread(target=call)
     ticks = 0
     switch_interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
@@ -333,5 +330,18 @@ def test_beam_search_releases_the_interpreter_lock(rng):
     finally:
         sys.setswitchinterval(switch_interval)
         worker.join()
+    return ticks
 
-    assert ticks > 10  # one stall as long as the call would leave one or two
+
+def test_beam_search_releases_the_interpreter_lock(rng):
+    log_probs = np.log(rng.dirichlet(np.full(200, 1.0), size=(1, 100)))
+    decoder = BeamSearchDecoder(
+        [str(c) for c in range(200)], beam_width=300, token_min_logp=-math.inf, num_threads=1
+    )
+
+    # A busy machine leaves this thread few ticks of a short call; a call that held the lock would
+    # leave it one or two however long it is.
+    sizes = (4, 16, 64)
+    ticks = (ticks_during(partial(decoder, log_probs.repeat(n, axis=0))) for n in sizes)
+
+    assert any(count > 10 for count in ticks)
