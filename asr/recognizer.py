@@ -16,14 +16,12 @@ from torch import Tensor
 
 from asr.audio import MAX_PEAK, AudioError, read_audio, resample
 from asr.checkpoint import LoadedModel, load_checkpoint
-from asr.chunks import Chunk, group_by_length, plan_chunks
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, Hypothesis, NGramLM
+from asr.posteriors import batch_by_frames, pad_log_probs, recordings_log_probs
 from asr.transcripts import Transcript, time_words
 
 # Audio that is read before any of it is decoded, so that similar lengths meet in a batch.
 WINDOW_S = 600.0
-# Padded audio that goes through the model at once.
-BATCH_S = 120.0
 # More rows than that are samples: somebody passed (L, channels).
 MAX_CHANNELS = 64
 
@@ -199,15 +197,10 @@ class Recognizer:
             )
 
     def _transcribe(self, speeches: list[_Speech]) -> list[Transcript]:
-        log_probs = self._log_probs(speeches)
-        frame_budget = int(BATCH_S / self.loaded.seconds_per_frame)
+        log_probs = recordings_log_probs(self.loaded, [speech.waveform for speech in speeches])
         best: dict[int, Hypothesis] = {}
-        for group in group_by_length([len(rows) for rows in log_probs], frame_budget):
-            lengths = torch.tensor([len(log_probs[i]) for i in group])
-            padded = torch.nn.utils.rnn.pad_sequence(
-                [log_probs[i] for i in group], batch_first=True
-            )  # (N, T, C)
-            n_best = self.decoder(padded, lengths)
+        for group in batch_by_frames(self.loaded, log_probs):
+            n_best = self.decoder(*pad_log_probs([log_probs[i] for i in group]))
             best |= {i: hypotheses[0] for i, hypotheses in zip(group, n_best, strict=True)}
         return [self._transcript(speech, best[i]) for i, speech in enumerate(speeches)]
 
@@ -217,43 +210,6 @@ class Recognizer:
         return Transcript(
             hypothesis.text, words, duration_s, hypothesis.score, speech.name, speech.notes
         )
-
-    def _log_probs(self, speeches: list[_Speech]) -> list[Tensor]:
-        """Run the model over all chunks, batched by length; return (T, C) for every recording."""
-        frame_samples = self.loaded.features.hop_length * self.loaded.model.subsampling_factor
-        chunks: list[tuple[np.ndarray, Chunk]] = []
-        owners: list[int] = []
-        for owner, speech in enumerate(speeches):
-            planned = plan_chunks(speech.waveform, self.sample_rate, frame_samples)
-            chunks += [(speech.waveform[chunk.start : chunk.end], chunk) for chunk in planned]
-            owners += [owner] * len(planned)
-        cores: list[Tensor | None] = [None] * len(chunks)
-        sizes = [len(samples) for samples, _ in chunks]
-        for group in group_by_length(sizes, int(BATCH_S * self.sample_rate)):
-            rows, row_lengths = self._run([chunks[i][0] for i in group])
-            for row, length, i in zip(rows, row_lengths.tolist(), group, strict=True):
-                cores[i] = _keep_core(row[:length], chunks[i][1], frame_samples)
-        parts: list[list[Tensor]] = [[] for _ in speeches]
-        for owner, core in zip(owners, cores, strict=True):
-            assert core is not None
-            parts[owner].append(core)
-        return [torch.cat(part) for part in parts]
-
-    def _run(self, waveforms: list[np.ndarray]) -> tuple[Tensor, Tensor]:
-        lengths = torch.tensor([len(waveform) for waveform in waveforms])
-        padded = torch.zeros(len(waveforms), int(lengths.max()))
-        for row, waveform in zip(padded, waveforms, strict=True):
-            row[: len(waveform)] = torch.from_numpy(waveform)
-        return self.loaded.log_probs(padded, lengths)
-
-
-def _keep_core(rows: Tensor, chunk: Chunk, frame_samples: int) -> Tensor:
-    """Drop the frames (T, C) of a chunk's margins; borders are multiples of `frame_samples`."""
-    first = (chunk.core_start - chunk.start) // frame_samples
-    if chunk.core_end == chunk.end:  # the end of the recording keeps its rounded-up last frame
-        return rows[first:].clone()
-    count = (chunk.core_end - chunk.core_start) // frame_samples
-    return rows[first : first + count].clone()
 
 
 def _check_input(recording: AudioInput, sample_rate: int | None) -> None:
