@@ -42,12 +42,23 @@ def test_ctc_loss_of_half_precision_is_computed_in_float32(rng, dtype):
     assert torch.equal(grad, expected[1].to(dtype))
 
 
-def test_ctc_loss_wants_no_gradient_unless_asked(rng):
+def test_ctc_loss_computes_no_gradient_unless_asked(rng, monkeypatch):
     logits, *lengths = random_batch(rng, 20, 2, 6, 4)
+    gradients = []
+    compute = sys.modules["asr.ctc.loss"].fit
+
+    def record(*args, **kwargs):
+        losses, grad = compute(*args, **kwargs)
+        gradients.append(grad is not None)
+        return losses, grad
+
+    monkeypatch.setattr(sys.modules["asr.ctc.loss"], "fit", record)
 
     assert not ctc_loss(logits, *lengths).requires_grad
     with torch.no_grad():
         assert not ctc_loss(logits.requires_grad_(), *lengths).requires_grad
+    assert ctc_loss(logits, *lengths).requires_grad
+    assert gradients == [False, False, True]
 
 
 def test_ctc_loss_same_value_with_and_without_gradient(rng):

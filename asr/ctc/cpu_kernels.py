@@ -178,11 +178,11 @@ def _exp_row(x, base, greatest, exps, num_classes):
     return total
 
 
-@_loop(fastmath={"contract"})
-def _write_softmax(x, base, greatest, factor, grad, grad_base, num_classes):
-    """grad[c] = factor * exp(x[c] - greatest)."""
+@_loop
+def _scale_row(exps, factor, grad, grad_base, num_classes):
+    """grad[c] = factor * exps[c]."""
     for c in range(num_classes):
-        grad[grad_base + c] = _exp(x[base + c] - greatest) * factor
+        grad[grad_base + c] = exps[c] * factor
 
 
 @_loop
@@ -355,16 +355,20 @@ def _prepare_utterance(labels, start, num_labels, blank, slot, used, symbol, ski
 
 
 @_helper
-def _measure_frames(x, base, strides, size, from_logits, alphabet, emissions):
-    """Emissions of every frame, and what the softmax needs.
+def _measure_frames(x, base, strides, size, from_logits, alphabet, emissions, out):
+    """Emissions of every frame; the part of the gradient from before the occupancies are known.
+
+    That is the softmax [16], or 0 where x are log-probabilities [15].
 
     Returns (ln of what emissions are relative to, summed over frames; whether all are in range).
     """
     num_frames, _, num_classes = size
     used, table, _, _, num_used = alphabet
-    row, exps, row_max, row_inverse, least = emissions
+    row, exps, least = emissions
+    grad, grad_base, grad_strides, weight, _ = out
     apart = strides[2] != _ONE
     source = row if apart else x
+    has_grad = grad.size > 0
     for k in range(num_used):
         least[k] = np.uint32(0xFFFFFFFF)
     log_sum, product = 0.0, 1.0
@@ -375,10 +379,11 @@ def _measure_frames(x, base, strides, size, from_logits, alphabet, emissions):
             _copy_row(x, at, strides[2], row, num_classes)
             at = _NIL
         greatest = _row_maximum(source, at, num_classes)
-        row_max[t] = greatest
+        grad_at = np.uint64(grad_base + t * grad_strides[0])
         if from_logits:
             total = _exp_row(source, at, greatest, exps, num_classes)
-            row_inverse[t] = np.float32(1.0) / total
+            if has_grad:  # now, while the row is in the cache
+                _scale_row(exps, np.float32(weight / total), grad, grad_at, num_classes)
             product *= np.float64(total)
             if t % BLOCK == BLOCK - 1:  # at most num_classes ** BLOCK
                 log_sum -= math.log(product)
@@ -388,6 +393,9 @@ def _measure_frames(x, base, strides, size, from_logits, alphabet, emissions):
             log_sum += np.float64(greatest)
             for k in range(num_used):
                 exps[used[k]] = _exp(source[at + used[k]] - greatest)
+            if has_grad:
+                for c in range(num_classes):
+                    grad[grad_at + c] = _ZERO32
         _fill_table(exps, used, table, np.uint64(t), least, num_used)
         table[t, num_used] = _ZERO32
     log_sum -= math.log(product)
@@ -427,22 +435,17 @@ def _forward_frames(t0, t1, size, alphabet, rows, state):
 
 
 @_helper
-def _backward_frames(
-    x, base, strides, t0, t1, size, from_logits, alphabet, rows, q_state, z_state, emissions, out
-):
-    """Occupancies and gradient of frames t1-1..t0, from q of frame t1.
+def _backward_frames(t0, t1, size, alphabet, rows, q_state, z_state, out):
+    """Occupancies of frames t1-1..t0, from q of frame t1; the gradient is less by them.
 
     Returns whether the occupancies of every frame sum to 1.
     """
-    num_frames, num_labels, num_classes = size
+    num_frames, num_labels, _ = size
     used, table, symbol, skip, num_used = alphabet
     blank, label, y, exponents = rows
     q_blank, q_label, exponent, ratio, skip_ratio, shift, scale, gamma, occupancy = q_state
     exponent_z, inverse_z = z_state
-    row, _, row_max, row_inverse, _ = emissions
     grad, grad_base, grad_strides, weight, posterior = out
-    apart = strides[2] != _ONE
-    source = row if apart else x
     has_grad, has_posterior = grad.size > 0, posterior.size > 0
     exact = True
     for t in range(t1 - 1, t0 - 1, -1):
@@ -464,17 +467,7 @@ def _backward_frames(
                 occupancy[k] = _ZERO32
             _scatter(gamma, symbol, occupancy, lo, hi)
             occupancy[0] += np.float32(of_blanks)
-            at = np.uint64(base + t * strides[0])
             grad_at = np.uint64(grad_base + t * grad_strides[0])
-            if apart:
-                _copy_row(x, at, strides[2], row, num_classes)
-                at = _NIL
-            if from_logits:
-                p_factor = row_inverse[t] * weight
-                _write_softmax(source, at, row_max[t], p_factor, grad, grad_at, num_classes)
-            else:
-                for c in range(num_classes):
-                    grad[grad_at + c] = _ZERO32
             factor *= weight
             for k in range(num_used):
                 grad[grad_at + used[k]] -= factor * occupancy[k]
@@ -499,7 +492,9 @@ def _fit(x, base, strides, size, from_logits, alphabet, scratch, out):
     exponent, ratio, skip_ratio, _ = state
     skip = alphabet[3]
     width = num_labels + 3
-    log_sum, in_range = _measure_frames(x, base, strides, size, from_logits, alphabet, emissions)
+    log_sum, in_range = _measure_frames(
+        x, base, strides, size, from_logits, alphabet, emissions, out
+    )
     if not in_range:
         return False, np.nan
     for u in range(width):
@@ -541,10 +536,7 @@ def _fit(x, base, strides, size, from_logits, alphabet, scratch, out):
             log_p = log_sum + math.log(z) + exponent[num_labels + 1] * _LN2
             _start_backward(q_state, skip, num_labels)
         if backward and s + step >= 2 * num_segments - 2:
-            exact &= _backward_frames(
-                x, base, strides, t0, t1, size, from_logits, alphabet, rows, q_state, z_state,
-                emissions, out,
-            )  # fmt: skip
+            exact &= _backward_frames(t0, t1, size, alphabet, rows, q_state, z_state, out)
     return exact, -log_p
 
 
@@ -843,7 +835,6 @@ def _make_scratch(max_frames, max_labels, num_classes):
     )  # fmt: skip
     emissions = (
         np.empty(num_classes, np.float32), np.empty(num_classes, np.float32),
-        np.empty(max_frames, np.float32), np.empty(max_frames, np.float32),
         np.empty(entries, np.uint32),
     )  # fmt: skip
     kept = np.empty((num_segments, 4, width))

@@ -74,7 +74,8 @@ def ctc_loss(
     single = log_probs.dim() == 2
     batched = log_probs.unsqueeze(1) if single else log_probs
     batch = check_batch(batched, targets, input_lengths, target_lengths, blank)
-    losses = _Loss.apply(batched, batch, reduction, zero_infinity, from_logits)
+    needs_grad = torch.is_grad_enabled() and log_probs.requires_grad
+    losses = _Loss.apply(batched, batch, reduction, zero_infinity, from_logits, needs_grad)
     return losses.squeeze(0) if single and reduction == "none" else losses
 
 
@@ -156,11 +157,10 @@ class _Loss(Function):
         reduction: Reduction,
         zero_infinity: bool,
         from_logits: bool,
+        needs_grad: bool,
     ) -> Tensor:
         weights = _gradient_weights(batch.targets.lengths, reduction)
-        losses, grad = fit(
-            log_probs, batch, weights, zero_infinity, from_logits, ctx.needs_input_grad[0]
-        )
+        losses, grad = fit(log_probs, batch, weights, zero_infinity, from_logits, needs_grad)
         if grad is not None:
             ctx.save_for_backward(log_probs)
             ctx.grad = grad
@@ -184,7 +184,7 @@ class _Loss(Function):
             grad = _NoSecondDerivative.apply(grad, log_probs) * factor
         elif factor.dim() > 0 or factor.item() != 1.0:
             grad.mul_(factor)
-        return grad, None, None, None, None
+        return grad, None, None, None, None, None
 
 
 class _NoSecondDerivative(Function):
