@@ -44,7 +44,7 @@ def bench_row(num_frames: int, num_classes: int, num_labels: int, batch: int, re
 
     assert torch.equal(ours(), theirs()), "paths differ"
     seconds: tuple[list[float], list[float]] = [], []
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     for _ in range(repeats):
         for run, times in zip((ours, theirs), seconds, strict=True):
             start = clock()

@@ -863,6 +863,17 @@ def _least_frames(symbol, num_labels):
 
 
 @_kernel
+def holds_only_labels(labels, starts, lengths, num_classes, blank):
+    """Whether every utterance's labels are classes and none is the blank."""
+    for n in range(len(starts)):
+        for place in range(starts[n], starts[n] + lengths[n]):
+            label = labels[place]
+            if label < 0 or label >= num_classes or label == blank:
+                return False
+    return True
+
+
+@_kernel
 def fit_utterances(
     counter, order, x, strides, grad, grad_strides, posterior, labels, starts, input_lengths,
     target_lengths, weights, blank, num_classes, from_logits, losses, failed,

@@ -268,6 +268,8 @@ def _empty_like(x: Tensor) -> Tensor:
 
 def flat_memory(x: Tensor) -> np.ndarray:
     """All the memory between x's first and last element, as one dimension."""
+    if x.is_contiguous():
+        return x.view(-1).numpy()
     if x.numel() == 0:
         return np.empty(0, x.numpy().dtype)
     span = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))

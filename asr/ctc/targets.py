@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from asr.ctc import cpu_kernels
+
 IntegerArray = torch.Tensor | np.ndarray | Sequence[int]
 
 
@@ -75,22 +77,13 @@ def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targ
 
 def check_labels(targets: Targets, num_classes: int, blank: int) -> None:
     """Raise a ValueError that names the first label which is no class, or is the blank."""
-    labels = targets.labels
-    wrong = (labels < 0) | (labels >= num_classes) | (labels == blank)
-    if not wrong.any():
+    if cpu_kernels.holds_only_labels(*targets, num_classes, blank):
         return
-    places = np.flatnonzero(wrong)
-    ends = targets.starts + targets.lengths
-    # Of utterances that start at the same place all but the last are empty.
-    owners = np.searchsorted(targets.starts, places, side="right") - 1
-    inside = places < ends[owners]
-    if inside.any():
-        first = int(np.argmax(inside))
-        n, place = int(owners[first]), int(places[first])
-        raise ValueError(
-            f"target of utterance {n}: {label_rule(labels[place], num_classes, blank)} "
-            f"at position {place - targets.starts[n]}"
-        )
+    for n, (start, length) in enumerate(zip(targets.starts, targets.lengths, strict=True)):
+        for s, label in enumerate(targets.labels[start : start + length]):
+            if label == blank or not 0 <= label < num_classes:
+                rule = label_rule(label, num_classes, blank)
+                raise ValueError(f"target of utterance {n}: {rule} at position {s}")
 
 
 def label_rule(label: int, num_classes: int, blank: int) -> str:
