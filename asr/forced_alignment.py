@@ -73,10 +73,8 @@ def align_labels(
         tokens: C strings, the first the blank; " " separates words, or U+2581 opens them.
 
     Returns:
-        For each utterance its alignment, or why it has none.
-
-    Raises:
-        ValueError: a label is no class, or is the blank.
+        For each utterance its alignment, or why it has none: too few frames, a label that is no
+        class or is the blank, NaN.
     """
     if not log_probs:
         return []

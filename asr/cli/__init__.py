@@ -18,6 +18,7 @@ COMMANDS = {
     "prepare": ("asr.cli.prepare", "turn a corpus on disk into checked manifests"),
     "train": ("asr.cli.train", "train a model (Hydra overrides)"),
     "decode": ("asr.cli.decode", "decode and score a test set (Hydra overrides)"),
+    "align": ("asr.cli.align", "say when each word of a manifest was spoken (Hydra overrides)"),
     "transcribe": ("asr.cli.transcribe", "turn audio files into text"),
     "lm": ("asr.cli.lm", "build n-gram language models"),
     "quickstart": ("asr.cli.quickstart", "corpus, training, decoding and a report in one go"),
@@ -60,8 +61,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Importing torch for `asr --help` would take seconds: only the chosen command loads.
         if words[:1] == [name]:
             import_module(home).add_arguments(command)
-    args = parser.parse_args(words)
-    return _guard(args)
+    return _guard(_parse(parser, words))
+
+
+def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Parse the words; overrides may stand on both sides of an option, as argparse forbids."""
+    args, rest = parser.parse_known_args(words)
+    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.overrides += rest
+    return args
 
 
 def _guard(args: argparse.Namespace) -> int:
