@@ -1,13 +1,11 @@
 """Native decoders of asr."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# One hypothesis: see asr.decoding.hypothesis.as_hypothesis.
-_Hypothesis = tuple[Any, ...]
+from asr.decoding.hypothesis import Hypothesis, Word
 
 class NGramModel:
     @staticmethod
@@ -36,24 +34,35 @@ class Grammar:
 class Alphabet:
     def __init__(self, tokens: Sequence[str], blank: int) -> None: ...
 
+class HypothesisFactory:
+    def __init__(
+        self, tokens: list[str], hypothesis: type[Hypothesis], word: type[Word]
+    ) -> None: ...
+
 class GreedyDecoder:
-    def __init__(self, alphabet: Alphabet, /) -> None: ...
+    def __init__(self, alphabet: Alphabet, factory: HypothesisFactory, /) -> None: ...
     def decode(
         self, log_probs: NDArray[np.floating], lengths: NDArray[np.int64], /
-    ) -> list[list[_Hypothesis]]: ...
+    ) -> list[list[Hypothesis]]: ...
 
 class PrefixSearchDecoder:
     def __init__(
-        self, alphabet: Alphabet, max_expansions: int, section_log_blank: float, /
+        self,
+        alphabet: Alphabet,
+        factory: HypothesisFactory,
+        max_expansions: int,
+        section_log_blank: float,
+        /,
     ) -> None: ...
     def decode(
         self, log_probs: NDArray[np.floating], lengths: NDArray[np.int64], num_threads: int, /
-    ) -> list[list[_Hypothesis]]: ...
+    ) -> list[list[Hypothesis]]: ...
 
 class BeamSearchDecoder:
     def __init__(
         self,
         alphabet: Alphabet,
+        factory: HypothesisFactory,
         lm: NGramModel | None,
         lexicon: Lexicon | None,
         hotwords: Hotwords | None,
@@ -70,10 +79,10 @@ class BeamSearchDecoder:
     ) -> None: ...
     def decode(
         self, log_probs: NDArray[np.floating], lengths: NDArray[np.int64], num_threads: int, /
-    ) -> list[list[_Hypothesis]]: ...
+    ) -> list[list[Hypothesis]]: ...
 
 class BeamSearchStream:
     def __init__(self, decoder: BeamSearchDecoder, /) -> None: ...
     def push(self, log_probs: NDArray[np.floating], lengths: NDArray[np.int64], /) -> None: ...
-    def partial(self) -> tuple[_Hypothesis, int]: ...
-    def hypotheses(self) -> list[_Hypothesis]: ...
+    def partial(self) -> tuple[Hypothesis, int]: ...
+    def hypotheses(self) -> list[Hypothesis]: ...

@@ -13,9 +13,9 @@ from asr.decoding.hypothesis import (
     Lengths,
     LogProbs,
     as_batch,
-    as_hypotheses,
     check_at_least,
     check_tokens,
+    hypothesis_factory,
 )
 from asr.decoding.language_model import NGramLM
 from asr.decoding.streaming import BeamSearchStream
@@ -95,6 +95,7 @@ class BeamSearchDecoder:
         model = None if lm is None else lm.native
         self._native = _native.BeamSearchDecoder(
             _native.Alphabet(self.tokens, blank),
+            hypothesis_factory(self.tokens),
             model,
             None if lexicon is None else build_lexicon(lexicon, self.tokens, model),
             build_hotwords(hotwords, hotword_weight, self.tokens) if hotwords else None,
@@ -149,7 +150,7 @@ class BeamSearchDecoder:
             ValueError: NaN or +inf, a wrong number of classes, a length out of range.
         """
         batch, num_frames = as_batch(log_probs, lengths, len(self.tokens))
-        return as_hypotheses(self._native.decode(batch, num_frames, self.num_threads), self.tokens)
+        return self._native.decode(batch, num_frames, self.num_threads)
 
     def stream(self) -> BeamSearchStream:
         """Begin an utterance that arrives in pieces; any number may be open at a time."""

@@ -8,8 +8,8 @@ from asr.decoding.hypothesis import (
     Lengths,
     LogProbs,
     as_batch,
-    as_hypotheses,
     check_tokens,
+    hypothesis_factory,
 )
 
 
@@ -31,7 +31,9 @@ class GreedyDecoder:
     def __init__(self, tokens: Sequence[str], blank: int = 0) -> None:
         self.tokens = check_tokens(tokens)
         self.blank = blank
-        self._native = _native.GreedyDecoder(_native.Alphabet(self.tokens, blank))
+        self._native = _native.GreedyDecoder(
+            _native.Alphabet(self.tokens, blank), hypothesis_factory(self.tokens)
+        )
 
     def __call__(self, log_probs: LogProbs, lengths: Lengths = None) -> list[list[Hypothesis]]:
         """Decode a batch.
@@ -48,7 +50,7 @@ class GreedyDecoder:
             ValueError: NaN or +inf, a wrong number of classes, a length out of range.
         """
         batch, num_frames = as_batch(log_probs, lengths, len(self.tokens))
-        return as_hypotheses(self._native.decode(batch, num_frames), self.tokens)
+        return self._native.decode(batch, num_frames)
 
     def __reduce__(self) -> tuple[type["GreedyDecoder"], tuple[list[str], int]]:
         return type(self), (self.tokens, self.blank)

@@ -6,11 +6,13 @@ one list of hypotheses per utterance, best first. All scores are natural logarit
 
 import operator
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from asr import _native
 
 LogProbs = Any  # numpy array, torch tensor or nested lists: checked by `as_batch`
 Lengths = Any  # None, an int, or a sequence, array or tensor of them
@@ -61,27 +63,9 @@ class Hypothesis(NamedTuple):
     bound_hit: bool = False
 
 
-def as_hypotheses(
-    batch: Iterable[Iterable[tuple[Any, ...]]], tokens: list[str]
-) -> list[list[Hypothesis]]:
-    """Wrap what the native decoders return."""
-    return [[as_hypothesis(raw, tokens) for raw in utterance] for utterance in batch]
-
-
-def as_hypothesis(raw: tuple[Any, ...], tokens: list[str]) -> Hypothesis:
-    """Wrap one tuple of bindings.cpp."""
-    text, token_ids, score, acoustic_score, lm_score, words, token_frames, bound_hit = raw
-    return Hypothesis(
-        text,
-        tuple([tokens[i] for i in token_ids]),
-        score,
-        acoustic_score,
-        lm_score,
-        tuple([Word._make(word) for word in words]),
-        tuple(token_ids),
-        tuple(token_frames),
-        bound_hit,
-    )
+def hypothesis_factory(tokens: list[str]) -> _native.HypothesisFactory:
+    """Tell the native decoders what their results are made of."""
+    return _native.HypothesisFactory(tokens, Hypothesis, Word)
 
 
 def as_batch(

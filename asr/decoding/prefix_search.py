@@ -10,9 +10,9 @@ from asr.decoding.hypothesis import (
     Lengths,
     LogProbs,
     as_batch,
-    as_hypotheses,
     check_at_least,
     check_tokens,
+    hypothesis_factory,
 )
 
 _log = logging.getLogger(__name__)
@@ -60,7 +60,10 @@ class PrefixSearchDecoder:
         self.num_threads = check_at_least("num_threads", num_threads, 0)
         log_threshold = math.inf if section_threshold is None else math.log(section_threshold)
         self._native = _native.PrefixSearchDecoder(
-            _native.Alphabet(self.tokens, blank), self.max_expansions, log_threshold
+            _native.Alphabet(self.tokens, blank),
+            hypothesis_factory(self.tokens),
+            self.max_expansions,
+            log_threshold,
         )
 
     def __call__(self, log_probs: LogProbs, lengths: Lengths = None) -> list[list[Hypothesis]]:
@@ -78,9 +81,7 @@ class PrefixSearchDecoder:
             ValueError: NaN or +inf, a wrong number of classes, a length out of range.
         """
         batch, num_frames = as_batch(log_probs, lengths, len(self.tokens))
-        results = as_hypotheses(
-            self._native.decode(batch, num_frames, self.num_threads), self.tokens
-        )
+        results = self._native.decode(batch, num_frames, self.num_threads)
         num_cut = sum(result[0].bound_hit for result in results)
         if num_cut:
             _log.warning(

@@ -3,14 +3,7 @@
 from typing import NamedTuple
 
 from asr import _native
-from asr.decoding.hypothesis import (
-    Hypothesis,
-    LogProbs,
-    Word,
-    as_batch,
-    as_hypotheses,
-    as_hypothesis,
-)
+from asr.decoding.hypothesis import Hypothesis, LogProbs, Word, as_batch
 
 
 class Partial(NamedTuple):
@@ -56,11 +49,10 @@ class BeamSearchStream:
 
     def partial(self) -> Partial:
         """Describe the best prefix so far."""
-        raw, num_stable = self._native.partial()
-        best = as_hypothesis(raw, self._tokens)
+        best, num_stable = self._native.partial()
         stable_text = " ".join(word.word for word in best.words[:num_stable])
         return Partial(best.text, stable_text, best.words)
 
     def finish(self) -> list[Hypothesis]:
         """Return 1 to `n_best` hypotheses of all that was pushed, best first."""
-        return as_hypotheses([self._native.hypotheses()], self._tokens)[0]
+        return self._native.hypotheses()

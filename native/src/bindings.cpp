@@ -1,5 +1,5 @@
-// The only file that knows Python. Validation of arrays is done by asr/decoding/frames.py; here
-// arguments are typed, the interpreter lock is released, and results become plain tuples.
+// The only file that knows Python. Validation of arrays is done by asr/decoding/hypothesis.py; here
+// arguments are typed, the interpreter lock is released, and results become hypotheses.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
@@ -37,7 +37,6 @@ using ModelPtr = std::shared_ptr<asr::NGramModel>;
 using LexiconPtr = std::shared_ptr<asr::Lexicon>;
 using HotwordsPtr = std::shared_ptr<asr::Hotwords>;
 using GrammarPtr = std::shared_ptr<asr::Grammar>;
-using Results = std::vector<std::vector<asr::Hypothesis>>;
 
 template <class Float>
 asr::Frames<Float> frames_of(const LogProbs<Float>& log_probs, const Lengths& lengths,
@@ -51,36 +50,85 @@ asr::Frames<Float> frames_of(const LogProbs<Float>& log_probs, const Lengths& le
     return frames;
 }
 
-nb::tuple to_python(const asr::Hypothesis& hypothesis) {
-    nb::list tokens;
-    nb::list token_frames;
-    for (const auto& emission : hypothesis.emissions) {
-        tokens.append(emission.token);
-        token_frames.append(emission.frame);
+// Makes the named tuples that asr/decoding/hypothesis.py defines: built here, they cost a quarter
+// of what they would in Python.
+class HypothesisFactory {
+  public:
+    HypothesisFactory(const nb::list& tokens, nb::type_object hypothesis, nb::type_object word)
+        : tokens_(tokens), hypothesis_(std::move(hypothesis)), word_(std::move(word)) {
+        for (const nb::type_object& type : {hypothesis_, word_}) {
+            if (!PyType_IsSubtype(type_of(type), &PyTuple_Type)) {
+                throw nb::type_error("hypotheses and words must be named tuples");
+            }
+        }
     }
-    nb::list words;
-    for (const auto& word : hypothesis.words) {
-        words.append(nb::make_tuple(word.text, word.start_frame, word.end_frame, word.confidence));
-    }
-    return nb::make_tuple(hypothesis.text, tokens, hypothesis.score, hypothesis.acoustic_score,
-                          hypothesis.lm_score, words, token_frames, hypothesis.bound_hit);
-}
 
-nb::list to_python(const Results& results) {
-    nb::list batch;
-    for (const auto& hypotheses : results) {
-        nb::list utterance;
-        for (const auto& hypothesis : hypotheses) utterance.append(to_python(hypothesis));
-        batch.append(utterance);
+    nb::object make(const asr::Hypothesis& hypothesis) const {
+        const std::size_t count = hypothesis.emissions.size();
+        const nb::object tokens = make_tuple(&PyTuple_Type, count);
+        const nb::object ids = make_tuple(&PyTuple_Type, count);
+        const nb::object frames = make_tuple(&PyTuple_Type, count);
+        for (std::size_t i = 0; i < count; ++i) {
+            const asr::Emission& emission = hypothesis.emissions[i];
+            set(tokens, i, nb::borrow(PyList_GET_ITEM(tokens_.ptr(), emission.token)));
+            set(ids, i, nb::int_(emission.token));
+            set(frames, i, nb::int_(emission.frame));
+        }
+        const nb::object words = make_tuple(&PyTuple_Type, hypothesis.words.size());
+        for (std::size_t i = 0; i < hypothesis.words.size(); ++i) {
+            const asr::Word& word = hypothesis.words[i];
+            set(words, i,
+                make_tuple(type_of(word_), nb::cast(word.text), nb::int_(word.start_frame),
+                           nb::int_(word.end_frame), nb::float_(word.confidence)));
+        }
+        return make_tuple(type_of(hypothesis_), nb::cast(hypothesis.text), tokens,
+                          nb::float_(hypothesis.score), nb::float_(hypothesis.acoustic_score),
+                          nb::float_(hypothesis.lm_score), words, ids, frames,
+                          nb::bool_(hypothesis.bound_hit));
     }
-    return batch;
-}
+
+    nb::list make(const std::vector<asr::Hypothesis>& hypotheses) const {
+        nb::list made;
+        for (const auto& hypothesis : hypotheses) made.append(make(hypothesis));
+        return made;
+    }
+
+  private:
+    static PyTypeObject* type_of(const nb::type_object& type) {
+        return reinterpret_cast<PyTypeObject*>(type.ptr());
+    }
+    static nb::object make_tuple(PyTypeObject* type, std::size_t size) {
+        PyObject* made = type == &PyTuple_Type
+                             ? PyTuple_New(static_cast<Py_ssize_t>(size))
+                             : type->tp_alloc(type, static_cast<Py_ssize_t>(size));
+        if (made == nullptr) nb::raise_python_error();
+        // What holds only strings, numbers and the like is in no cycle: spare the collector.
+        PyObject_GC_UnTrack(made);
+        return nb::steal(made);
+    }
+    static void set(const nb::object& tuple, std::size_t index, nb::object item) {
+        PyTuple_SET_ITEM(tuple.ptr(), static_cast<Py_ssize_t>(index), item.release().ptr());
+    }
+    template <class... Items>
+    static nb::object make_tuple(PyTypeObject* type, const Items&... items) {
+        nb::object made = make_tuple(type, sizeof...(items));
+        std::size_t index = 0;
+        (set(made, index++, items), ...);
+        return made;
+    }
+
+    nb::list tokens_;
+    nb::type_object hypothesis_;
+    nb::type_object word_;
+};
+
+using FactoryPtr = std::shared_ptr<const HypothesisFactory>;
 
 // make_worker() -> a function of one utterance's frames.
 template <class Float, class MakeWorker>
 nb::list decode_batch(const LogProbs<Float>& log_probs, const Lengths& lengths, int num_threads,
-                      const MakeWorker& make_worker) {
-    Results results(log_probs.shape(0));
+                      const HypothesisFactory& factory, const MakeWorker& make_worker) {
+    std::vector<std::vector<asr::Hypothesis>> results(log_probs.shape(0));
     {
         const nb::gil_scoped_release unlocked;
         asr::for_each_utterance(static_cast<std::int64_t>(results.size()), num_threads, [&] {
@@ -89,15 +137,18 @@ nb::list decode_batch(const LogProbs<Float>& log_probs, const Lengths& lengths, 
             };
         });
     }
-    return to_python(results);
+    nb::list batch;
+    for (const auto& hypotheses : results) batch.append(factory.make(hypotheses));
+    return batch;
 }
 
 struct GreedyDecoder {
     AlphabetPtr alphabet;
+    FactoryPtr factory;
 
     template <class Float>
     nb::list decode(const LogProbs<Float>& log_probs, const Lengths& lengths) const {
-        return decode_batch(log_probs, lengths, 1, [this] {
+        return decode_batch(log_probs, lengths, 1, *factory, [this] {
             return [this](const asr::Frames<Float>& frames) {
                 return std::vector{asr::decode_greedy(*alphabet, frames)};
             };
@@ -107,12 +158,13 @@ struct GreedyDecoder {
 
 struct PrefixSearchDecoder {
     AlphabetPtr alphabet;
+    FactoryPtr factory;
     asr::PrefixSearchOptions options;
 
     template <class Float>
     nb::list decode(const LogProbs<Float>& log_probs, const Lengths& lengths,
                     int num_threads) const {
-        return decode_batch(log_probs, lengths, num_threads, [this] {
+        return decode_batch(log_probs, lengths, num_threads, *factory, [this] {
             return [this](const asr::Frames<Float>& frames) {
                 return std::vector{asr::search_prefixes(*alphabet, options, frames)};
             };
@@ -122,12 +174,13 @@ struct PrefixSearchDecoder {
 
 struct BeamSearchDecoder {
     std::shared_ptr<const asr::Language> language;
+    FactoryPtr factory;
     asr::BeamOptions options;
 
     template <class Float>
     nb::list decode(const LogProbs<Float>& log_probs, const Lengths& lengths,
                     int num_threads) const {
-        return decode_batch(log_probs, lengths, num_threads, [this] {
+        return decode_batch(log_probs, lengths, num_threads, *factory, [this] {
             return [this, search = asr::BeamSearch(language, options)](
                        const asr::Frames<Float>& frames) mutable {
                 return asr::search_utterance(search, language, options, frames);
@@ -140,7 +193,7 @@ struct BeamSearchDecoder {
 class BeamSearchStream {
   public:
     explicit BeamSearchStream(const BeamSearchDecoder& decoder)
-        : search_(decoder.language, decoder.options) {}
+        : search_(decoder.language, decoder.options), factory_(decoder.factory) {}
 
     template <class Float>
     void push(const LogProbs<Float>& log_probs, const Lengths& lengths) {
@@ -151,12 +204,13 @@ class BeamSearchStream {
     }
     nb::tuple partial() const {
         const asr::PartialResult result = search_.partial();
-        return nb::make_tuple(to_python(result.best), result.num_stable_words);
+        return nb::make_tuple(factory_->make(result.best), result.num_stable_words);
     }
-    nb::list hypotheses() const { return to_python(Results{search_.hypotheses()})[0]; }
+    nb::list hypotheses() const { return factory_->make(search_.hypotheses()); }
 
   private:
     asr::BeamSearch search_;
+    FactoryPtr factory_;
 };
 
 double score_words(const asr::NGramModel& model, const std::vector<std::string>& words, bool bos,
@@ -174,19 +228,22 @@ double score_words(const asr::NGramModel& model, const std::vector<std::string>&
 void bind_decoders(nb::module_& m) {
     nb::class_<asr::Alphabet>(m, "Alphabet")
         .def(nb::init<const std::vector<std::string>&, std::int64_t>(), "tokens"_a, "blank"_a);
+    nb::class_<HypothesisFactory>(m, "HypothesisFactory")
+        .def(nb::init<const nb::list&, nb::type_object, nb::type_object>(), "tokens"_a,
+             "hypothesis"_a, "word"_a);
     nb::class_<GreedyDecoder>(m, "GreedyDecoder")
         .def("__init__",
-             [](GreedyDecoder* self, AlphabetPtr alphabet) {
-                 new (self) GreedyDecoder{std::move(alphabet)};
+             [](GreedyDecoder* self, AlphabetPtr alphabet, FactoryPtr factory) {
+                 new (self) GreedyDecoder{std::move(alphabet), std::move(factory)};
              })
         .def("decode", &GreedyDecoder::decode<float>, nb::arg().noconvert(), nb::arg())
         .def("decode", &GreedyDecoder::decode<double>, nb::arg().noconvert(), nb::arg());
     nb::class_<PrefixSearchDecoder>(m, "PrefixSearchDecoder")
         .def("__init__",
-             [](PrefixSearchDecoder* self, AlphabetPtr alphabet, std::int64_t max_expansions,
-                double section_log_blank) {
-                 new (self)
-                     PrefixSearchDecoder{std::move(alphabet), {max_expansions, section_log_blank}};
+             [](PrefixSearchDecoder* self, AlphabetPtr alphabet, FactoryPtr factory,
+                std::int64_t max_expansions, double section_log_blank) {
+                 new (self) PrefixSearchDecoder{
+                     std::move(alphabet), std::move(factory), {max_expansions, section_log_blank}};
              })
         .def("decode", &PrefixSearchDecoder::decode<float>, nb::arg().noconvert(), nb::arg(),
              nb::arg())
@@ -195,18 +252,20 @@ void bind_decoders(nb::module_& m) {
     nb::class_<BeamSearchDecoder>(m, "BeamSearchDecoder")
         .def(
             "__init__",
-            [](BeamSearchDecoder* self, AlphabetPtr alphabet, ModelPtr lm, LexiconPtr lexicon,
-               HotwordsPtr hotwords, GrammarPtr grammar, bool lm_scores_tokens, double lm_alpha,
-               double lm_beta, double unk_score, std::int32_t beam_width, std::int32_t n_best,
-               double token_min_logp, double beam_prune_logp, std::int32_t max_delay) {
+            [](BeamSearchDecoder* self, AlphabetPtr alphabet, FactoryPtr factory, ModelPtr lm,
+               LexiconPtr lexicon, HotwordsPtr hotwords, GrammarPtr grammar, bool lm_scores_tokens,
+               double lm_alpha, double lm_beta, double unk_score, std::int32_t beam_width,
+               std::int32_t n_best, double token_min_logp, double beam_prune_logp,
+               std::int32_t max_delay) {
                 const auto unit = lm_scores_tokens ? asr::LmUnit::kToken : asr::LmUnit::kWord;
                 new (self) BeamSearchDecoder{
                     std::make_shared<asr::Language>(asr::LanguageParts{
                         std::move(alphabet), std::move(lm), std::move(lexicon), std::move(hotwords),
                         std::move(grammar), unit, lm_alpha, lm_beta, unk_score}),
+                    std::move(factory),
                     {beam_width, n_best, token_min_logp, beam_prune_logp, max_delay}};
             },
-            "alphabet"_a, "lm"_a.none(), "lexicon"_a.none(), "hotwords"_a.none(),
+            "alphabet"_a, "factory"_a, "lm"_a.none(), "lexicon"_a.none(), "hotwords"_a.none(),
             "grammar"_a.none(), "lm_scores_tokens"_a, "lm_alpha"_a, "lm_beta"_a, "unk_score"_a,
             "beam_width"_a, "n_best"_a, "token_min_logp"_a, "beam_prune_logp"_a, "max_delay"_a)
         .def("decode", &BeamSearchDecoder::decode<float>, nb::arg().noconvert(), nb::arg(),

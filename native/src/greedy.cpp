@@ -7,6 +7,7 @@ namespace asr {
 template <class Float>
 Hypothesis decode_greedy(const Alphabet& alphabet, const Frames<Float>& frames) {
     Hypothesis hypothesis;
+    hypothesis.emissions.reserve(static_cast<std::size_t>(frames.num_frames) / 2);
     std::int32_t previous = alphabet.blank();
     for (std::int32_t t = 0; t < frames.num_frames; ++t) {
         const Float best = checked_row_max(frames, t);

@@ -11,21 +11,23 @@ std::vector<Word> split_words(const Alphabet& alphabet, const std::vector<Emissi
     std::vector<Word> words;
     bool open = false;
     double log_confidence = 0.0;
+    const auto close = [&] {
+        if (open) words.back().confidence = std::exp(std::min(0.0, log_confidence));
+        open = false;
+        log_confidence = 0.0;
+    };
     for (const auto& emission : emissions) {
         const Token& token = alphabet[emission.token];
-        if (token.closes_word) open = false;
+        if (token.closes_word) close();
         if (token.body.empty()) continue;
-        if (!open) {
-            words.push_back({"", emission.frame, 0, 0.0});
-            log_confidence = 0.0;
-            open = true;
-        }
+        if (!open) words.push_back({"", emission.frame, 0, 0.0});
+        open = true;
         Word& word = words.back();
         word.text += token.body;
         word.end_frame = emission.frame + 1;
         log_confidence += emission.log_prob;
-        word.confidence = std::exp(std::min(0.0, log_confidence));
     }
+    close();
     return words;
 }
 
