@@ -8,25 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ngram_texts import draw_sentences
 from oracles.ngram import Arpa, KneserNey
 
-from asr.decoding import NGramLM, ngram_counting
-from asr.decoding.ngram_estimation import build_ngram, estimate_ngram
+from asr.decoding import NGramLM
+from asr.decoding.ngram_estimation import NGramOptions, build_ngram, estimate_ngram
 
-WORDS = "abcdefghijkl"
 PRUNINGS = [(), (0, 1), (0, 0, 1), (0, 1, 2)]
-
-
-def draw_sentences(rng, size, longest=12):
-    """Skewed words with memory, so that every order has counts of 1 to 4 and more."""
-    sentences = []
-    for _ in range(size):
-        word, words = 0, []
-        for _ in range(rng.integers(1, longest)):
-            word = int(min(rng.geometric(0.25), 6) + word) % len(WORDS)
-            words.append(WORDS[word])
-        sentences.append(" ".join(words))
-    return sentences
 
 
 def contexts_of(arpa):
@@ -47,7 +35,7 @@ def sentences(rng):
 
 def read_back(tmp_path, lines, order, **options):
     path = tmp_path / "model.arpa"
-    report = estimate_ngram(lines, order, path, **options)
+    report = estimate_ngram(lines, order, path, NGramOptions(**options))
     return Arpa(path), report
 
 
@@ -103,15 +91,6 @@ def test_orders_hold_what_the_text_holds(tmp_path, sentences, order):
     assert set(arpa.grams) == {*grams, ("<unk>",)}
     assert [arpa.declared[n] for n in range(1, order + 1)] == report.num_ngrams
     assert report.num_ngrams == [sum(len(g) == n for g in arpa.grams) for n in range(1, order + 1)]
-
-
-def test_counting_in_chunks_changes_nothing(tmp_path, sentences, order, monkeypatch):
-    whole, _ = read_back(tmp_path, sentences, order)
-    monkeypatch.setattr(ngram_counting, "_CHUNK", 64)
-
-    chunked, _ = read_back(tmp_path, sentences, order)
-
-    assert chunked.grams == whole.grams
 
 
 def test_wide_keys_change_nothing(tmp_path, rng):
@@ -205,7 +184,7 @@ def test_our_decoders_read_and_score_the_file(tmp_path, rng, sentences, order):
 
 def test_kenlm_reads_orders_without_ngrams(tmp_path):
     path = tmp_path / "model.arpa"
-    report = estimate_ngram(["a b", "c"], 5, path, prune=(0, 0, 1))
+    report = estimate_ngram(["a b", "c"], 5, path, NGramOptions(prune=(0, 0, 1)))
 
     assert report.num_ngrams == [6, 5, 0, 0, 0]
     expected = Arpa(path).score("a b c")
@@ -254,11 +233,15 @@ def test_nul_characters_are_refused(tmp_path):
         ({"order": 2, "prune": (1,)}, "start with 0"),
         ({"order": 3, "prune": (0, 2, 1)}, "never fall"),
         ({"order": 2, "prune": (0, 1, 1)}, "at most 2"),
+        ({"order": 2, "memory": 0}, "memory must be >= 1 MiB, got 0"),
+        ({"order": 2, "prune_entropy": 0.0}, "prune_entropy must be > 0, got 0.0"),
+        ({"order": 2, "prune_entropy": math.nan}, "prune_entropy must be > 0, got nan"),
     ],
 )
 def test_bad_options_are_refused(tmp_path, options, message):
+    rest = {name: value for name, value in options.items() if name != "order"}
     with pytest.raises(ValueError, match=message):
-        estimate_ngram(["a b"], path_out=tmp_path / "model.arpa", **options)
+        estimate_ngram(["a b"], options["order"], tmp_path / "model.arpa", NGramOptions(**rest))
 
 
 def test_failure_leaves_the_old_file(tmp_path, monkeypatch):
@@ -266,9 +249,9 @@ def test_failure_leaves_the_old_file(tmp_path, monkeypatch):
     path.write_text("before")
 
     def fail(*_):
-        raise OSError("disk full")
+        raise OSError(28, "disk full")
 
-    monkeypatch.setattr("asr.decoding.ngram_estimation._write_rows", fail)
+    monkeypatch.setattr("asr.decoding.ngram_arpa._format", fail)
     with pytest.raises(OSError, match="disk full"):
         estimate_ngram(["a b"], 2, path)
     assert [p.name for p in tmp_path.iterdir()] == ["model.arpa"]

@@ -1,5 +1,7 @@
+import math
+
 import pytest
-from oracles.ngram import Arpa, KneserNey, discounts
+from oracles.ngram import Arpa, EntropyPruned, KneserNey, discounts
 
 # <s> a b </s> and <s> a </s>: bigrams <s> a twice, a b, b </s>, a </s> once each.
 # Words before: a after {<s>}, b after {a}, </s> after {a, b}: 1, 1, 2, in all 4.
@@ -60,6 +62,31 @@ def test_pruned_mass_goes_to_the_shorter_context():
     # Nothing after a is kept, so that all of it backs off; after <s> a stays.
     assert model.probability("b", ("a",)) == pytest.approx(0.25, abs=1e-15)
     assert model.probability("a", ("<s>",)) == pytest.approx(0.625, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("gram", "expected"),
+    [
+        # Of a, b, </s>, a, </s> one follows b. It leaves 0.3125 to the others with weight 1/2;
+        # without "b </s>" the weight is 1.
+        (("b", "</s>"), (0.6875 * math.log(0.6875 / 0.375) + 0.3125 * math.log(1 / 2)) / 5),
+        # Two follow a. The weight goes from 1/2 to (1 - 0.4375) / (1 - 0.375) = 0.9, and b from
+        # 0.375 to 0.9 / 4; a and <unk> had 0.1875 together.
+        (("a", "b"), (0.375 * math.log(0.375 / 0.225) + 0.1875 * math.log(0.5 / 0.9)) * 2 / 5),
+    ],
+)
+def test_entropy_of_a_lost_ngram_by_hand(gram, expected):
+    assert EntropyPruned(KneserNey(CORPUS, order=2), 1e-9).loss(gram) == pytest.approx(expected)
+
+
+def test_entropy_pruning_by_hand():
+    # e^D - 1 is 0.0408 for "b </s>", 0.0331 for "a b", more for "<s> a", less for "a </s>":
+    # 0.4 (0.4375 ln(0.4375 / 0.3125) + 0.1875 ln(0.5 / 0.8333)) = 0.0206.
+    pruned = EntropyPruned(KneserNey(CORPUS, order=2), 0.035)
+
+    assert pruned.retained == {("<s>", "a"), ("b", "</s>")}
+    assert pruned.probability("b", ("a",)) == pytest.approx(0.25, abs=1e-15)
+    assert pruned.probability("</s>", ("b",)) == pytest.approx(0.6875, abs=1e-15)
 
 
 def test_arpa_scoring_by_hand(tmp_path):

@@ -1,14 +1,25 @@
-"""`asr lm build`: n-gram language models from text."""
+"""`asr lm`: n-gram language models from text, compiled, and measured."""
 
 import argparse
+import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from asr.decoding.ngram_estimation import build_ngram
+from tqdm import tqdm
+
+from asr.decoding.language_model import NGramLM
+from asr.decoding.ngram_estimation import DEFAULT_MEMORY, NGramOptions, build_ngram
+from asr.decoding.ngram_text import read_lines, split_characters, split_sentences
+from asr.decoding.perplexity import measure_perplexity
 
 EXAMPLE = """examples:
   asr lm build text.txt --order 3 -o lm.arpa
-  asr lm build a.txt b.txt.gz --order 4 --prune 0 0 1 1 -o lm.arpa
+  asr lm build a.txt b.txt.gz --order 4 --prune 0 0 1 1 --memory 2048 -o lm.arpa
+  asr lm build text.txt --order 4 --prune-entropy 1e-7 -o small.arpa
+  asr lm build text.txt --order 6 --unit char -o chars.arpa
+  asr lm compile lm.arpa -o lm.bin
+  asr lm perplexity lm.bin dev.txt
 """
 
 
@@ -16,19 +27,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.epilog = EXAMPLE
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    build = actions.add_parser(
-        "build",
-        help="estimate a model by modified Kneser-Ney and write it in ARPA format",
+    _add_build(
+        _add_action(
+            actions, "build", "estimate a model by modified Kneser-Ney and write it in ARPA format"
+        )
+    )
+    compiling = _add_action(
+        actions, "compile", "turn an ARPA file into one that loads in milliseconds"
+    )
+    compiling.add_argument("arpa", type=Path, help="an ARPA file, plain or .gz")
+    compiling.add_argument("-o", "--out", type=Path, required=True, help="the file to write")
+    measuring = _add_action(actions, "perplexity", "score texts by a model")
+    measuring.add_argument("model", type=Path, help="an ARPA file or a compiled model")
+    _add_text(measuring)
+
+
+def _add_action(
+    actions: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str
+) -> argparse.ArgumentParser:
+    return actions.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    build.add_argument(
+
+
+def _add_text(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "text", nargs="+", type=Path, help="text files, plain or .gz, one sentence a line"
     )
-    build.add_argument("--order", type=int, default=3, help="1..6 (default: %(default)s)")
-    build.add_argument("-o", "--out", type=Path, required=True, help="the ARPA file to write")
-    build.add_argument("--vocab-size", type=int, help="keep the most frequent words only")
-    build.add_argument(
+    unit = parser.add_mutually_exclusive_group()
+    unit.add_argument(
+        "--unit",
+        choices=("word", "char"),
+        default="word",
+        help="what the model predicts; characters come with U+2581 for the space between words"
+        " (default: %(default)s)",
+    )
+    unit.add_argument(
+        "--tokenizer",
+        type=Path,
+        metavar="FILE",
+        help="a SentencePiece .model: the model predicts its pieces",
+    )
+
+
+def _add_build(parser: argparse.ArgumentParser) -> None:
+    _add_text(parser)
+    parser.add_argument("--order", type=int, default=3, help="1..6 (default: %(default)s)")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the ARPA file to write")
+    parser.add_argument("--vocab-size", type=int, help="keep the most frequent words only")
+    parser.add_argument(
         "--prune",
         nargs="+",
         type=int,
@@ -36,17 +87,81 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COUNT",
         help="drop n-grams of each order seen at most that often",
     )
+    parser.add_argument(
+        "--prune-entropy",
+        type=float,
+        metavar="THRESHOLD",
+        help="drop n-grams without which perplexity grows by less, relatively: 1e-9 drops few,"
+        " 1e-6 most",
+    )
+    parser.add_argument(
+        "--memory",
+        type=int,
+        default=DEFAULT_MEMORY,
+        metavar="MIB",
+        help="take at most about this much; more text than fits is sorted in unnamed files beside"
+        " --out (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    report = build_ngram(
-        args.text,
-        args.order,
-        args.out,
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that files are tidied
+    try:
+        return _ACTIONS[args.action](args)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _build(args: argparse.Namespace) -> int:
+    options = NGramOptions(
         vocab_size=args.vocab_size,
         prune=args.prune,
+        prune_entropy=args.prune_entropy,
+        split=_splitter(args),
+        memory=args.memory,
         progress=sys.stderr.isatty(),
     )
-    print(report)
+    print(build_ngram(args.text, args.order, args.out, options))
     return 0
+
+
+def _compile(args: argparse.Namespace) -> int:
+    lm = NGramLM(args.arpa)
+    lm.save(args.out)
+    print(f"{args.out}: order {lm.order}, {len(lm):,} words, {args.out.stat().st_size:,} bytes")
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> int:
+    split = _splitter(args)
+    print(measure_perplexity(NGramLM(args.model), _sentences(args.text, split)))
+    return 0
+
+
+def _sentences(paths: list[Path], split: Callable[[str], list[str]]) -> Iterator[list[str]]:
+    for path in paths:
+        lines = tqdm(
+            read_lines(path),
+            desc=str(path),
+            unit=" lines",
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
+        yield from split_sentences(lines, split, lambda number, path=path: f"{path}:{number}")
+
+
+def _splitter(args: argparse.Namespace) -> Callable[[str], list[str]]:
+    if args.tokenizer is None:
+        return split_characters if args.unit == "char" else str.split
+    from asr.text import SentencePieceTokenizer
+
+    tokenizer = SentencePieceTokenizer.from_file(args.tokenizer)
+
+    def split_pieces(line: str) -> list[str]:
+        return [tokenizer.tokens[i] for i in tokenizer.encode(" ".join(line.split()))]
+
+    return split_pieces
+
+
+_ACTIONS = {"build": _build, "compile": _compile, "perplexity": _measure}

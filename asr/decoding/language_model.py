@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -41,9 +42,13 @@ class NGramLM:
             if start == _BINARY_MAGIC:
                 self.native = _native.NGramModel.from_binary(str(self.path))
                 return
-            text = start + file.read()
+            file.seek(0)
+            text = file.read()
         if text.startswith(b"\x1f\x8b"):
-            text = gzip.decompress(text)
+            try:
+                text = gzip.decompress(text)
+            except (OSError, EOFError, zlib.error) as error:
+                raise ValueError(f"{path}: damaged gzip file ({error})") from error
         self.native = _native.NGramModel.from_arpa(text, str(path))
 
     @property
@@ -56,8 +61,15 @@ class NGramLM:
         return self.native.num_words
 
     def words(self) -> list[str]:
-        """List the vocabulary; <unk> comes first."""
-        return [self.native.word(index) for index in range(len(self))]
+        """List the vocabulary; <unk> comes first.
+
+        Raises:
+            ValueError: a word is not UTF-8.
+        """
+        try:
+            return [self.native.word(index) for index in range(len(self))]
+        except (RuntimeError, UnicodeDecodeError) as error:  # nanobind raises the former
+            raise ValueError(f"{self.path}: a word is not UTF-8") from error
 
     def score(self, sentence: str, bos: bool = True, eos: bool = True) -> float:
         """Compute the ln probability of a sentence.

@@ -1,8 +1,9 @@
-"""Modified Kneser-Ney and ARPA scoring straight from their definitions: the oracle of n-grams.
+"""Modified Kneser-Ney, pruning and ARPA scoring from their definitions: the oracle of n-grams.
 
-Source: Chen and Goodman 1998, section 4.1.6; Heafield et al. 2013, section 3.
+Source: Chen and Goodman 1998, section 4.1.6; Heafield et al. 2013, section 3; Stolcke 1998.
 """
 
+import math
 from collections import Counter
 from functools import cached_property
 
@@ -82,6 +83,63 @@ class KneserNey:
             if follower == word:
                 own = count - discount
         return own / total + left / total * self.probability(word, shorter)
+
+
+class EntropyPruned:
+    """A KneserNey model without the n-grams whose loss changes perplexity by less than a threshold.
+
+    The loss of an n-gram is the relative entropy of its context's distribution before and after,
+    summed over the whole vocabulary, times the relative frequency of the context.
+    """
+
+    def __init__(self, model, threshold):
+        self.model = model
+        self.words = sorted(model.words)
+        self.explicit = {
+            gram
+            for gram, count in model.counts.items()
+            if len(gram) > 1 and count > model.prune[len(gram) - 1]
+        }
+        self.retained = set(self.explicit)
+        for n in range(model.order, 1, -1):
+            needed = {gram[:-1] for gram in self.retained if len(gram) == n + 1}
+            needed |= {gram[1:] for gram in self.retained if len(gram) == n + 1}
+            for gram in [gram for gram in self.explicit if len(gram) == n]:
+                if gram not in needed and math.expm1(self.loss(gram)) < threshold:
+                    self.retained.discard(gram)
+
+    def history_probability(self, context):
+        """Return how often a context stands before a word or an end, among all of these."""
+        times = sum(c for gram, c in self.model.counts.items() if gram[:-1] == context)
+        return times / sum(c for gram, c in self.model.counts.items() if len(gram) == 1)
+
+    def backoff(self, context, grams):
+        """Return the weight that makes the context sum to one when `grams` are what follows it."""
+        followers = [gram[-1] for gram in grams if gram[:-1] == context]
+        mass = 1 - sum(self.model.probability(w, context) for w in followers)
+        below = 1 - sum(self.model.probability(w, context[1:]) for w in followers)
+        return mass / below if followers else 1.0
+
+    def loss(self, gram):
+        """Return the relative entropy, in nats, that the model pays for one n-gram."""
+        context = gram[:-1]
+        followers = {g for g in self.explicit if g[:-1] == context} - {gram}
+        weight = self.backoff(context, followers)
+        total = 0
+        for word in self.words:
+            before = self.model.probability(word, context)
+            after = before
+            if (*context, word) not in followers:
+                after = weight * self.model.probability(word, context[1:])
+            total += before * math.log(before / after)
+        return self.history_probability(context) * total
+
+    def probability(self, word, context):
+        """Return p(word | context) of the pruned model."""
+        if not context or (*context, word) in self.retained:
+            return self.model.probability(word, context)
+        weight = self.backoff(context, self.retained)
+        return weight * self.probability(word, context[1:])
 
 
 class Arpa:
