@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.utils import instantiate
 
 from asr.checkpoint import CLASSES, build_model
@@ -34,7 +35,8 @@ def test_training_config_composes_with(group, choice):
     assert instantiate(config["scheduler"])(0.5, 10) > 0
     instantiate(config["trainer"])
     instantiate(config["augment"])
-    instantiate(config["loss"])
+    losses = instantiate(config["loss"])(torch.randn(6, 1, 4), [[1, 2]], [6], [2])
+    assert losses.shape == (1,)
 
 
 @pytest.mark.parametrize("choice", [path.stem for path in CONF.glob("data/*.yaml")])
