@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numba
 import torch
+from peak_memory import peak_memory
 
 from asr.ctc import ctc_loss
 
@@ -130,21 +131,10 @@ def mean_divisor(problem: Problem) -> float:
     return float(problem.target_lengths.max()) * len(problem.targets)
 
 
-def peak_memory(run: Callable[[Problem], object], problem: Problem) -> float:
-    """MiB by which the peak of resident memory rises during `run`; NaN where it cannot be read."""
-    try:
-        problem.logits.grad = None
-        Path("/proc/self/clear_refs").write_text("5")
-        before = _status("VmRSS")
-        run(problem)
-        return (_status("VmHWM") - before) / 1024
-    except OSError:
-        return math.nan
-
-
-def _status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(key)))
+def memory_of(run: Callable[[Problem], object], problem: Problem) -> float:
+    """MiB that a loss with its gradient needs."""
+    problem.logits.grad = None
+    return peak_memory(lambda: run(problem))
 
 
 def time_interleaved(
@@ -191,7 +181,7 @@ def bench_row(row: str, kind: str, repeats: int) -> float:
     _, our_error, their_error = errors(problem)
     optax_run = make_optax(problem)
     runs = [ours, theirs] + ([optax_run] if optax_run else [])
-    memory = [peak_memory(run, problem) for run in (ours, theirs)]
+    memory = [memory_of(run, problem) for run in (ours, theirs)]
     seconds = time_interleaved(runs, problem, repeats)
     least = [min(times) for times in seconds]
     middle = [statistics.median(times) for times in seconds]
