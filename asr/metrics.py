@@ -39,6 +39,18 @@ class ErrorRate(NamedTuple):
     high: float
 
 
+class RateDifference(NamedTuple):
+    """An error rate minus another of the same utterances, below 0 where the first is better.
+
+    `low` and `high` bound the central 95 % of the differences in corpora of the same size, drawn
+    with replacement from the utterances.
+    """
+
+    difference: float
+    low: float
+    high: float
+
+
 def word_error_rate(
     references: Sequence[str], hypotheses: Sequence[str], *, seed: int = 0
 ) -> ErrorRate:
@@ -70,6 +82,52 @@ def character_error_rate(
     """Score characters, spaces included; otherwise as `word_error_rate`."""
     _check(references, hypotheses)
     return _score([list(r) for r in references], [list(h) for h in hypotheses], seed)
+
+
+def compare_word_error_rates(
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    others: Sequence[str],
+    *,
+    seed: int = 0,
+) -> RateDifference:
+    """Score two hypotheses of every utterance against each other.
+
+    Both rates are taken on the same draws of utterances: what makes a draw hard for both cancels
+    out, and the interval is narrower than those of the two rates suggest.
+
+    Args:
+        references: one text for each utterance.
+        hypotheses: as many texts.
+        others: as many texts of another system.
+        seed: of the bootstrap.
+
+    Returns:
+        The rate of `hypotheses` minus that of `others`; 0 without any reference words.
+
+    Raises:
+        ValueError: they have different lengths.
+        TypeError: one is a string rather than a sequence of them.
+
+    Source: Bisani and Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance
+        evaluation", ICASSP, section 3.
+    """
+    _check(references, hypotheses)
+    _check(references, others)
+    split = [reference.split() for reference in references]
+    lengths = np.array([len(words) for words in split], dtype=np.int64)  # (N,)
+    errors, other_errors = (
+        np.array(
+            [sum(_count_errors(r, t.split())[:3]) for r, t in zip(split, texts, strict=True)],
+            dtype=np.int64,
+        )
+        for texts in (hypotheses, others)
+    )  # (N,) each
+    change = errors - other_errors
+    if not lengths.any():
+        return RateDifference(0.0, 0.0, 0.0)
+    low, high = _bootstrap(change, lengths, seed)
+    return RateDifference(float(change.sum() / lengths.sum()), low, high)
 
 
 def align(
@@ -209,6 +267,6 @@ def _bootstrap(errors: np.ndarray, lengths: np.ndarray, seed: int) -> tuple[floa
 
 
 def _divide(errors: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return errors / lengths with 0 / 0 = 0 and n / 0 = inf."""
-    empty = np.where(errors > 0, np.inf, 0.0)
+    """Return errors / lengths with 0 / 0 = 0 and n / 0 = inf, or -inf where n < 0."""
+    empty = np.select([errors > 0, errors < 0], [np.inf, -np.inf], 0.0)
     return np.where(lengths > 0, errors / np.maximum(lengths, 1), empty)

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.scoring import edit_distance, edits, sclite_split
 
-from asr.metrics import ErrorRate, align, character_error_rate, word_error_rate, write_trn
+from asr.metrics import (
+    ErrorRate,
+    RateDifference,
+    align,
+    character_error_rate,
+    compare_word_error_rates,
+    word_error_rate,
+    write_trn,
+)
 
 texts = st.lists(st.sampled_from("abc"), max_size=6).map(" ".join)
 
@@ -257,3 +265,46 @@ def test_trn_refuses_bad_ids_and_leaves_the_file(tmp_path, ids):
 def test_trn_refuses_unequal_numbers(tmp_path):
     with pytest.raises(ValueError, match="got 1 and 2"):
         write_trn(tmp_path / "a.trn", ["a"], ["x", "y"])
+
+
+def test_difference_is_that_of_the_two_rates(rng):
+    references, _ = draw_corpus(rng, 40)
+    first, second = perturb(rng, references), perturb(rng, references)
+
+    found = compare_word_error_rates(references, first, second)
+
+    rates = [word_error_rate(references, texts).rate for texts in (first, second)]
+    assert found.difference == pytest.approx(rates[0] - rates[1])
+    assert found.low < found.difference < found.high
+    turned = compare_word_error_rates(references, second, first)
+    assert turned.difference == -found.difference
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_difference_is_taken_on_the_same_utterances():
+    """What is hard for both cancels out: one word more is one word more in every draw."""
+    references = ["a b c d"] * 20
+    first = ["x x x x", "a b c d"] * 10
+    second = ["x x x x", "a b c x"] * 10
+
+    alone = word_error_rate(references, first)
+    found = compare_word_error_rates(references, first, second)
+
+    assert found.difference == pytest.approx(-1 / 8)
+    # A draw of 20 has 14 or 15 of the other kind at the upper 2.5 % of the binomial distribution.
+    assert -15 / 80 <= found.low <= -14 / 80
+    assert -6 / 80 <= found.high <= -5 / 80
+    assert found.high - found.low < 0.3 * (alone.high - alone.low)
+
+
+def test_difference_of_equal_hypotheses_is_zero():
+    same = compare_word_error_rates(["a b", "c"], ["a", "x"], ["b", "y"])
+
+    assert same == RateDifference(0.0, 0.0, 0.0)
+    assert compare_word_error_rates(["", ""], ["a", ""], ["", ""]) == (0.0, 0.0, 0.0)
+    assert compare_word_error_rates([], [], []) == (0.0, 0.0, 0.0)
+
+
+def test_difference_wants_as_many_hypotheses():
+    with pytest.raises(ValueError, match="got 2 and 1"):
+        compare_word_error_rates(["a", "b"], ["a", "b"], ["a"])
