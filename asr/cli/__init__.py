@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("asr.cli.train", "train a model (Hydra overrides)"),
     "decode": ("asr.cli.decode", "decode and score a test set (Hydra overrides)"),
     "align": ("asr.cli.align", "say when each word of a manifest was spoken (Hydra overrides)"),
+    "tune": ("asr.cli.tune", "search decoder options on a dev set (Hydra overrides)"),
     "transcribe": ("asr.cli.transcribe", "turn audio files into text"),
     "lm": ("asr.cli.lm", "build n-gram language models"),
     "quickstart": ("asr.cli.quickstart", "corpus, training, decoding and a report in one go"),

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -70,15 +71,21 @@ def decode_set(
 def make_decoder(config: dict, tokens: list[str]) -> Decoder:
     """Build the decoder of a configuration for a model's tokens."""
     options = {key: value for key, value in config["decoder"].items() if key != "name"}
-    files = {}
+    make = cast(partial, build({"decoder": options}, "decoder"))
+    return make(tokens, **open_files(options))
+
+
+def open_files(options: dict) -> dict[str, object]:
+    """Load the language model that decoder options name, and tell paths from texts."""
+    files: dict[str, object] = {}
     if options.get("lm") is not None:
         files["lm"] = NGramLM(options["lm"])
     if options.get("lexicon") is not None:
         files["lexicon"] = Path(options["lexicon"])
-    if options.get("grammar") is not None and Path(options["grammar"]).is_file():
+    # Path.is_file would refuse a rule that is longer than a file's name may be.
+    if options.get("grammar") is not None and os.path.isfile(options["grammar"]):
         files["grammar"] = Path(options["grammar"])
-    make = cast(partial, build({"decoder": options}, "decoder"))
-    return make(tokens, **files)
+    return files
 
 
 def _default_folder(config: dict) -> Path:

@@ -21,20 +21,21 @@ class ConfigError(ValueError):
     """A configuration that cannot be composed or built; names key, rule and value."""
 
 
-def add_override_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every command with Hydra overrides takes."""
+def add_override_arguments(parser: argparse.ArgumentParser, *, sweep: bool = True) -> None:
+    """Add what every command with Hydra overrides takes; `sweep` offers --multirun."""
     parser.add_argument(
         "overrides", nargs="*", metavar="OVERRIDE", help="group=choice or key=value"
     )
-    parser.add_argument(
-        "-m", "--multirun", action="store_true", help="run every combination of a,b,c values"
-    )
+    if sweep:
+        parser.add_argument(
+            "-m", "--multirun", action="store_true", help="run every combination of a,b,c values"
+        )
     parser.add_argument("--cfg", action="store_true", help="print the configuration and stop")
 
 
 def run_with_config(name: str, args: argparse.Namespace, task: Callable[[dict], int]) -> int:
     """Compose `name` with the overrides of the command line and hand it to `task`, resolved."""
-    if args.multirun:
+    if getattr(args, "multirun", False):
         return _multirun(name, args.overrides, task)
     config = compose_config(name, args.overrides)
     if args.cfg:

@@ -124,8 +124,8 @@ def open_run_folder(path: Path, config: dict, *, resume: str | None, overwrite: 
     return run
 
 
-def check_same_config(path: Path, config: dict) -> None:
-    """Refuse to go on with a run whose config.yaml differs in what a step computes.
+def check_same_config(path: Path, config: dict, free_keys: tuple[str, ...] = FREE_KEYS) -> None:
+    """Refuse to go on with a run whose config.yaml differs in more than `free_keys`.
 
     Raises:
         RunFolderError: names the key and both values.
@@ -135,7 +135,7 @@ def check_same_config(path: Path, config: dict) -> None:
         if old.get(key) == new.get(key):
             continue
         change = f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
-        if not key.startswith(FREE_KEYS):
+        if not key.startswith(free_keys):
             raise RunFolderError(f"cannot resume {path.parent} with another {change}")
         logger.info("resuming with another %s", change)
 

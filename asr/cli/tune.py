@@ -1,0 +1,253 @@
+"""`asr tune`: decoder options that make the fewest errors on a development set."""
+
+import argparse
+import logging
+import os
+import shlex
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import yaml
+
+from asr.checkpoint import load_checkpoint, write_atomically
+from asr.cli.decode import open_files
+from asr.cli.hydra_config import add_override_arguments, build, run_with_config
+from asr.cli.train import choose_device, make_loader
+from asr.emissions import (
+    Emissions,
+    EmissionsError,
+    compute_emissions,
+    fingerprint_corpus,
+    fingerprint_file,
+    fingerprint_model,
+    read_emissions,
+)
+from asr.search_space import Point, Space, read_space
+from asr.surface import draw_surface
+from asr.training.run_folder import check_same_config
+from asr.tuning import Decoder, check_space, import_optuna
+from asr.tuning import tune as search
+from asr.tuning_report import Outcome, format_best, format_report, judge
+
+EXAMPLE = """examples:
+  asr tune checkpoint=runs/synth/ckpt/best.ckpt data=synth decoder.lm=lm.arpa
+  asr tune checkpoint=best.ckpt data=synth decoder.lm=lm.arpa num_trials=300 resume=auto
+  asr tune checkpoint=best.ckpt data=synth decoder.lm=lm.arpa \\
+      search=[lm_alpha,lm_beta,unk_score] space.lm_beta.high=10.0
+  asr tune log_probs=theirs.safetensors decoder.lm=lm.arpa
+
+The log-probabilities are computed once; trials only decode. What was found is in
+<output_dir>/{report.txt,best.yaml,surface.png,trials.jsonl}.
+`asr tune --cfg` prints every key with its value."""
+
+# A resumed search may differ in these: they change neither trials nor their order.
+FREE_KEYS = ("output_dir", "resume", "overwrite", "device", "loading.", "num_trials")
+FREE_KEYS += ("decoder.num_threads",)
+# Without these options of the decoder the search would see no difference.
+NEEDS = {"lm_alpha": "lm", "lm_beta": "lm", "unk_score": "lm", "hotword_weight": "hotwords"}
+# What of the command line also makes sense to `asr decode`.
+DECODE_KEYS = ("checkpoint", "data", "device", "decoder", "loading")
+
+logger = logging.getLogger(__name__)
+
+
+class Source(NamedTuple):
+    """Where log-probabilities come from."""
+
+    name: str
+    tokens: list[str]
+    blank: int
+    folder: Path  # where results go if nobody says otherwise
+    fingerprints: dict[str, str]
+    num_utterances: int
+    read: Callable[[Path], Emissions]  # given the folder of the search
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.epilog = EXAMPLE
+    add_override_arguments(parser, sweep=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    return run_with_config("tune", args, partial(tune, words=args.overrides))
+
+
+def tune(config: dict, words: list[str]) -> int:
+    """Search as a resolved configuration says; `words` are the overrides it came from."""
+    # Everything is checked before the folder is touched.
+    space = _check(config)
+    source = _open_log_probs(config) if config["log_probs"] else _open_checkpoint(config)
+    make_decoder = _decoder_factory(config, source)
+    check_space(space, make_decoder)
+    folder = Path(config["output_dir"] or source.folder)
+    prints = source.fingerprints | _fingerprint_files(config["decoder"])
+    _open_folder(folder, config, prints)
+    emissions = source.read(folder)
+    try:
+        trials = search(
+            emissions,
+            make_decoder,
+            space,
+            {name: config["decoder"][name] for name in space},
+            num_trials=config["num_trials"],
+            seed=config["seed"],
+            journal=folder / "trials.jsonl",
+            progress=True,
+        )
+    except KeyboardInterrupt:
+        logger.warning("stopped; the same command with resume=auto goes on")
+        raise
+    outcome = judge(emissions, make_decoder, trials, space)
+    _write(folder, outcome, space, _title(source, emissions), words)
+    return 0
+
+
+def _check(config: dict) -> Space:
+    if config["decoder"]["name"] != "beam":
+        raise ValueError(f"decoder must be beam, got {config['decoder']['name']}")
+    if config["resume"] not in (None, "auto"):
+        raise ValueError(f"resume must be auto or null, got {config['resume']!r}")
+    for key, least in (("num_trials", 1), ("seed", 0)):
+        if type(config[key]) is not int or config[key] < least:
+            raise ValueError(f"{key} must be a whole number >= {least}, got {config[key]!r}")
+    given = [key for key in ("checkpoint", "log_probs", "data") if config.get(key) is not None]
+    if given not in (["checkpoint", "data"], ["log_probs"]):
+        raise ValueError(
+            "give checkpoint=... and data=..., or log_probs=... alone; got "
+            f"{' and '.join(given) or 'neither'}"
+        )
+    space = read_space(config["search"], config["space"])
+    for name, needed in NEEDS.items():
+        if name in space and not config["decoder"][needed]:
+            raise ValueError(f"search: {name} has no effect without decoder.{needed}=...")
+    import_optuna()
+    return space
+
+
+def _open_log_probs(config: dict) -> Source:
+    path = Path(config["log_probs"])
+    emissions = read_emissions(path)
+    return Source(
+        path.name,
+        emissions.tokens,
+        emissions.blank,
+        path.parent / "tune" / path.stem,
+        {"log_probs": fingerprint_file(path)},
+        len(emissions.references),
+        lambda folder: emissions,
+    )
+
+
+def _open_checkpoint(config: dict) -> Source:
+    checkpoint, split = Path(config["checkpoint"]), config["split"]
+    loaded = load_checkpoint(checkpoint)
+    if split not in config["data"]:
+        raise ValueError(f"split must be one that data={config['data']['name']} has, got {split}")
+    loader = make_loader(config, split, loaded, aligned=False)
+    utterances = loader.corpus.utterances(0)
+    prints = fingerprint_model(checkpoint) | {"data": fingerprint_corpus(utterances)}
+
+    def read(folder: Path) -> Emissions:
+        cache = folder / "log_probs.safetensors"
+        emissions = _read_cache(cache, prints)
+        if emissions is None:
+            compute_emissions(loaded.to(choose_device(config["device"])), loader, cache, prints)
+            for unusable in loader.bad.skipped:
+                logger.warning("not decoded: %s: %s", unusable.id, unusable.reason)
+            emissions = read_emissions(cache)
+        return emissions
+
+    run_folder = checkpoint.parent.parent if checkpoint.parent.name == "ckpt" else checkpoint.parent
+    name = f"{config['data']['name']}_{split}"
+    tokens = loaded.tokenizer.tokens
+    return Source(name, tokens, 0, run_folder / "tune" / name, prints, len(utterances), read)
+
+
+def _read_cache(cache: Path, prints: dict[str, str]) -> Emissions | None:
+    """Read a file of log-probabilities if it is of this model and this data."""
+    if not cache.exists():
+        return None
+    try:
+        emissions = read_emissions(cache)
+    except EmissionsError as error:
+        logger.warning("%s; computing it again", error)
+        return None
+    if emissions.fingerprint != prints:
+        logger.info("%s is of another checkpoint or data: computing it again", cache)
+        return None
+    logger.info("log-probabilities: %s", cache)
+    return emissions
+
+
+def _decoder_factory(config: dict, source: Source) -> Callable[[Point], Decoder]:
+    """Read language model and lexicon once; each call then makes a decoder in microseconds."""
+    options = {key: value for key, value in config["decoder"].items() if key != "name"}
+    make = cast(partial, build({"decoder": options}, "decoder"))
+    files = open_files(options)
+    return lambda point: make(source.tokens, blank=source.blank, **files, **point)
+
+
+def _fingerprint_files(options: dict) -> dict[str, str]:
+    names = {key: options[key] for key in ("lm", "lexicon", "grammar") if options[key]}
+    # A grammar may be a text.
+    return {key: fingerprint_file(name) for key, name in names.items() if os.path.isfile(name)}
+
+
+def _open_folder(folder: Path, config: dict, fingerprints: dict[str, str]) -> None:
+    """Make or reopen the folder of a search.
+
+    Raises:
+        ValueError: it is not empty and neither resume nor overwrite was said, or what is resumed
+            differs in configuration, model, data or language model.
+    """
+    described = config | {"fingerprints": fingerprints}
+    old = folder / "config.yaml"
+    if folder.exists() and any(folder.iterdir()):
+        if config["resume"] and old.is_file():
+            check_same_config(old, described, FREE_KEYS)
+        elif config["overwrite"]:
+            for name in ("trials.jsonl", "best.yaml", "report.txt", "surface.png"):
+                (folder / name).unlink(missing_ok=True)
+        elif not config["resume"]:
+            raise ValueError(f"output_dir {folder} is not empty: add resume=auto or overwrite=true")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(old, yaml.safe_dump(described, sort_keys=False).encode())
+
+
+def _title(source: Source, emissions: Emissions) -> str:
+    words = sum(len(text.split()) for text in emissions.references)
+    missing = source.num_utterances - len(emissions.references)
+    return f"{source.name}: {len(emissions.references):,} utterances, {words:,} words" + (
+        f", {missing} not decoded" if missing else ""
+    )
+
+
+def _write(folder: Path, outcome: Outcome, space: Space, title: str, words: list[str]) -> None:
+    overrides = _overrides(outcome.choice.best.options, words)
+    command = None
+    if any(word.startswith("checkpoint=") for word in words):
+        command = shlex.join(["asr", "decode", *overrides])
+    report = format_report(outcome, space, title)
+    picture = draw_surface(outcome.trials, outcome.choice.best, space, title)
+    write_atomically(folder / "surface.png", picture)
+    write_atomically(folder / "best.yaml", format_best(outcome, overrides, command).encode())
+    write_atomically(folder / "report.txt", report.encode())
+    print(report, end="")
+    if command:
+        print(command)
+    logger.info("best.yaml, surface.png, trials.jsonl, report.txt: %s", folder)
+
+
+def _overrides(options: Point, words: list[str]) -> list[str]:
+    """Overrides of `asr decode`: those of the search that it knows, and what was found."""
+    found = {f"decoder.{name}": f"{value:.9g}" for name, value in options.items()}
+    kept = []
+    for word in words:
+        key = word.lstrip("+~").split("=")[0]
+        if key.split(".")[0] in DECODE_KEYS and key != "decoder" and key not in found:
+            kept.append(word)
+    return [*kept, "decoder=beam", *(f"{key}={value}" for key, value in found.items())]
