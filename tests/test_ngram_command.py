@@ -2,6 +2,9 @@
 
 import gzip
 import math
+import re
+import shlex
+from pathlib import Path
 
 import kenlm
 import numpy as np
@@ -181,3 +184,20 @@ def test_damaged_gzip_arpa_is_one_line(tmp_path, text, capsys):
     assert lm_command("compile", tmp_path / "lm.arpa.gz", "-o", tmp_path / "lm.bin") == 2
 
     assert "lm.arpa.gz: damaged gzip file (" in capsys.readouterr().err
+
+
+def test_guide_examples_run(tmp_path, rng, monkeypatch):
+    guide = Path(__file__).parents[1] / "docs" / "language_models.md"
+    commands = re.findall(r"^    asr (lm .*)$", guide.read_text(encoding="utf-8"), re.M)
+    (example,) = re.findall(
+        r"^```python\n(.*?)^```", guide.read_text(encoding="utf-8"), re.M | re.S
+    )
+    monkeypatch.chdir(tmp_path)
+    lines = draw_sentences(rng, 100)
+    Path("text.txt").write_text("\n".join(lines))
+    Path("dev.txt").write_text("\n".join(lines[:10]))
+    Path("more.txt.gz").write_bytes(gzip.compress(b"a b\n"))
+    Path("pieces.model").write_bytes(SentencePieceTokenizer.train(lines, 20).model)
+
+    assert [main(shlex.split(command)) for command in commands] == [0] * 10
+    exec(compile(example, str(guide), "exec"), {})

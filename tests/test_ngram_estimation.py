@@ -258,6 +258,16 @@ def test_failure_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_text() == "before"
 
 
+def test_progress_names_every_step(tmp_path, sentences, capsys):
+    options = NGramOptions(prune_entropy=1e-3, progress=True)
+
+    estimate_ngram(sentences, 3, tmp_path / "model.arpa", options)
+
+    shown = capsys.readouterr().err
+    for step in ("reading", "counting", "cutting", "3-grams", "pruning 2-grams", "writing"):
+        assert f"{step}: " in shown
+
+
 def test_same_text_gives_the_same_file(tmp_path, sentences):
     estimate_ngram(sentences, 3, tmp_path / "a.arpa")
     estimate_ngram(iter(sentences), 3, tmp_path / "b.arpa")

@@ -91,7 +91,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         "--prune-entropy",
         type=float,
         metavar="THRESHOLD",
-        help="drop n-grams without which perplexity grows by less, relatively: 1e-9 drops few,"
+        help="drop n-grams without which perplexity grows by less, relatively: 1e-8 drops few,"
         " 1e-6 most",
     )
     parser.add_argument(
