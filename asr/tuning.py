@@ -157,7 +157,8 @@ def choose(trials: Sequence[Trial], space: Space) -> Choice:
     """Choose the trial with the fewest errors; of several, the one nearest to all the others.
 
     Error counts are steps, and the best of them is a plateau whose border is the work of single
-    words: its middle is less so. Trials at the same point count once.
+    words: its middle is less so. Trials at the same point count once. Trial 0 stays where nothing
+    is better: without a gain there is no reason to change options.
     """
     fewest = min(trial.wer.rate for trial in trials)
     first_at: dict[tuple[float, ...], Trial] = {}
@@ -165,6 +166,8 @@ def choose(trials: Sequence[Trial], space: Space) -> Choice:
         if trial.wer.rate == fewest:
             first_at.setdefault(tuple(trial.options.values()), trial)
     plateau = list(first_at.values())
+    if plateau[0].number == 0:
+        return Choice(plateau[0], plateau)
     places = np.array(
         [[space[name].place(t.options[name]) for name in space] for t in plateau]
     )  # (K, options)

@@ -121,13 +121,14 @@ def _describe_plateau(best: Trial, plateau: Sequence[Trial], space: Space) -> st
     errors = best.wer.insertions + best.wer.deletions + best.wer.substitutions
     if len(plateau) == 1:
         return f"plateau: none, no other point makes as few as {errors} errors"
+    choice = "the options before" if best.number == 0 else "the one in their middle"
     spans = []
     for name in space:
         values = [trial.options[name] for trial in plateau]
         spans.append(f"{name} {min(values):.9g} .. {max(values):.9g}")
     return (
-        f"plateau: {len(plateau)} points make {errors} errors, {', '.join(spans)}; the best is the "
-        "one in their middle"
+        f"plateau: {len(plateau)} points make {errors} errors, {', '.join(spans)}; the best is "
+        f"{choice}"
     )
 
 

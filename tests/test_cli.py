@@ -88,7 +88,14 @@ def test_decode_with_a_language_model(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", ["decoder.lexicon={words}", "decoder.grammar='abc | cab'", "decoder.grammar={rule}"]
+    "option",
+    [
+        "decoder.lexicon={words}",
+        "decoder.grammar='abc | cab'",
+        "decoder.grammar='abc" + 60 * " | cab" + "'",  # longer than a file's name may be
+        "decoder.grammar={rule}",
+    ],
+    ids=["lexicon", "grammar", "long_grammar", "grammar_file"],
 )
 def test_decode_keeps_to_the_words_allowed(run, tmp_path, option):
     (tmp_path / "words.txt").write_text("abc\ncab\n")

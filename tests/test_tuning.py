@@ -196,9 +196,15 @@ def test_ties_go_to_the_middle_of_the_plateau():
 
 
 def test_a_point_tried_often_has_one_vote():
-    trials = [trial(i, 5, lm_beta=b) for i, b in enumerate([0.0, 0.0, 0.0, 0.0, 4.0, 5.0, 6.0])]
+    trials = [trial(i, 5, lm_beta=b) for i, b in enumerate([0.0, 0.0, 0.0, 0.0, 4.0, 5.0, 6.0], 1)]
 
     assert choose(trials, {"lm_beta": Range(0.0, 10.0)}).best.options == {"lm_beta": 4.0}
+
+
+def test_ties_with_the_options_before_change_nothing():
+    trials = [trial(i, 5, lm_beta=b) for i, b in enumerate([0.0, 4.0, 5.0, 6.0])]
+
+    assert choose(trials, {"lm_beta": Range(0.0, 10.0)}).best.number == 0
 
 
 def test_places_in_a_range():
