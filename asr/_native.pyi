@@ -76,6 +76,7 @@ class BeamSearchDecoder:
         token_min_logp: float,
         beam_prune_logp: float,
         max_delay: int,
+        blank_skip_logp: float,
     ) -> None: ...
     def decode(
         self, log_probs: NDArray[np.floating], lengths: NDArray[np.int64], num_threads: int, /

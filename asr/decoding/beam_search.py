@@ -58,6 +58,9 @@ class BeamSearchDecoder:
             the best one; -inf: all may.
         beam_prune_logp: prefixes that score this much less than the best are dropped, <= 0; -inf:
             none is.
+        blank_skip_threshold: frames whose blank has at least this probability, in (0, 1], are taken
+            to be surely blank, which costs next to nothing: tokens begin or go on in no such frame.
+            None: every frame is searched.
         max_delay: frames, >= 1, after which the best prefix's tokens are final and prefixes that
             differ in them are dropped: what bounds a stream's memory and how far its stable text
             lags. None: never, as suits n-best lists.
@@ -85,10 +88,13 @@ class BeamSearchDecoder:
         n_best: int = 1,
         token_min_logp: float = -5.0,
         beam_prune_logp: float = -10.0,
+        blank_skip_threshold: float | None = None,
         max_delay: int | None = None,
         num_threads: int = 0,
     ) -> None:
         _check_weights(lm_alpha, lm_beta, unk_score, token_min_logp, beam_prune_logp)
+        if blank_skip_threshold is not None and not 0 < blank_skip_threshold <= 1:
+            raise ValueError(f"blank_skip_threshold must be in (0, 1], got {blank_skip_threshold}")
         self.tokens = check_tokens(tokens)
         self.lm = lm
         self.num_threads = check_at_least("num_threads", num_threads, 0)
@@ -109,11 +115,13 @@ class BeamSearchDecoder:
             token_min_logp,
             beam_prune_logp,
             0 if max_delay is None else check_at_least("max_delay", max_delay, 1),
+            math.inf if blank_skip_threshold is None else math.log(blank_skip_threshold),
         )
         self._arguments = (
             *(self.tokens, blank, beam_width, lm, lm_alpha, lm_beta, unk_score),
             *(_as_absolute(lexicon), hotwords, hotword_weight, _as_absolute(grammar)),
-            *(n_best, token_min_logp, beam_prune_logp, max_delay, num_threads),
+            *(n_best, token_min_logp, beam_prune_logp, blank_skip_threshold, max_delay),
+            num_threads,
         )
 
     @classmethod

@@ -49,21 +49,11 @@ void BeamSearch::push(const Frames<Float>& frames) {
     for (std::int32_t t = 0; t < frames.num_frames; ++t) {
         const Float* row = frames.row(t);
         const double row_max = checked_row_max(frames, t);
-        choose_tokens(row, row_max);
-        may_extend_ = is_alive() && !(tokens_.empty() && closing_tokens_.empty());
-        if (may_extend_) {
-            const Slot& best = best_slot();
-            const double top = best.total + best.bonus + row_max + language_->largest_gain();
-            cutoff_.start(top, options_.beam_width);
-        }
-        if (!is_linked_) link_active_children();
-        stay(row);
-        if (may_extend_) extend(row);
-        select();
-        if (!may_extend_ && candidates_.size() == beam_.size()) {
-            beam_.swap(staying_);  // most frames are blank: the same prefixes in the same slots
+        const double log_blank = row[language_->alphabet().blank()];
+        if (log_blank >= options_.blank_skip_logp) {
+            pass_blank(log_blank);
         } else {
-            rebuild(row);
+            advance(row, row_max);
         }
         ++frame_;
         const std::int32_t interval = std::max(1, options_.max_delay / 4);
@@ -72,24 +62,50 @@ void BeamSearch::push(const Frames<Float>& frames) {
     }
 }
 
+// A frame that is taken to be surely blank: every prefix stays, none ends in its last token after
+// it, none begins.
+void BeamSearch::pass_blank(double log_blank) {
+    for (auto& slot : beam_) {
+        slot.blank = slot.total += log_blank;
+        slot.label = kLogZero;
+        slot.best_blank = slot.best();
+        slot.best_blank.log_prob += log_blank;
+        slot.best_label = {};
+    }
+}
+
+template <class Float>
+void BeamSearch::advance(const Float* row, double row_max) {
+    choose_tokens(row, row_max);
+    const bool may_extend = is_alive() && !(tokens_.empty() && closing_tokens_.empty());
+    if (!is_linked_) link_active_children();
+    candidates_.start(options_.beam_width, options_.beam_prune_logp);
+    stay(row);
+    if (may_extend) extend();
+    candidates_.finish();
+    if (!may_extend && candidates_.size() == beam_.size()) {
+        beam_.swap(staying_);  // most frames are blank: the same prefixes in the same slots
+    } else {
+        rebuild(row);
+    }
+}
+
 template <class Float>
 void BeamSearch::choose_tokens(const Float* row, double row_max) {
     const Alphabet& alphabet = language_->alphabet();
     const auto threshold = static_cast<Float>(std::min(options_.token_min_logp, row_max));
     tokens_.clear();
-    for (std::int32_t c = 0; c < alphabet.size(); ++c) {
-        if (row[c] >= threshold && c != alphabet.blank() && row[c] > kLogZero) {
-            tokens_.push_back(c);
-        }
-    }
-    std::sort(tokens_.begin(), tokens_.end(), [row](std::int32_t a, std::int32_t b) {
-        return row[a] != row[b] ? row[a] > row[b] : a < b;
-    });
     closing_tokens_.clear();
-    if (language_->is_empty()) return;
-    const auto closes = [&alphabet](std::int32_t c) { return alphabet[c].closes_word; };
-    std::copy_if(tokens_.begin(), tokens_.end(), std::back_inserter(closing_tokens_), closes);
-    tokens_.erase(std::remove_if(tokens_.begin(), tokens_.end(), closes), tokens_.end());
+    for_each_at_least(row, alphabet.size(), threshold, [&](std::int32_t c) {
+        if (c == alphabet.blank() || !(row[c] > kLogZero)) return;
+        const bool apart = !language_->is_empty() && alphabet[c].closes_word;
+        (apart ? closing_tokens_ : tokens_).push_back({c, row[c]});
+    });
+    for (auto* tokens : {&tokens_, &closing_tokens_}) {
+        std::sort(tokens->begin(), tokens->end(), [](const TokenScore& a, const TokenScore& b) {
+            return a.log_prob != b.log_prob ? a.log_prob > b.log_prob : a.token < b.token;
+        });
+    }
 }
 
 // Chains the prefixes in the beam that extend another one in the beam by one token.
@@ -111,52 +127,38 @@ void BeamSearch::link_active_children() {
 template <class Float>
 void BeamSearch::stay(const Float* row) {
     const double log_blank = row[language_->alphabet().blank()];
-    staying_.clear();
-    candidates_.clear();
-    threshold_ = kLogZero;
+    staying_.resize(beam_.size());
     for (std::int32_t i = 0; i < count(beam_); ++i) {
         const Slot& before = at(beam_, i);
-        staying_.push_back(before);
-        Slot& slot = staying_.back();
+        Slot& slot = at(staying_, i);
+        slot = before;
         slot.blank = before.total + log_blank;
         slot.best_blank = before.best();
         slot.best_blank.log_prob += log_blank;
-        if (slot.token != kNone) {
-            const double log_token = row[slot.token];
-            slot.label = before.label + log_token;
-            slot.best_label.log_prob += log_token;
-            const std::int32_t spike = slot.best_label.last_spike;
-            if (spike != kNone && log_token > spikes_.log_prob(spike)) {
-                slot.best_label.last_spike = spikes_.add(
-                    spikes_.previous(spike), {slot.token, frame_, static_cast<float>(log_token)});
-            }
-            if (slot.parent_slot != kNone) enter_from_parent(slot, row);
-        }
+        if (slot.token != kNone) repeat_token(slot, row[slot.token]);
         slot.total = log_add(slot.blank, slot.label);
-        if (slot.total > kLogZero) propose({slot.total + slot.bonus, 0.0, kNone, i});
+        if (slot.total > kLogZero) candidates_.add({slot.total + slot.bonus, 0.0, kNone, i});
     }
+    candidates_.raise_threshold();
 }
 
-void BeamSearch::propose(const Candidate& candidate) {
-    if (!(candidate.rank >= threshold_)) return;
-    candidates_.push_back(candidate);
-    threshold_ = std::max(threshold_, candidate.rank + options_.beam_prune_logp);
-    if (!may_extend_) return;
-    cutoff_.add(candidate.rank);
-    threshold_ = std::max(threshold_, cutoff_.threshold());
-}
-
-template <class Float>
-void BeamSearch::enter_from_parent(Slot& slot, const Float* row) {
+// The part of a prefix's paths that ends in its last token, `log_token` in this frame.
+void BeamSearch::repeat_token(Slot& slot, double log_token) {
+    slot.label += log_token;
+    slot.best_label.log_prob += log_token;
+    if (slot.best_label.last_spike != kNone && log_token > slot.best_label.spike_log_prob) {
+        // The same token, better placed.
+        extend_path(slot.best_label, spikes_.previous(slot.best_label.last_spike), slot.token,
+                    log_token);
+    }
+    if (slot.parent_slot == kNone) return;
     const Slot& parent = at(beam_, slot.parent_slot);
-    const double log_token = row[slot.token];
     const bool repeats = parent.token == slot.token;  // then only a blank separates the two
     slot.label = log_add(slot.label, (repeats ? parent.blank : parent.total) + log_token);
     const BestPath& path = repeats ? parent.best_blank : parent.best();
     if (path.log_prob + log_token > slot.best_label.log_prob) {
-        slot.best_label = {
-            path.log_prob + log_token,
-            spikes_.add(path.last_spike, {slot.token, frame_, static_cast<float>(log_token)})};
+        slot.best_label.log_prob = path.log_prob + log_token;
+        extend_path(slot.best_label, path.last_spike, slot.token, log_token);
     }
 }
 
@@ -169,35 +171,32 @@ bool BeamSearch::is_active_child(const Slot& slot, std::int32_t token) const {
 }
 
 // Proposes prefixes that are not in the beam yet.
-template <class Float>
-void BeamSearch::extend(const Float* row) {
+void BeamSearch::extend() {
     for (std::int32_t i = 0; i < count(beam_); ++i) {
         const Slot& slot = at(beam_, i);
         if (language_->is_empty()) {
-            extend_slot(i, nullptr, tokens_, row);
+            extend_slot(i, nullptr, tokens_);
             continue;
         }
-        if (!tokens_.empty()) extend_slot(i, &tree_.text(slot.node), tokens_, row);
+        if (!tokens_.empty()) extend_slot(i, &tree_.text(slot.node), tokens_);
         if (closing_tokens_.empty()) continue;
         const TextState* closed = tree_.closed_text(slot.node);
-        if (closed != nullptr) extend_slot(i, closed, closing_tokens_, row);
+        if (closed != nullptr) extend_slot(i, closed, closing_tokens_);
     }
 }
 
 // `text` is what the tokens, which come best first, are appended to; nullptr without a language.
-template <class Float>
 void BeamSearch::extend_slot(std::int32_t slot_index, const TextState* text,
-                             const std::vector<std::int32_t>& tokens, const Float* row) {
+                             const std::vector<TokenScore>& tokens) {
     const Slot& slot = at(beam_, slot_index);
     double largest_bonus = 0.0;
     if (text != nullptr) {
         largest_bonus = language_->ranking_bonus(*text) + language_->largest_gain(*text);
     }
-    for (const std::int32_t token : tokens) {
-        const double log_token = row[token];
-        if (!(slot.total + log_token + largest_bonus >= threshold_)) return;
+    for (const auto& [token, log_token] : tokens) {
+        if (!(slot.total + log_token + largest_bonus >= candidates_.threshold())) return;
         const double label = (token == slot.token ? slot.blank : slot.total) + log_token;
-        if (!(label + largest_bonus >= threshold_) || !(label > kLogZero)) continue;
+        if (!(label + largest_bonus >= candidates_.threshold()) || !(label > kLogZero)) continue;
         if (is_active_child(slot, token)) continue;
         double rank = label;
         if (text != nullptr) {
@@ -205,50 +204,45 @@ void BeamSearch::extend_slot(std::int32_t slot_index, const TextState* text,
             if (!extended) continue;
             rank += language_->ranking_bonus(*extended);
         }
-        propose({rank, label, slot_index, token});
+        candidates_.add({rank, label, slot_index, token});
     }
-}
-
-// Keeps the beam_width best candidates, of those only what is close enough to the best.
-void BeamSearch::select() {
-    const auto is_far = [this](const Candidate& c) { return !(c.rank >= threshold_); };
-    candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(), is_far),
-                      candidates_.end());
-    if (count(candidates_) <= options_.beam_width) return;
-    const auto better = [](const Candidate& a, const Candidate& b) { return a.rank > b.rank; };
-    const auto end = candidates_.begin() + options_.beam_width;
-    std::nth_element(candidates_.begin(), end, candidates_.end(), better);
-    candidates_.erase(end, candidates_.end());
 }
 
 template <class Float>
 void BeamSearch::rebuild(const Float* row) {
     is_linked_ = false;
-    next_.clear();
+    next_.resize(candidates_.size());
+    auto slot = next_.begin();
     for (const auto& candidate : candidates_) {
-        next_.push_back(candidate.from == kNone ? at(staying_, candidate.token)
-                                                : new_slot(candidate, row));
+        if (candidate.from == kNone) {
+            *slot++ = at(staying_, candidate.token);
+        } else {
+            fill_new_slot(*slot++, candidate, row[candidate.token]);
+        }
     }
-    for (const auto& slot : beam_) tree_[slot.node].slot = kNone;
+    for (const auto& old : beam_) tree_[old.node].slot = kNone;
     beam_.swap(next_);
     for (std::int32_t i = 0; i < count(beam_); ++i) tree_[at(beam_, i).node].slot = i;
 }
 
-template <class Float>
-BeamSearch::Slot BeamSearch::new_slot(const Candidate& candidate, const Float* row) {
+void BeamSearch::fill_new_slot(Slot& slot, const Candidate& candidate, double log_token) {
     const Slot& from = at(beam_, candidate.from);
     const BestPath& path = candidate.token == from.token ? from.best_blank : from.best();
-    const double log_token = row[candidate.token];
-    Slot slot{};
     slot.blank = kLogZero;
     slot.label = slot.total = candidate.label;
     slot.bonus = candidate.rank - candidate.label;
     slot.node = tree_.child(from.node, candidate.token);
     slot.token = candidate.token;
-    slot.best_label = {
-        path.log_prob + log_token,
-        spikes_.add(path.last_spike, {candidate.token, frame_, static_cast<float>(log_token)})};
-    return slot;
+    slot.best_blank = {};
+    slot.best_label.log_prob = path.log_prob + log_token;
+    extend_path(slot.best_label, path.last_spike, slot.token, log_token);
+}
+
+// Ends `path` in the token's spike at this frame, after the spike `previous`.
+void BeamSearch::extend_path(BestPath& path, std::int32_t previous, std::int32_t token,
+                             double log_token) {
+    path.spike_log_prob = static_cast<float>(log_token);
+    path.last_spike = spikes_.add(previous, {token, frame_, path.spike_log_prob});
 }
 
 // Keeps those prefixes that share the tokens of the best one which are older than max_delay.

@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "alphabet.hpp"
+#include "candidates.hpp"
 #include "frames.hpp"
 #include "hypothesis.hpp"
 #include "language.hpp"
 #include "log_math.hpp"
 #include "prefix_tree.hpp"
-#include "rank_cutoff.hpp"
 
 namespace asr {
 
@@ -24,6 +24,8 @@ struct BeamOptions {
     // Frames after which the best prefix's tokens are final: prefixes that differ are dropped. 0:
     // never. Looked at every max_delay / 4 frames of the utterance, however it is cut.
     std::int32_t max_delay = 0;
+    // Frames with ln P(blank) >= this are taken to be surely blank; +inf: none is.
+    double blank_skip_logp = -kLogZero;
     // Nodes and spikes after which those that nothing refers to any more are dropped.
     std::int32_t garbage_limit = 1 << 16;
 };
@@ -63,6 +65,7 @@ class BeamSearch {
     struct BestPath {
         double log_prob = kLogZero;
         std::int32_t last_spike = kNone;
+        float spike_log_prob = 0.0F;  // of that spike
     };
     // A prefix in the beam: its masses (ln) over all paths that end in blank, in its last token,
     // in either; and the best paths, which place the tokens in time.
@@ -85,32 +88,28 @@ class BeamSearch {
             return best_label.log_prob > best_blank.log_prob ? best_label : best_blank;
         }
     };
-    struct Candidate {
-        double rank;        // total + bonus
-        double label;       // of a new prefix
-        std::int32_t from;  // slot it extends; kNone: `token` is the slot of a prefix that stays
+    struct TokenScore {
         std::int32_t token;
+        double log_prob;
     };
 
+    void pass_blank(double log_blank);
+    template <class Float>
+    void advance(const Float* row, double row_max);
     template <class Float>
     void choose_tokens(const Float* row, double row_max);
     void link_active_children();
     template <class Float>
     void stay(const Float* row);
-    template <class Float>
-    void enter_from_parent(Slot& slot, const Float* row);
-    template <class Float>
-    void extend(const Float* row);
-    template <class Float>
+    void repeat_token(Slot& slot, double log_token);
+    void extend();
     void extend_slot(std::int32_t slot_index, const TextState* text,
-                     const std::vector<std::int32_t>& tokens, const Float* row);
-    void propose(const Candidate& candidate);
-    void select();
-    template <class Float>
-    void rebuild(const Float* row);
+                     const std::vector<TokenScore>& tokens);
     bool is_active_child(const Slot& slot, std::int32_t token) const;
     template <class Float>
-    Slot new_slot(const Candidate& candidate, const Float* row);
+    void rebuild(const Float* row);
+    void fill_new_slot(Slot& slot, const Candidate& candidate, double log_token);
+    void extend_path(BestPath& path, std::int32_t previous, std::int32_t token, double log_token);
     void drop_late_rivals();
     void collect_garbage();
     Hypothesis describe(const Slot& slot) const;
@@ -124,15 +123,12 @@ class BeamSearch {
     std::vector<Slot> beam_;     // after the last frame
     std::vector<Slot> staying_;  // the same prefixes one frame on
     std::vector<Slot> next_;
-    std::vector<Candidate> candidates_;
+    Candidates candidates_;
     // That may start a prefix at this frame, best first; with a language those that close a word
     // stand apart.
-    std::vector<std::int32_t> tokens_;
-    std::vector<std::int32_t> closing_tokens_;
-    RankCutoff cutoff_;
-    bool may_extend_ = false;      // at this frame
-    bool is_linked_ = false;       // link_active_children has seen the beam as it stands
-    double threshold_ = kLogZero;  // candidates that rank below it are dropped
+    std::vector<TokenScore> tokens_;
+    std::vector<TokenScore> closing_tokens_;
+    bool is_linked_ = false;  // link_active_children has seen the beam as it stands
     std::int32_t frame_ = 0;
     std::int32_t garbage_limit_ = 0;
 };

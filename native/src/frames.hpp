@@ -87,4 +87,26 @@ Float checked_row_max(const Frames<Float>& frames, std::int32_t frame) {
     return largest;
 }
 
+// Calls visit(c) for each value that is at least `threshold`, in order.
+template <class Float, class Visit>
+void for_each_at_least(const Float* row, std::int32_t num_classes, Float threshold,
+                       const Visit& visit) {
+    using L = Lanes<Float>;
+    constexpr std::int32_t kStep = 2 * L::kCount;
+    std::int32_t c = 0;
+    for (; c + kStep <= num_classes; c += kStep) {
+        const auto any =
+            (L::load(row + c) >= threshold) | (L::load(row + c + L::kCount) >= threshold);
+        std::int64_t bits[2];
+        std::memcpy(bits, &any, sizeof(bits));
+        if ((bits[0] | bits[1]) == 0) continue;
+        for (std::int32_t k = c; k < c + kStep; ++k) {
+            if (row[k] >= threshold) visit(k);
+        }
+    }
+    for (; c < num_classes; ++c) {
+        if (row[c] >= threshold) visit(c);
+    }
+}
+
 }  // namespace asr

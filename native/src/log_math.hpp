@@ -36,7 +36,8 @@ class SoftplusTable {
         const auto cell = static_cast<std::size_t>(gap * kCellsPerNat);
         const double x = gap - (static_cast<double>(cell) + 0.5) / kCellsPerNat;
         const auto& c = cells_[cell];
-        return c[0] + x * (c[1] + x * (c[2] + x * (c[3] + x * (c[4] + x * c[5]))));
+        const double x2 = x * x;  // three short chains instead of one long: half the latency
+        return (c[0] + x * c[1]) + x2 * ((c[2] + x * c[3]) + x2 * (c[4] + x * c[5]));
     }
 
   private:

@@ -128,11 +128,6 @@ void SpikeStore::start() {
     settled_.clear();
 }
 
-std::int32_t SpikeStore::add(std::int32_t previous, const Emission& emission) {
-    spikes_.push_back({previous, emission});
-    return size() - 1;
-}
-
 std::vector<Emission> SpikeStore::path(std::int32_t spike) const {
     std::vector<Emission> emissions;
     for (; spike != kNone; spike = previous(spike)) emissions.push_back(at(spike).emission);

@@ -72,10 +72,12 @@ class SpikeStore {
   public:
     void start();
     std::int32_t size() const { return static_cast<std::int32_t>(spikes_.size()); }
-    std::int32_t add(std::int32_t previous, const Emission& emission);
+    std::int32_t add(std::int32_t previous, const Emission& emission) {
+        spikes_.push_back({previous, emission});
+        return size() - 1;
+    }
     std::int32_t previous(std::int32_t spike) const { return at(spike).previous; }
     std::int32_t frame(std::int32_t spike) const { return at(spike).emission.frame; }
-    float log_prob(std::int32_t spike) const { return at(spike).emission.log_prob; }
     // All emissions of the path that ends in `spike`, in order.
     std::vector<Emission> path(std::int32_t spike) const;
 

@@ -15,6 +15,7 @@ std::vector<Hypothesis> search_utterance(BeamSearch& search,
     std::vector<Hypothesis> best = search.whole_hypotheses();
     BeamOptions wider = options;
     wider.token_min_logp = wider.beam_prune_logp = kLogZero;
+    wider.blank_skip_logp = -kLogZero;
     while (best.empty() && search.is_alive() && wider.beam_width < kWidest) {
         wider.beam_width = std::min(kWidest, kWidening * wider.beam_width);
         BeamSearch wider_search(language, wider);

@@ -1,0 +1,60 @@
+// The prefixes that compete for a place in the beam at one frame.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "log_math.hpp"
+
+namespace asr {
+
+struct Candidate {
+    double rank;        // total + bonus
+    double label;       // of a new prefix
+    std::int32_t from;  // slot it extends; kNone: `token` is the slot of a prefix that stays
+    std::int32_t token;
+};
+
+// Keeps the `width` best, and of those what ranks at most `prune` (<= 0) below the best.
+class Candidates {
+  public:
+    void start(std::int32_t width, double prune) {
+        width_ = static_cast<std::size_t>(width);
+        prune_ = prune;
+        threshold_ = kLogZero;
+        count_ = 0;
+    }
+
+    // What ranks lower need not be added.
+    double threshold() const { return threshold_; }
+    void add(const Candidate& candidate) {
+        if (!(candidate.rank >= threshold_)) return;
+        if (count_ == items_.size()) make_room();
+        items_[count_++] = candidate;
+        threshold_ = std::max(threshold_, candidate.rank + prune_);
+    }
+    // Raises the threshold to the worst rank when there are already `width`.
+    void raise_threshold();
+    // Drops all but those to keep.
+    void finish();
+
+    std::size_t size() const { return count_; }
+    const Candidate* begin() const { return items_.data(); }
+    const Candidate* end() const { return items_.data() + count_; }
+
+  private:
+    void make_room();
+    void keep_best();
+    std::size_t keep_bins_above_cut(double top, double range);
+
+    std::vector<Candidate> items_;     // the first count_ are in use
+    std::vector<Candidate> boundary_;  // of keep_best
+    std::size_t count_ = 0;
+    std::size_t width_ = 1;
+    double prune_ = 0.0;
+    double threshold_ = kLogZero;
+};
+
+}  // namespace asr
