@@ -41,6 +41,7 @@ class Defect(NamedTuple):
 
 
 LOSS_TESTS = ("test_ctc*.py",)
+CUDA_TESTS = ("test_ctc_cuda.py",)
 DECODER_TESTS = ("test_decoding_oracle.py", "test_decoding_inputs.py")
 LANGUAGE_MODEL_TESTS = ("test_decoding_language_model.py",)
 MODEL_TESTS = ("test_models.py",)
@@ -50,15 +51,15 @@ DEFECTS = (
     Defect(
         "loss: sign of the gradient flipped",
         "asr/ctc/loss.py",
-        "        return grad, None, None, None, None",
-        "        return -grad, None, None, None, None",
+        "        return grad, None, None",
+        "        return -grad, None, None",
         LOSS_TESTS,
     ),
     Defect(
         "loss: gradient 1 % too large",
         "asr/ctc/loss.py",
-        "        return grad, None, None, None, None",
-        "        return 1.01 * grad, None, None, None, None",
+        "        return grad, None, None",
+        "        return 1.01 * grad, None, None",
         LOSS_TESTS,
     ),
     Defect(
@@ -74,6 +75,20 @@ DEFECTS = (
         "    return 1.0 / (np.maximum(target_lengths, 1) * max(1, len(target_lengths)))",
         "    return np.full(len(target_lengths), 1.0 / max(1, len(target_lengths)))",
         LOSS_TESTS,
+    ),
+    Defect(
+        "cuda: the two directions do not wait for each other",
+        "asr/ctc/cuda_kernels.py",
+        "                cuda.syncthreads()",
+        "                pass",
+        CUDA_TESTS,
+    ),
+    Defect(
+        "cuda: only the first of equal labels counts",
+        "asr/ctc/cuda_kernels.py",
+        "            slot = next_equal[n, slot]",
+        "            slot = -1",
+        CUDA_TESTS,
     ),
     Defect(
         "greedy: equal tokens merge across a blank",

@@ -10,6 +10,8 @@ the softmax computed inside.
 # ruff: noqa: ANN401
 
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,10 +20,20 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from asr.ctc import cpu_kernels
-from asr.ctc.targets import IntegerArray, Targets, check_labels, flatten_targets, integers
+from asr.ctc.targets import (
+    IntegerArray,
+    Targets,
+    check_frames,
+    check_labels,
+    check_lengths,
+    flatten_targets,
+    integers,
+    is_on_gpu,
+)
 from asr.ctc.threads import run_on_threads, thread_count
 
 Reduction = Literal["none", "mean", "sum"]
+Fit = Callable[..., tuple[Tensor, Tensor | None]]
 
 _NO_POSTERIOR = np.empty((1, 0, 0), np.float32)
 
@@ -48,9 +60,9 @@ def ctc_loss(
     """Compute the connectionist temporal classification loss, -ln p(target | input).
 
     Args:
-        log_probs: (T, N, C) or (T, C) natural logs of the class probabilities, on the CPU, of any
-            strides and floating dtype; float32 is fastest, half is computed in float32.
-            With `from_logits`, unnormalised.
+        log_probs: (T, N, C) or (T, C) natural logs of the class probabilities, of any strides and
+            floating dtype; float32 is fastest, half is computed in float32. On the CPU, or on a
+            GPU with numba-cuda. With `from_logits`, unnormalised.
         targets: (N, S) padded, or (sum of target_lengths,) concatenated; (S,) for (T, C).
         input_lengths: (N,) frames of each utterance, 0..T.
         target_lengths: (N,) labels of each utterance, 0..S.
@@ -65,7 +77,10 @@ def ctc_loss(
         frames hold NaN has loss and gradient NaN.
 
     Raises:
-        ValueError: shapes or lengths do not fit, or a label is the blank or no class.
+        ValueError: shapes or lengths do not fit, or a label is the blank or no class. Where
+            `log_probs` is on a GPU, of lengths and targets that are there too only the shapes are
+            looked at, so that nobody waits for it: an utterance whose values do not fit has loss
+            and gradient NaN.
 
     Source: Graves et al. 2006, "Connectionist Temporal Classification", equations 5-16.
     """
@@ -73,9 +88,19 @@ def ctc_loss(
         raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
     single = log_probs.dim() == 2
     batched = log_probs.unsqueeze(1) if single else log_probs
-    batch = check_batch(batched, targets, input_lengths, target_lengths, blank)
+    check, fit_and_reduce = check_batch, _fit_and_reduce
+    if is_on_gpu(log_probs):
+        _check_log_probs(batched, blank)
+        check, fit_and_reduce = _cuda_functions()
+    run = partial(
+        fit_and_reduce,
+        batch=check(batched, targets, input_lengths, target_lengths, blank),
+        reduction=reduction,
+        zero_infinity=zero_infinity,
+        from_logits=from_logits,
+    )
     needs_grad = torch.is_grad_enabled() and log_probs.requires_grad
-    losses = _Loss.apply(batched, batch, reduction, zero_infinity, from_logits, needs_grad)
+    losses = _Loss.apply(batched, run, needs_grad)
     return losses.squeeze(0) if single and reduction == "none" else losses
 
 
@@ -124,26 +149,34 @@ def check_batch(
     blank: int,
 ) -> Batch:
     """Check everything a kernel relies on, so that it can index without looking."""
+    _check_log_probs(log_probs, blank)
+    if log_probs.device.type != "cpu":
+        raise ValueError(f"log_probs must be on the CPU, got {log_probs.device}")
+    max_frames, num_utterances, num_classes = log_probs.shape
+    frames = integers("input_lengths", input_lengths).reshape(-1)
+    flat = flatten_targets(targets, target_lengths)
+    check_lengths("input_lengths", frames, num_utterances)
+    check_lengths("target_lengths", flat.lengths, num_utterances)
+    check_frames(frames, max_frames)
+    check_labels(flat, num_classes, blank)
+    return Batch(flat, frames, blank)
+
+
+def _check_log_probs(log_probs: Tensor, blank: int) -> None:
     if log_probs.dim() != 3:
         raise ValueError(f"log_probs must have shape (T, N, C) or (T, C), got {log_probs.dim()}-D")
     if not log_probs.is_floating_point():
         raise TypeError(f"log_probs must be floating, got {log_probs.dtype}")
-    if log_probs.device.type != "cpu":
-        raise ValueError(f"log_probs must be on the CPU, got {log_probs.device}")
-    max_frames, num_utterances, num_classes = log_probs.shape
+    num_classes = log_probs.shape[2]
     if not 0 <= blank < num_classes:
         raise ValueError(f"blank must be in 0..{num_classes - 1}, got {blank}")
-    frames = integers("input_lengths", input_lengths).reshape(-1)
-    flat = flatten_targets(targets, target_lengths)
-    for name, lengths in (("input_lengths", frames), ("target_lengths", flat.lengths)):
-        if len(lengths) != num_utterances:
-            raise ValueError(f"{name} must have {num_utterances} entries, got {len(lengths)}")
-    outside = (frames < 0) | (frames > max_frames)
-    if outside.any():
-        n = int(np.argmax(outside))
-        raise ValueError(f"input_lengths[{n}] must be in 0..{max_frames}, got {frames[n]}")
-    check_labels(flat, num_classes, blank)
-    return Batch(flat, frames, blank)
+
+
+def runs_on(device: torch.device) -> bool:
+    """Say whether `ctc_loss` takes tensors of a device: the CPU, and a GPU with numba-cuda."""
+    if device.type == "cuda":
+        return find_spec("numba_cuda") is not None
+    return device.type == "cpu"
 
 
 class _Loss(Function):
@@ -153,22 +186,15 @@ class _Loss(Function):
     def forward(
         ctx: Any,
         log_probs: Tensor,
-        batch: Batch,
-        reduction: Reduction,
-        zero_infinity: bool,
-        from_logits: bool,
+        run: Fit,
         needs_grad: bool,
     ) -> Tensor:
-        weights = _gradient_weights(batch.targets.lengths, reduction)
-        losses, grad = fit(log_probs, batch, weights, zero_infinity, from_logits, needs_grad)
+        loss, grad = run(log_probs, needs_grad=needs_grad)
         if grad is not None:
             ctx.save_for_backward(log_probs)
             ctx.grad = grad
-            ctx.arguments = batch, weights, zero_infinity, from_logits
-        if reduction == "none":
-            return torch.from_numpy(losses).to(log_probs.dtype)
-        total = np.dot(losses, weights) if reduction == "mean" else losses.sum()
-        return torch.tensor(float(total), dtype=log_probs.dtype)
+            ctx.run = run
+        return loss
 
     @staticmethod
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -177,14 +203,14 @@ class _Loss(Function):
         (log_probs,) = ctx.saved_tensors  # refuses where the graph was freed
         grad, ctx.grad = ctx.grad, None
         if grad is None:  # a retained graph: what was returned before is no longer ours
-            _, grad = fit(log_probs, *ctx.arguments, needs_grad=True)
+            _, grad = ctx.run(log_probs, needs_grad=True)
             assert grad is not None
         factor = grad_output[None, :, None] if grad_output.dim() == 1 else grad_output
         if torch.is_grad_enabled():
             grad = _NoSecondDerivative.apply(grad, log_probs) * factor
-        elif factor.dim() > 0 or factor.item() != 1.0:
+        elif factor.dim() > 0 or factor.is_cuda or factor.item() != 1.0:  # a GPU is not waited for
             grad.mul_(factor)
-        return grad, None, None, None, None, None
+        return grad, None, None
 
 
 class _NoSecondDerivative(Function):
@@ -199,6 +225,33 @@ class _NoSecondDerivative(Function):
         ctx: Any, grad_output: Tensor
     ) -> tuple[None, None]:
         raise RuntimeError("ctc_loss cannot be differentiated twice")
+
+
+def _cuda_functions() -> tuple[Callable[..., Any], Fit]:
+    """What `check_batch` and `_fit_and_reduce` are for tensors on a GPU."""
+    if find_spec("numba_cuda") is None:
+        raise ValueError("ctc_loss of CUDA tensors needs numba-cuda: pip install 'asr[cuda]'")
+    # Imported late: most who use the loss have no GPU.
+    from asr.ctc import cuda_loss
+
+    return cuda_loss.check_batch, cuda_loss.fit_and_reduce
+
+
+def _fit_and_reduce(
+    log_probs: Tensor,
+    batch: Batch,
+    reduction: Reduction,
+    zero_infinity: bool,
+    from_logits: bool,
+    needs_grad: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Return the reduced loss in the dtype of `log_probs`, and its gradient if it is wanted."""
+    weights = _gradient_weights(batch.targets.lengths, reduction)
+    losses, grad = fit(log_probs, batch, weights, zero_infinity, from_logits, needs_grad)
+    if reduction == "none":
+        return torch.from_numpy(losses).to(log_probs.dtype), grad
+    total = np.dot(losses, weights) if reduction == "mean" else losses.sum()
+    return torch.tensor(float(total), dtype=log_probs.dtype), grad
 
 
 def _gradient_weights(target_lengths: np.ndarray, reduction: Reduction) -> np.ndarray:

@@ -4,7 +4,7 @@ A target of S labels of which `repeats` equal their predecessor needs at least S
 one for each label, and one blank between two equal ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,11 @@ def minimum_input_length(target: IntegerArray) -> int:
     """Return the least number of frames that `target` fits in: its length plus its repeats."""
     labels = integers("target", target).reshape(-1)
     return len(labels) + int(np.count_nonzero(labels[1:] == labels[:-1]))
+
+
+def is_on_gpu(values: object) -> bool:
+    """Say whether `values` is a tensor in a GPU's memory."""
+    return isinstance(values, torch.Tensor) and values.is_cuda
 
 
 def integers(name: str, values: IntegerArray) -> np.ndarray:
@@ -73,6 +78,20 @@ def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targ
             f"target_lengths[{n}] must be <= {width} (targets' width), got {lengths[n]}"
         )
     return Targets(labels.reshape(-1), np.arange(len(lengths)) * width, lengths)
+
+
+def check_lengths(name: str, lengths: Sized, num_utterances: int) -> None:
+    """Raise a ValueError unless there is one length an utterance."""
+    if len(lengths) != num_utterances:
+        raise ValueError(f"{name} must have {num_utterances} entries, got {len(lengths)}")
+
+
+def check_frames(input_lengths: np.ndarray, max_frames: int) -> None:
+    """Raise a ValueError that names the first input length which is not in 0..max_frames."""
+    outside = (input_lengths < 0) | (input_lengths > max_frames)
+    if outside.any():
+        n = int(np.argmax(outside))
+        raise ValueError(f"input_lengths[{n}] must be in 0..{max_frames}, got {input_lengths[n]}")
 
 
 def check_labels(targets: Targets, num_classes: int, blank: int) -> None:

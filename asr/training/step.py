@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from asr.augment import SpecAugment
 from asr.checkpoint import LoadedModel
 from asr.ctc import explain, minimum_input_length
+from asr.ctc.loss import runs_on
 from asr.data.loading import Batch
 from asr.training import distributed
 
@@ -106,8 +107,8 @@ class Stepper:
             return torch.zeros(0), []
         logits, lengths = self.forward(batch, seed)
         with self.stopwatch.measure("loss"):
-            # The loss runs on the CPU wherever the network does.
-            logits, lengths = logits.float().cpu(), lengths.cpu()
+            device = logits.device if runs_on(logits.device) else torch.device("cpu")
+            logits, lengths = logits.float().to(device), lengths.to(device)
             losses = self.loss(logits, batch.targets, lengths, batch.target_lengths)
         return losses, explain_losses(losses.detach(), logits.detach(), lengths, batch)
 
