@@ -70,7 +70,7 @@ def hypothesis_factory(tokens: list[str]) -> _native.HypothesisFactory:
 
 def as_batch(
     log_probs: LogProbs, lengths: Lengths, num_classes: int
-) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.int64] | None]:
     """Check a batch and bring it into the form the native code reads.
 
     Args:
@@ -79,7 +79,7 @@ def as_batch(
         num_classes: C the decoder was made for.
 
     Returns:
-        (N, T, C) float32 or float64 whose classes are contiguous, and lengths (N,) int64.
+        (N, T, C) float32 or float64 whose classes are contiguous, and lengths (N,) int64 or None.
 
     Raises:
         TypeError: log_probs are not floating point, or lengths not integers.
@@ -98,6 +98,8 @@ def as_batch(
         array = array[np.newaxis]  # (1, T, C)
     if array.strides[-1] != array.itemsize:
         array = np.ascontiguousarray(array)
+    if lengths is None:
+        return array, None
     return array, _as_lengths(lengths, array.shape[0], array.shape[1], single=single)
 
 
@@ -112,20 +114,18 @@ def _to_numpy(values: Any) -> npt.NDArray[Any]:  # noqa: ANN401
 
 def _as_floats(log_probs: LogProbs) -> npt.NDArray[np.floating]:
     array = _to_numpy(log_probs)
+    if array.dtype in (np.float32, np.float64):  # of this machine's byte order
+        return array
     if array.size == 0:  # an empty list has no type of its own
         return array.astype(np.float32)
     if not np.issubdtype(array.dtype, np.floating):
         raise TypeError(f"log_probs must be floating point, got {array.dtype}")
-    if array.dtype == np.float32 or (array.dtype == np.float64 and array.dtype.isnative):
-        return array
     return array.astype(np.float32 if array.itemsize < 8 else np.float64)
 
 
 def _as_lengths(
     lengths: Lengths, num_utterances: int, num_frames: int, *, single: bool
 ) -> npt.NDArray[np.int64]:
-    if lengths is None:
-        return np.full(num_utterances, num_frames, dtype=np.int64)
     array = _to_numpy(lengths)
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"lengths must be integers, got {array.dtype}")

@@ -42,10 +42,10 @@ class BeamSearchStream:
         Raises:
             ValueError: NaN or +inf, or a wrong number of classes; the stream must be given up.
         """
-        batch, num_frames = as_batch(log_probs, None, len(self._tokens))
+        batch, _ = as_batch(log_probs, None, len(self._tokens))
         if len(batch) != 1:
             raise ValueError(f"log_probs must be (T, C) in a stream, got {len(batch)} utterances")
-        self._native.push(batch, num_frames)
+        self._native.push(batch)
 
     def partial(self) -> Partial:
         """Describe the best prefix so far."""

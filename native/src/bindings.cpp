@@ -31,6 +31,7 @@ namespace {
 
 template <class Float>
 using LogProbs = nb::ndarray<const Float, nb::ndim<3>, nb::device::cpu>;
+// Without lengths every utterance has all frames.
 using Lengths = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using AlphabetPtr = std::shared_ptr<asr::Alphabet>;
 using ModelPtr = std::shared_ptr<asr::NGramModel>;
@@ -44,7 +45,9 @@ asr::Frames<Float> frames_of(const LogProbs<Float>& log_probs, const Lengths& le
     asr::Frames<Float> frames{};
     frames.data = log_probs.data() + utterance * log_probs.stride(0);
     frames.row_stride = log_probs.stride(1);
-    frames.num_frames = static_cast<std::int32_t>(lengths.data()[utterance]);
+    frames.num_frames = static_cast<std::int32_t>(
+        lengths.is_valid() ? lengths.data()[utterance]
+                           : static_cast<std::int64_t>(log_probs.shape(1)));
     frames.num_classes = static_cast<std::int32_t>(log_probs.shape(2));
     frames.utterance = utterance;
     return frames;
@@ -196,8 +199,8 @@ class BeamSearchStream {
         : search_(decoder.language, decoder.options), factory_(decoder.factory) {}
 
     template <class Float>
-    void push(const LogProbs<Float>& log_probs, const Lengths& lengths) {
-        asr::Frames<Float> frames = frames_of(log_probs, lengths, 0);
+    void push(const LogProbs<Float>& log_probs) {
+        asr::Frames<Float> frames = frames_of(log_probs, Lengths(), 0);
         frames.first_frame = search_.num_frames();
         const nb::gil_scoped_release unlocked;
         search_.push(frames);
@@ -236,8 +239,8 @@ void bind_decoders(nb::module_& m) {
              [](GreedyDecoder* self, AlphabetPtr alphabet, FactoryPtr factory) {
                  new (self) GreedyDecoder{std::move(alphabet), std::move(factory)};
              })
-        .def("decode", &GreedyDecoder::decode<float>, nb::arg().noconvert(), nb::arg())
-        .def("decode", &GreedyDecoder::decode<double>, nb::arg().noconvert(), nb::arg());
+        .def("decode", &GreedyDecoder::decode<float>, nb::arg().noconvert(), nb::arg().none())
+        .def("decode", &GreedyDecoder::decode<double>, nb::arg().noconvert(), nb::arg().none());
     nb::class_<PrefixSearchDecoder>(m, "PrefixSearchDecoder")
         .def("__init__",
              [](PrefixSearchDecoder* self, AlphabetPtr alphabet, FactoryPtr factory,
@@ -245,10 +248,10 @@ void bind_decoders(nb::module_& m) {
                  new (self) PrefixSearchDecoder{
                      std::move(alphabet), std::move(factory), {max_expansions, section_log_blank}};
              })
-        .def("decode", &PrefixSearchDecoder::decode<float>, nb::arg().noconvert(), nb::arg(),
+        .def("decode", &PrefixSearchDecoder::decode<float>, nb::arg().noconvert(), nb::arg().none(),
              nb::arg())
-        .def("decode", &PrefixSearchDecoder::decode<double>, nb::arg().noconvert(), nb::arg(),
-             nb::arg());
+        .def("decode", &PrefixSearchDecoder::decode<double>, nb::arg().noconvert(),
+             nb::arg().none(), nb::arg());
     nb::class_<BeamSearchDecoder>(m, "BeamSearchDecoder")
         .def(
             "__init__",
@@ -270,14 +273,14 @@ void bind_decoders(nb::module_& m) {
             "grammar"_a.none(), "lm_scores_tokens"_a, "lm_alpha"_a, "lm_beta"_a, "unk_score"_a,
             "beam_width"_a, "n_best"_a, "token_min_logp"_a, "beam_prune_logp"_a, "max_delay"_a,
             "blank_skip_logp"_a)
-        .def("decode", &BeamSearchDecoder::decode<float>, nb::arg().noconvert(), nb::arg(),
+        .def("decode", &BeamSearchDecoder::decode<float>, nb::arg().noconvert(), nb::arg().none(),
              nb::arg())
-        .def("decode", &BeamSearchDecoder::decode<double>, nb::arg().noconvert(), nb::arg(),
+        .def("decode", &BeamSearchDecoder::decode<double>, nb::arg().noconvert(), nb::arg().none(),
              nb::arg());
     nb::class_<BeamSearchStream>(m, "BeamSearchStream")
         .def(nb::init<const BeamSearchDecoder&>())
-        .def("push", &BeamSearchStream::push<float>, nb::arg().noconvert(), nb::arg())
-        .def("push", &BeamSearchStream::push<double>, nb::arg().noconvert(), nb::arg())
+        .def("push", &BeamSearchStream::push<float>, nb::arg().noconvert())
+        .def("push", &BeamSearchStream::push<double>, nb::arg().noconvert())
         .def("partial", &BeamSearchStream::partial)
         .def("hypotheses", &BeamSearchStream::hypotheses);
 }

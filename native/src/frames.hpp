@@ -1,12 +1,14 @@
 // Log-probabilities as the decoders read them: views of (T, C) rows, checked once, frame by frame.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 namespace asr {
 
@@ -30,11 +32,19 @@ template <class Float>
 struct Lanes {
     static constexpr std::int32_t kCount = 16 / sizeof(Float);
     typedef Float Values __attribute__((vector_size(16)));
+    using Bit = std::conditional_t<sizeof(Float) == 4, std::uint32_t, std::uint64_t>;
+    typedef Bit Bits __attribute__((vector_size(16)));
 
     static Values load(const Float* values) {
         Values lanes;
         std::memcpy(&lanes, values, sizeof(lanes));
         return lanes;
+    }
+    // 1, 2, ...: a bit for each lane.
+    static Bits first_places() {
+        Bits places{};
+        for (std::int32_t k = 0; k < kCount; ++k) places[k] = Bit{1} << k;
+        return places;
     }
 };
 
@@ -85,6 +95,29 @@ Float checked_row_max(const Frames<Float>& frames, std::int32_t frame) {
     }
     if (!good) refuse_row(frames, frame);
     return largest;
+}
+
+// Index of the first value that equals `wanted`, which must be there. Compares 32 values before it
+// looks: a search that stops where it finds would stop where no processor expects it.
+template <class Float>
+std::int32_t first_equal(const Float* row, std::int32_t num_classes, Float wanted) {
+    using L = Lanes<Float>;
+    constexpr std::int32_t kBlock = 32;
+    const std::int32_t num_whole = num_classes - num_classes % L::kCount;
+    for (std::int32_t begin = 0; begin < num_whole; begin += kBlock) {
+        typename L::Bits found{};
+        typename L::Bits place = L::first_places();
+        for (std::int32_t c = begin; c < std::min(begin + kBlock, num_whole); c += L::kCount) {
+            found |= (typename L::Bits)(L::load(row + c) == wanted) & place;
+            place <<= L::kCount;
+        }
+        std::uint32_t bits = 0;
+        for (std::int32_t k = 0; k < L::kCount; ++k) bits |= static_cast<std::uint32_t>(found[k]);
+        if (bits != 0) return begin + __builtin_ctz(bits);
+    }
+    std::int32_t c = num_whole;
+    while (row[c] != wanted) ++c;
+    return c;
 }
 
 // Calls visit(c) for each value that is at least `threshold`, in order.
