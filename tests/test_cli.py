@@ -201,6 +201,8 @@ def test_subtitles_of_several_files_are_refused_before_any_work(capsys):
         (["train", "model.dropout=2"], "dropout must be in [0, 1), got 2"),
         (["decode", "data=synth"], "give a value for checkpoint=..."),
         (["decode", "data=synth", "checkpoint=no.ckpt"], "no.ckpt: no such checkpoint"),
+        (["decode", "data=synth", "decoder.bem=3"], "no key 'decoder.bem' in the configuration"),
+        (["decode", "data=synth", "data.rot=x"], "did you mean data.root?"),
         (["transcribe", "x.wav", "--checkpoint", "no.ckpt"], "no.ckpt: no such checkpoint"),
         (["lm", "build", "no.txt", "-o", "lm.arpa"], "no.txt"),
         (["prepare", "fsdd", "--from", "nowhere"], "nowhere"),

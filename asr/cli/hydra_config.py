@@ -55,7 +55,7 @@ def compose_config(name: str, overrides: list[str]) -> dict:
             config = compose(name, overrides)
         return resolve(config)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error, name)) from error
+        raise ConfigError(_explain(error, name, overrides)) from error
 
 
 def resolve(config: DictConfig) -> dict:
@@ -104,18 +104,26 @@ def _multirun(name: str, overrides: list[str], task: Callable[[dict], int]) -> i
     return 0
 
 
-def _explain(error: Exception, name: str) -> str:
+def _explain(error: Exception, name: str, overrides: list[str]) -> str:
     """First line of Hydra's message, with the nearest key that exists."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     message = lines[0] if lines else type(error).__name__
     if not message.startswith("Could not override"):
         return " ".join(lines[:3])
     wrong = message.split("'")[1]
-    with initialize_config_module(CONFIGS, version_base="1.3"):
-        known = _keys(OmegaConf.to_container(compose(name), resolve=False), "")
+    known = _known_keys(name, [o for o in overrides if o.partition("=")[0] != wrong])
     near = difflib.get_close_matches(wrong, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; `asr {name} --cfg` lists all keys"
     return f"there is no key {wrong!r} in the configuration{hint}"
+
+
+def _known_keys(name: str, overrides: list[str]) -> list[str]:
+    """Keys of a configuration; none where something else is wrong with the overrides too."""
+    try:
+        with initialize_config_module(CONFIGS, version_base="1.3"):
+            return _keys(OmegaConf.to_container(compose(name, overrides), resolve=False), "")
+    except (HydraException, OmegaConfBaseException):
+        return []
 
 
 def _keys(tree: object, prefix: str) -> list[str]:
