@@ -15,12 +15,13 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from typing import NamedTuple
 
-import numba_cuda
 import torch
 
 from asr.ctc import ctc_loss
+from asr.ctc.loss import runs_on
 
 LOSS_TOLERANCE = 1e-5  # relative
 OUR_TOLERANCE = 5e-6  # of the gradient of the sum of losses
@@ -151,7 +152,7 @@ def machine() -> str:
     ).stdout.strip()
     return (
         f"{torch.cuda.get_device_name()}; torch {torch.__version__}, CUDA {torch.version.cuda}, "
-        f"cuDNN {torch.backends.cudnn.version()}, numba-cuda {numba_cuda.__version__}, "
+        f"cuDNN {torch.backends.cudnn.version()}, numba-cuda {version('numba-cuda')}, "
         f"commit {commit or 'unknown'}, {time.strftime('%Y-%m-%d')}"
     )
 
@@ -167,6 +168,9 @@ def main() -> int:
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print("ctc_loss_cuda.py needs a CUDA device, and torch sees none", file=sys.stderr)
+        return 2
+    if not runs_on(torch.device("cuda")):
+        print("ctc_loss_cuda.py needs numba-cuda: pip install 'asr[cuda]'", file=sys.stderr)
         return 2
     print(machine())
     print(f"T={options.frames} C={options.classes} S={options.labels}; ms, least and median")

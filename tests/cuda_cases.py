@@ -85,6 +85,21 @@ def test_every_kind_of_the_fuzzer(kind, monkeypatch):
     assert [message for message in map(fuzz_ctc.check, seeds) if message] == []
 
 
+@pytest.mark.skipif(not SIMULATED, reason="calls functions of the device")
+@pytest.mark.parametrize(
+    ("m", "k", "expected"),
+    [
+        (1.0, 3, (1.0, 3)),
+        (2.0**-240, 3, (1.0, 2)),
+        (2.0**241, 3, (2.0, 4)),
+        (0.0, 3, (0.0, cuda_kernels.LOWEST)),  # else it could hide what is added to it
+        (1.0, cuda_kernels.LOWEST - 1, (0.0, cuda_kernels.LOWEST)),
+    ],
+)
+def test_numbers_are_brought_into_their_range(m, k, expected):
+    assert cuda_kernels._normalised(m, np.int32(k)) == expected
+
+
 # Sizes.
 
 

@@ -26,11 +26,12 @@ needs_simulator = pytest.mark.skipif(
 )
 
 
-def run_cases(**environment):
+def run_cases(marks, simulator):
+    files = "tests/cuda_cases.py", "tests/cuda_tensor_cases.py"
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/cuda_cases.py", "tests/cuda_tensor_cases.py"],
+        [sys.executable, "-m", "pytest", "-q", "-m", marks, *files],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_ENABLE_CUDASIM": simulator},
         capture_output=True,
         text=True,
         check=False,
@@ -39,14 +40,15 @@ def run_cases(**environment):
 
 
 @needs_simulator
-def test_cases_in_the_simulator():
-    run_cases(NUMBA_ENABLE_CUDASIM="1")
+@pytest.mark.parametrize("marks", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_cases_in_the_simulator(marks):
+    run_cases(marks, simulator="1")
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cases_on_a_gpu():
-    run_cases(NUMBA_ENABLE_CUDASIM="0")
+    run_cases("slow or not slow", simulator="0")
 
 
 # The simulator runs Python, which has no types: what a compiler would refuse shows here.
