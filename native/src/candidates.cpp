@@ -4,15 +4,9 @@
 
 namespace asr {
 
-void Candidates::raise_threshold() {
-    if (count_ < width_) return;
-    double worst = items_[0].rank;
-    for (const Candidate& candidate : *this) worst = std::min(worst, candidate.rank);
-    threshold_ = std::max(threshold_, worst);
-}
-
 void Candidates::finish() {
     keep_best();
+    if (bottom_ >= threshold_) return;
     std::size_t kept = 0;
     for (std::size_t i = 0; i < count_; ++i) {
         items_[kept] = items_[i];
@@ -35,32 +29,27 @@ void Candidates::make_room() {
 // Selection by counting: what std::nth_element does, with no branch that cannot be predicted.
 void Candidates::keep_best() {
     if (count_ <= width_) return;
-    double top = items_[0].rank;
-    double bottom = top;
-    for (const Candidate& candidate : *this) {
-        top = std::max(top, candidate.rank);
-        bottom = std::min(bottom, candidate.rank);
-    }
-    const double range = top - bottom;
+    const double range = top_ - bottom_;
     // Ranks that are all alike, or infinite by a damaged model, have no bins.
     const bool has_bins = range > 1e-9 && range < -kLogZero;
     boundary_.clear();
     if (!has_bins) boundary_.assign(begin(), end());
-    const std::size_t inside = has_bins ? keep_bins_above_cut(top, range) : 0;
+    const std::size_t inside = has_bins ? keep_bins_above_cut(range) : 0;
     const auto better = [](const Candidate& a, const Candidate& b) { return a.rank > b.rank; };
     const auto last = boundary_.begin() + static_cast<std::ptrdiff_t>(width_ - inside - 1);
     std::nth_element(boundary_.begin(), last, boundary_.end(), better);
     std::copy(boundary_.begin(), last + 1, items_.begin() + static_cast<std::ptrdiff_t>(inside));
-    threshold_ = std::max(threshold_, last->rank);
+    bottom_ = last->rank;
+    threshold_ = std::max(threshold_, bottom_);
     count_ = width_;
 }
 
 // Finds the bin of ranks that holds the last place, moves to the front what stands in better ones
 // and to boundary_ what stands in it; returns the number of the former.
-std::size_t Candidates::keep_bins_above_cut(double top, double range) {
+std::size_t Candidates::keep_bins_above_cut(double range) {
     constexpr std::size_t kNumBins = 64;
     const double scale = (kNumBins - 0.5) / range;
-    const auto bin_of = [top, scale](const Candidate& candidate) {
+    const auto bin_of = [top = top_, scale](const Candidate& candidate) {
         return static_cast<std::size_t>(static_cast<int>((top - candidate.rank) * scale));
     };
     std::array<std::size_t, kNumBins> counts{};

@@ -23,7 +23,8 @@ class Candidates {
     void start(std::int32_t width, double prune) {
         width_ = static_cast<std::size_t>(width);
         prune_ = prune;
-        threshold_ = kLogZero;
+        threshold_ = top_ = kLogZero;
+        bottom_ = -kLogZero;
         count_ = 0;
     }
 
@@ -33,10 +34,14 @@ class Candidates {
         if (!(candidate.rank >= threshold_)) return;
         if (count_ == items_.size()) make_room();
         items_[count_++] = candidate;
+        top_ = std::max(top_, candidate.rank);
+        bottom_ = std::min(bottom_, candidate.rank);
         threshold_ = std::max(threshold_, candidate.rank + prune_);
     }
     // Raises the threshold to the worst rank when there are already `width`.
-    void raise_threshold();
+    void raise_threshold() {
+        if (count_ >= width_) threshold_ = std::max(threshold_, bottom_);
+    }
     // Drops all but those to keep.
     void finish();
 
@@ -47,7 +52,7 @@ class Candidates {
   private:
     void make_room();
     void keep_best();
-    std::size_t keep_bins_above_cut(double top, double range);
+    std::size_t keep_bins_above_cut(double range);
 
     std::vector<Candidate> items_;     // the first count_ are in use
     std::vector<Candidate> boundary_;  // of keep_best
@@ -55,6 +60,8 @@ class Candidates {
     std::size_t width_ = 1;
     double prune_ = 0.0;
     double threshold_ = kLogZero;
+    double top_ = kLogZero;  // highest and lowest rank of those in use
+    double bottom_ = -kLogZero;
 };
 
 }  // namespace asr

@@ -97,22 +97,31 @@ Float checked_row_max(const Frames<Float>& frames, std::int32_t frame) {
     return largest;
 }
 
-// Index of the first value that equals `wanted`, which must be there. Compares 32 values before it
-// looks: a search that stops where it finds would stop where no processor expects it.
+// Bit k tells whether `test` holds for values[k]; `size`, of whole lanes, is at most kBlock. Values
+// are compared all together: a loop that looks at one after the other branches where no processor
+// expects it.
+constexpr std::int32_t kBlock = 32;
+template <class Float, class Test>
+std::uint32_t bits_where(const Float* values, std::int32_t size, const Test& test) {
+    using L = Lanes<Float>;
+    typename L::Bits found{};
+    typename L::Bits place = L::first_places();
+    for (std::int32_t k = 0; k < size; k += L::kCount, place <<= L::kCount) {
+        found |= (typename L::Bits)(test(L::load(values + k))) & place;
+    }
+    std::uint32_t bits = 0;
+    for (std::int32_t k = 0; k < L::kCount; ++k) bits |= static_cast<std::uint32_t>(found[k]);
+    return bits;
+}
+
+// Index of the first value that equals `wanted`, which must be there.
 template <class Float>
 std::int32_t first_equal(const Float* row, std::int32_t num_classes, Float wanted) {
-    using L = Lanes<Float>;
-    constexpr std::int32_t kBlock = 32;
-    const std::int32_t num_whole = num_classes - num_classes % L::kCount;
+    const std::int32_t num_whole = num_classes - num_classes % Lanes<Float>::kCount;
     for (std::int32_t begin = 0; begin < num_whole; begin += kBlock) {
-        typename L::Bits found{};
-        typename L::Bits place = L::first_places();
-        for (std::int32_t c = begin; c < std::min(begin + kBlock, num_whole); c += L::kCount) {
-            found |= (typename L::Bits)(L::load(row + c) == wanted) & place;
-            place <<= L::kCount;
-        }
-        std::uint32_t bits = 0;
-        for (std::int32_t k = 0; k < L::kCount; ++k) bits |= static_cast<std::uint32_t>(found[k]);
+        const std::uint32_t bits =
+            bits_where(row + begin, std::min(kBlock, num_whole - begin),
+                       [wanted](const auto& values) { return values == wanted; });
         if (bits != 0) return begin + __builtin_ctz(bits);
     }
     std::int32_t c = num_whole;
@@ -124,20 +133,14 @@ std::int32_t first_equal(const Float* row, std::int32_t num_classes, Float wante
 template <class Float, class Visit>
 void for_each_at_least(const Float* row, std::int32_t num_classes, Float threshold,
                        const Visit& visit) {
-    using L = Lanes<Float>;
-    constexpr std::int32_t kStep = 2 * L::kCount;
-    std::int32_t c = 0;
-    for (; c + kStep <= num_classes; c += kStep) {
-        const auto any =
-            (L::load(row + c) >= threshold) | (L::load(row + c + L::kCount) >= threshold);
-        std::int64_t bits[2];
-        std::memcpy(bits, &any, sizeof(bits));
-        if ((bits[0] | bits[1]) == 0) continue;
-        for (std::int32_t k = c; k < c + kStep; ++k) {
-            if (row[k] >= threshold) visit(k);
-        }
+    const std::int32_t num_whole = num_classes - num_classes % Lanes<Float>::kCount;
+    for (std::int32_t begin = 0; begin < num_whole; begin += kBlock) {
+        std::uint32_t bits =
+            bits_where(row + begin, std::min(kBlock, num_whole - begin),
+                       [threshold](const auto& values) { return values >= threshold; });
+        for (; bits != 0; bits &= bits - 1) visit(begin + __builtin_ctz(bits));
     }
-    for (; c < num_classes; ++c) {
+    for (std::int32_t c = num_whole; c < num_classes; ++c) {
         if (row[c] >= threshold) visit(c);
     }
 }
