@@ -112,7 +112,7 @@ def test_target_longer_than_256(rng, num_labels):
     assert_agree(fit_cuda(*arguments), torch_fit(*arguments), atol=1e-6)
 
 
-@pytest.mark.parametrize("num_labels", [0, 1, 30, 31, 32, 63, 64])
+@pytest.mark.parametrize("num_labels", [0, 1, 31, 32, pytest.param(63, marks=pytest.mark.slow), 64])
 def test_target_at_the_edges_of_lanes(rng, num_labels):
     logits = torch.from_numpy(rng.normal(size=(num_labels + 1, 1, 70))).float()
     targets = torch.arange(num_labels)[None] % 69 + 1
@@ -182,6 +182,13 @@ def test_ill_frames_stay_in_their_utterance(rng, from_logits, value):
     assert torch.isnan(losses).tolist() == [False, True, False]
     assert torch.isnan(grad).all(0).all(1).tolist() == [False, True, False]
     assert torch.isfinite(grad[:, [0, 2]]).all()
+
+
+def test_zero_infinity_does_not_hide_ill_frames():
+    losses, grad = fit_cuda(torch.full((2, 1, 3), torch.nan), [[1]], [2], [1], zero_infinity=True)
+
+    assert torch.isnan(losses).all()
+    assert torch.isnan(grad).all()
 
 
 def test_impossible_target_has_an_infinite_loss_whatever_its_frames_hold():
