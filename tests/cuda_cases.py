@@ -184,6 +184,16 @@ def test_ill_frames_stay_in_their_utterance(rng, from_logits, value):
     assert torch.isfinite(grad[:, [0, 2]]).all()
 
 
+def test_frame_of_logits_without_any_probability_is_ill():
+    logits = torch.zeros((2, 1, 3))
+    logits[1] = -torch.inf
+
+    losses, grad = fit_cuda(logits, [[1]], [2], [1])
+
+    assert torch.isnan(losses).all()
+    assert torch.isnan(grad).all()
+
+
 def test_zero_infinity_does_not_hide_ill_frames():
     losses, grad = fit_cuda(torch.full((2, 1, 3), torch.nan), [[1]], [2], [1], zero_infinity=True)
 
