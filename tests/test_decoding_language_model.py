@@ -265,8 +265,11 @@ for case in range(300):
     except ValueError:
         continue
     lm.score("a b zz a a b")
-    len(lm.words())
     BeamSearchDecoder(["", "a", "b", " "], lm=lm)(log_probs)
+    try:
+        lm.words()
+    except ValueError as error:
+        assert str(error).endswith("a word is not UTF-8")
 """
 
 

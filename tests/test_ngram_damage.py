@@ -129,3 +129,11 @@ def test_damaged_file_never_crashes(compiled, damage, refused, opened):
 
     assert child.returncode == 0, child.stderr
     assert child.stdout.split() == [str(refused), str(opened)]
+
+
+def test_file_of_another_version_says_what_to_do(compiled, tmp_path):
+    other = tmp_path / "other.bin"
+    other.write_bytes(b"ASR-LM01" + compiled.read_bytes()[8:])
+
+    with pytest.raises(ValueError, match=r"other\.bin: compiled by another version"):
+        NGramLM(other)

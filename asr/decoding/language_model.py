@@ -8,7 +8,7 @@ from typing import Literal
 
 from asr import _native
 
-_BINARY_MAGIC = b"ASR-LM01"
+_BINARY_MAGIC = b"ASR-LM"  # a version of two digits follows
 
 
 class NGramLM:

@@ -75,6 +75,7 @@ std::optional<TextState> Language::close(const TextState& state) const {
         if (unit == NGramModel::kUnknown) next.extras += parts_.unk_score;
     }
     next.word_hash = kEmptyWordHash;
+    next.followers = kAnyByte;
     next.word = kNoWord;
     next.word_open = next.unknown = false;
     next.open_word = 0.0;
@@ -83,6 +84,8 @@ std::optional<TextState> Language::close(const TextState& state) const {
 
 std::optional<TextState> Language::append(const TextState& state, std::int32_t id) const {
     const Token& token = alphabet()[id];
+    const bool is_known_only = parts_.lexicon && !token.body.empty();
+    if (is_known_only && !may_follow(state, token.body)) return std::nullopt;
     TextState next = state;
     if (!token_units_.empty()) score_unit(next, token_units_[static_cast<std::size_t>(id)]);
     if (token.body.empty()) return next;
@@ -101,10 +104,12 @@ std::optional<TextState> Language::append(const TextState& state, std::int32_t i
 // Follows the open word among the known ones; false when the lexicon has none that begins so.
 bool Language::look_up(TextState& state, std::string_view bytes) const {
     if (state.unknown) return true;
+    const bool may_exist = may_follow(state, bytes);
     state.word_hash = extend_hash(state.word_hash, bytes);
-    const WordTable::Slot* slot = spellings_->find(state.word_hash);
+    const WordTable::Slot* slot = may_exist ? spellings_->find(state.word_hash) : nullptr;
     if (slot == nullptr && parts_.lexicon) return false;
     state.unknown = slot == nullptr;
+    state.followers = slot != nullptr ? slot->followers : 0;
     state.word = slot != nullptr ? slot->word : kNoWord;
     if (scores_words()) {
         // Never less than an unknown word, so that this falls as the word grows: see

@@ -17,10 +17,13 @@
 
 namespace asr {
 
+constexpr std::uint64_t kAnyByte = ~0ull;
+
 // The text side of one prefix. A function of the prefix's tokens alone, so it is made once, when
 // the prefix is, and never changes.
 struct TextState {
     std::uint64_t word_hash = kEmptyWordHash;  // of the open word's bytes
+    std::uint64_t followers = kAnyByte;        // set of bytes that known words go on with
     double lm_score = 0.0;                     // ln P of what the model has scored
     double extras = 0.0;                       // hotwords completed, unknown words
     double open_word = 0.0;  // for ranking alone: the most the open word may bring
@@ -85,6 +88,9 @@ class Language {
   private:
     bool scores_words() const { return parts_.lm && parts_.lm_unit == LmUnit::kWord; }
     void score_unit(TextState& state, WordId unit) const;
+    static bool may_follow(const TextState& state, std::string_view bytes) {
+        return (state.followers & WordTable::byte_set(bytes)) != 0;
+    }
     bool look_up(TextState& state, std::string_view bytes) const;
     std::vector<WordId> find_token_units() const;
 

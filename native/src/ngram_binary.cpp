@@ -15,7 +15,8 @@ namespace asr {
 
 namespace {
 
-constexpr char kMagic[8] = {'A', 'S', 'R', '-', 'L', 'M', '0', '1'};
+constexpr std::size_t kNameSize = 6;  // what follows in kMagic is the version
+constexpr char kMagic[8] = {'A', 'S', 'R', '-', 'L', 'M', '0', '2'};
 constexpr std::uint64_t kByteOrder = 0x0102030405060708ull;
 constexpr std::uint64_t kMaxCount = 1ull << 40;  // keeps sums of sizes within 64 bits
 constexpr std::uint64_t kMaxNodes = 1ull << 32;
@@ -76,7 +77,9 @@ void check_header(const Header& header, std::uint64_t file_size, const std::stri
     const auto require = [&path](bool holds, const char* rule) {
         if (!holds) throw std::invalid_argument(path + ": " + rule);
     };
-    require(std::memcmp(header.magic, kMagic, sizeof(kMagic)) == 0, "not a compiled model");
+    require(std::memcmp(header.magic, kMagic, kNameSize) == 0, "not a compiled model");
+    require(std::memcmp(header.magic, kMagic, sizeof(kMagic)) == 0,
+            "compiled by another version of asr: compile the ARPA file again");
     require(header.byte_order == kByteOrder, "compiled on a machine of another byte order");
     require(header.checksum == checksum_of(header), "damaged header");
     require(header.order >= 1 && header.order <= NGramModel::kMaxOrder, "order must be in 1..6");

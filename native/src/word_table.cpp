@@ -36,11 +36,13 @@ WordId WordTableBuilder::add(std::string_view spelling, WordId word, float log_p
         if (2 * num_used_ >= slots_.size()) grow();
         WordTable::Slot& slot = slot_of(hash);
         if (slot.hash == 0) {
-            slot = {hash, kNoWord, log_prob};
+            slot = {hash, 0, kNoWord, log_prob};
             ++num_used_;
         }
         slot.lookahead = std::max(slot.lookahead, log_prob);
-        if (i + 1 == spelling.size()) {
+        if (i + 1 < spelling.size()) {
+            slot.followers |= WordTable::byte_set(spelling.substr(i + 1));
+        } else {
             if (slot.word != kNoWord) return slot.word;
             slot.word = word;
         }

@@ -27,9 +27,10 @@ inline std::uint64_t extend_hash(std::uint64_t hash, std::string_view bytes) {
 class WordTable {
   public:
     struct Slot {
-        std::uint64_t hash = 0;  // 0: free
-        WordId word = kNoWord;   // the word that ends here
-        float lookahead = 0.0F;  // highest log-probability of the words that begin so
+        std::uint64_t hash = 0;       // 0: free
+        std::uint64_t followers = 0;  // set of bytes: see byte_set
+        WordId word = kNoWord;        // the word that ends here
+        float lookahead = 0.0F;       // highest log-probability of the words that begin so
     };
 
     WordTable() = default;
@@ -45,6 +46,13 @@ class WordTable {
         return nullptr;
     }
     ArrayView<Slot> slots() const { return slots_; }
+
+    // The set that holds a text's first byte. A set is a bit for each byte modulo 64, so that it
+    // may hold a few more than were put in, and those that no word goes on with are mostly told
+    // without a look into the table, which rarely is in the cache.
+    static std::uint64_t byte_set(std::string_view text) {
+        return 1ull << (static_cast<unsigned char>(text.front()) & 63);
+    }
 
     static std::size_t place(std::uint64_t hash) {
         return static_cast<std::size_t>(hash ^ (hash >> 29));
