@@ -96,8 +96,8 @@ def as_batch(
         )
     if single:
         array = array[np.newaxis]  # (1, T, C)
-    if array.strides[-1] != array.itemsize:
-        array = np.ascontiguousarray(array)
+    if array.strides[-1] != array.itemsize or not array.flags.aligned:
+        array = np.array(array, order="C")
     if lengths is None:
         return array, None
     return array, _as_lengths(lengths, array.shape[0], array.shape[1], single=single)
