@@ -40,7 +40,10 @@ def run_cases(marks, simulator):
 
 
 @needs_simulator
-@pytest.mark.parametrize("marks", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "marks",
+    [pytest.param("not slow", id="quick"), pytest.param("slow", id="slow", marks=pytest.mark.slow)],
+)
 def test_cases_in_the_simulator(marks):
     run_cases(marks, simulator="1")
 
