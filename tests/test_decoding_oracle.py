@@ -30,9 +30,11 @@ def assert_same_ranking(hypotheses, expected, tokens):
     """Equal scores rank by rank; equal labellings wherever the score is not shared."""
     assert len(hypotheses) == len(expected)
     scores = np.array([reading.score for _, reading in expected])
-    np.testing.assert_allclose([h.score for h in hypotheses], scores, rtol=0, atol=1e-6)
+    # A model keeps each of its numbers, up to 7 nats with weights up to 2, as float32.
+    tolerance = 5e-6 if any(reading.lm_score for _, reading in expected) else 1e-6
+    np.testing.assert_allclose([h.score for h in hypotheses], scores, rtol=0, atol=tolerance)
     for rank, (hypothesis, (text, reading)) in enumerate(zip(hypotheses, expected, strict=True)):
-        if np.sum(np.abs(scores - scores[rank]) < 1e-6) == 1 and rank + 1 < len(expected):
+        if np.sum(np.abs(scores - scores[rank]) < tolerance) == 1 and rank + 1 < len(expected):
             assert hypothesis.token_ids == reading.labelling
             assert hypothesis.text == text
             assert hypothesis.acoustic_score == pytest.approx(reading.acoustic_score, abs=1e-6)

@@ -5,6 +5,7 @@
 #include <queue>
 #include <vector>
 
+#include "alignment.hpp"
 #include "greedy.hpp"
 #include "log_math.hpp"
 
@@ -12,11 +13,13 @@ namespace asr {
 
 namespace {
 
-using Labelling = std::vector<std::int32_t>;
+// What is less than that part of the best path's probability is taken for nothing.
+constexpr double kNegligible = 1e-300;
+// ln of how many times the best path's probability all paths together may have.
+constexpr double kLargestLogMass = 600.0;
 
 // Probabilities of all frames, each divided by its largest, one row per class.
-// Every factor is at most 1 and the best path's product is exactly 1, so that what underflows is
-// below 1e-300 of the best path and cannot matter.
+// Every factor is at most 1 and the best path's product is exactly 1.
 class ScaledFrames {
   public:
     template <class Float>
@@ -35,7 +38,6 @@ class ScaledFrames {
                 sum += scaled;
             }
             log_sum[t] = std::log(sum);
-            log_scale_ += best;
         }
         set_rest(log_sum);
     }
@@ -47,15 +49,14 @@ class ScaledFrames {
     // rest(t) exp(log_rest_scale) is the probability of everything that may follow frame t - 1.
     const double* rest() const { return rest_.data(); }
     double log_rest_scale() const { return log_rest_scale_; }
-    double log_scale() const { return log_scale_; }
 
   private:
     void set_rest(const std::vector<double>& log_sum) {
         for (const double value : log_sum) log_rest_scale_ += value;
         double log_rest = log_rest_scale_;
         for (std::size_t t = 0; t <= num_frames_; ++t) {
-            // Never below 1e-300: an estimate that is too high keeps the search exact.
-            rest_[t] = std::max(1e-300, std::exp(log_rest - log_rest_scale_));
+            // Never negligible: an estimate that is too high keeps the search exact.
+            rest_[t] = std::max(kNegligible, std::exp(log_rest - log_rest_scale_));
             if (t < num_frames_) log_rest -= log_sum[t];
         }
     }
@@ -64,37 +65,59 @@ class ScaledFrames {
     std::vector<double> values_;
     std::vector<double> rest_;
     double log_rest_scale_ = 0.0;
-    double log_scale_ = 0.0;
 };
 
-// Masses of one prefix after 0..T frames: of the paths that end in blank and in its last token.
+// Masses of one prefix: of the paths that end in blank and in its last token, after each number of
+// frames from `begin` on; before and after these they are nothing, so that a prefix costs what the
+// frames around its end cost however long the utterance is.
 struct Masses {
+    std::size_t begin = 0;
     std::vector<double> blank;
     std::vector<double> label;
 
-    double whole() const { return blank.back() + label.back(); }
+    std::size_t end() const { return begin + blank.size(); }
+    double whole(std::size_t num_frames) const {
+        return end() == num_frames + 1 ? blank.back() + label.back() : 0.0;
+    }
+    // The masses after `num_frames`, one more than at the last call.
+    void add(std::size_t num_frames, double blank_mass, double label_mass) {
+        const bool is_negligible = blank_mass + label_mass < kNegligible;
+        if (blank.empty() && is_negligible) return;
+        if (blank.empty()) begin = num_frames;
+        blank.push_back(is_negligible ? 0.0 : blank_mass);
+        label.push_back(is_negligible ? 0.0 : label_mass);
+    }
+    bool has_ended() const { return !blank.empty() && blank.back() + label.back() == 0.0; }
 };
 
 Masses empty_prefix(const ScaledFrames& frames, std::int32_t blank) {
-    Masses masses{{1.0}, {0.0}};
-    for (std::size_t t = 0; t < frames.num_frames(); ++t) {
-        masses.blank.push_back(masses.blank.back() * frames.of_class(blank)[t]);
-        masses.label.push_back(0.0);
+    Masses masses;
+    masses.add(0, 1.0, 0.0);
+    for (std::size_t t = 0; t < frames.num_frames() && !masses.has_ended(); ++t) {
+        masses.add(t + 1, masses.blank.back() * frames.of_class(blank)[t], 0.0);
     }
     return masses;
 }
 
 Masses extend(const ScaledFrames& frames, std::int32_t blank, const Masses& prefix,
               std::int32_t last, std::int32_t token) {
-    const std::size_t num_frames = frames.num_frames();
     const double* p_token = frames.of_class(token);
     const double* p_blank = frames.of_class(blank);
     const double from_label = token == last ? 0.0 : 1.0;
-    Masses masses{std::vector<double>(num_frames + 1), std::vector<double>(num_frames + 1)};
-    for (std::size_t t = 0; t < num_frames; ++t) {
-        const double arriving = prefix.blank[t] + from_label * prefix.label[t];
-        masses.label[t + 1] = p_token[t] * (arriving + masses.label[t]);
-        masses.blank[t + 1] = p_blank[t] * (masses.blank[t] + masses.label[t]);
+    Masses masses;
+    double in_blank = 0.0;
+    double in_label = 0.0;
+    for (std::size_t t = prefix.begin; t < frames.num_frames(); ++t) {
+        double arriving = 0.0;
+        if (t < prefix.end()) {
+            arriving = prefix.blank[t - prefix.begin] + from_label * prefix.label[t - prefix.begin];
+        } else if (masses.blank.empty() || masses.has_ended()) {
+            break;
+        }
+        const double before = in_blank + in_label;
+        in_label = p_token[t] * (arriving + in_label);
+        in_blank = p_blank[t] * before;
+        masses.add(t + 1, in_blank, in_label);
     }
     return masses;
 }
@@ -107,7 +130,7 @@ double log_labelling_mass(const ScaledFrames& frames, std::int32_t blank,
         masses = extend(frames, blank, masses, last, token);
         last = token;
     }
-    return std::log(masses.whole());
+    return std::log(masses.whole(frames.num_frames()));
 }
 
 // Best-first search of one section.
@@ -115,12 +138,13 @@ class SectionSearch {
   public:
     SectionSearch(const ScaledFrames& frames, std::int32_t blank, std::int32_t num_classes,
                   Labelling incumbent)
-        : frames_(frames), blank_(blank), num_classes_(num_classes), best_(std::move(incumbent)) {
-        best_mass_ = log_labelling_mass(frames, blank, best_);
-    }
+        : frames_(frames), blank_(blank), num_classes_(num_classes), best_(std::move(incumbent)) {}
 
     // Uses up `budget`; false when it ran out before the best labelling was proven.
     bool run(std::int64_t& budget) {
+        // Sums of so many paths overflow, and no budget would prove anything about them.
+        if (frames_.log_rest_scale() > kLargestLogMass) return false;
+        best_mass_ = log_labelling_mass(frames_, blank_, best_);
         visit({0.0, -1, blank_});
         while (!open_.empty() && open_.top().bound > best_mass_) {
             if (budget-- <= 0) return false;
@@ -155,7 +179,7 @@ class SectionSearch {
             Masses masses = extend(frames_, blank_, parent.masses, parent.token, open.token);
             visited_.push_back({open.parent, open.token, std::move(masses)});
         }
-        const double mass = std::log(visited_.back().masses.whole());
+        const double mass = std::log(visited_.back().masses.whole(frames_.num_frames()));
         if (mass > best_mass_) {
             best_mass_ = mass;
             best_ = labelling_of(id);
@@ -165,19 +189,22 @@ class SectionSearch {
 
     void open_children(std::int32_t id) {
         const Visited& prefix = visited_[static_cast<std::size_t>(id)];
-        const std::size_t num_frames = frames_.num_frames();
-        std::vector<double> after_any(num_frames);
-        std::vector<double> after_blank(num_frames);
-        for (std::size_t t = 0; t < num_frames; ++t) {
-            after_blank[t] = prefix.masses.blank[t] * frames_.rest()[t + 1];
-            after_any[t] = after_blank[t] + prefix.masses.label[t] * frames_.rest()[t + 1];
+        const Masses& masses = prefix.masses;
+        const std::size_t begin = masses.begin;
+        const std::size_t count = std::min(masses.end(), frames_.num_frames()) - begin;
+        std::vector<double> after_any(count);
+        std::vector<double> after_blank(count);
+        for (std::size_t k = 0; k < count; ++k) {
+            const double rest = frames_.rest()[begin + k + 1];
+            after_blank[k] = masses.blank[k] * rest;
+            after_any[k] = after_blank[k] + masses.label[k] * rest;
         }
         for (std::int32_t token = 0; token < num_classes_; ++token) {
             if (token == blank_) continue;
             const auto& from = token == prefix.token ? after_blank : after_any;
-            const double* p_token = frames_.of_class(token);
+            const double* p_token = frames_.of_class(token) + begin;
             double mass = 0.0;
-            for (std::size_t t = 0; t < num_frames; ++t) mass += p_token[t] * from[t];
+            for (std::size_t k = 0; k < count; ++k) mass += p_token[k] * from[k];
             const double bound = std::log(mass) + frames_.log_rest_scale();
             if (bound > best_mass_) open_.push({bound, id, token});
         }
@@ -201,45 +228,6 @@ class SectionSearch {
     std::vector<Visited> visited_;
     std::priority_queue<Open> open_;
 };
-
-// Viterbi alignment of a labelling of positive probability: the frame of each token's spike.
-template <class Float>
-std::vector<Emission> place_tokens(const Frames<Float>& frames, std::int32_t blank,
-                                   const Labelling& labelling) {
-    const std::size_t num_states = 2 * labelling.size() + 1;  // blank, token, blank, ..., blank
-    const auto num_frames = static_cast<std::size_t>(frames.num_frames);
-    const auto class_of = [&](std::size_t s) { return s % 2 ? labelling[s / 2] : blank; };
-    std::vector<double> best(num_states, kLogZero);
-    std::vector<unsigned char> steps(num_frames * num_states);
-    for (std::size_t t = 0; t < num_frames; ++t) {
-        const Float* row = frames.row(static_cast<std::int32_t>(t));
-        for (std::size_t s = num_states; s-- > 0;) {
-            unsigned char step = 0;
-            double from = t == 0 ? (s < 2 ? 0.0 : kLogZero) : best[s];
-            if (t > 0 && s >= 1 && best[s - 1] > from) from = best[s - 1], step = 1;
-            const bool may_skip = s >= 3 && s % 2 && class_of(s) != class_of(s - 2);
-            if (t > 0 && may_skip && best[s - 2] > from) from = best[s - 2], step = 2;
-            best[s] = from + row[class_of(s)];
-            steps[t * num_states + s] = step;
-        }
-    }
-    std::vector<Emission> emissions;
-    for (const std::int32_t token : labelling) {
-        emissions.push_back({token, 0, static_cast<float>(kLogZero)});
-    }
-    std::size_t s = num_states - 1;
-    if (num_states > 1 && best[num_states - 2] > best[s]) s = num_states - 2;
-    for (std::size_t t = num_frames; t-- > 0;) {
-        if (s % 2) {
-            Emission& emission = emissions[s / 2];
-            const auto frame = static_cast<std::int32_t>(t);
-            const auto log_prob = static_cast<float>(frames.row(frame)[emission.token]);
-            if (log_prob >= emission.log_prob) emission = {emission.token, frame, log_prob};
-        }
-        s -= steps[t * num_states + s];
-    }
-    return emissions;
-}
 
 Labelling labelling_of(const Hypothesis& hypothesis) {
     Labelling labelling;
@@ -281,11 +269,16 @@ Hypothesis search_prefixes(const Alphabet& alphabet, const PrefixSearchOptions& 
         begin = end + 1;
     }
 
-    const ScaledFrames scaled(frames);
-    Hypothesis hypothesis;
-    hypothesis.acoustic_score = log_labelling_mass(scaled, blank, labelling) + scaled.log_scale();
-    hypothesis.score = hypothesis.acoustic_score;
-    hypothesis.emissions = place_tokens(frames, blank, labelling);
+    const auto describe = [&](double width) {
+        const Alignment<Float> alignment(frames, blank, labelling, width);
+        Hypothesis hypothesis;
+        hypothesis.score = hypothesis.acoustic_score = alignment.log_mass();
+        if (hypothesis.score > kLogZero) hypothesis.emissions = alignment.emissions();
+        return hypothesis;
+    };
+    constexpr double kWidth = 700.0;
+    Hypothesis hypothesis = describe(kWidth);
+    if (hypothesis.score == kLogZero) hypothesis = describe(-kLogZero);
     hypothesis.words = split_words(alphabet, hypothesis.emissions);
     hypothesis.text = join_words(hypothesis.words);
     hypothesis.bound_hit = !proven;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "alignment.hpp"
 #include "beam_search.hpp"
 #include "greedy.hpp"
 #include "prefix_search.hpp"
@@ -125,6 +126,31 @@ void test_searches_agree() {
     }
 }
 
+// States far behind are not missed, and when all others die the whole lattice still has the answer.
+void test_alignment_in_a_band() {
+    std::mt19937 random(5);
+    for (int trial = 0; trial < 20; ++trial) {
+        const Emissions emissions = random_emissions(random, 200, 4.0);
+        Labelling labelling;
+        for (const auto& e : decode_greedy(Alphabet(kTokens, 0), emissions.frames).emissions) {
+            labelling.push_back(e.token);
+        }
+        const Alignment<float> band(emissions.frames, 0, labelling, 100.0);
+        const Alignment<float> whole(emissions.frames, 0, labelling, -kLogZero);
+        CHECK(std::fabs(band.log_mass() - whole.log_mass()) < 1e-9);
+        const auto actual = band.emissions();
+        const auto expected = whole.emissions();
+        for (std::size_t i = 0; i < labelling.size(); ++i) {
+            CHECK(actual[i].frame == expected[i].frame);
+        }
+    }
+    const auto none = static_cast<float>(kLogZero);
+    const std::vector<float> values{0.0F, -8.0F, none, none, none, 0.0F, none, none, none, none};
+    const Frames<float> frames{values.data(), 5, 2, 5};
+    CHECK(Alignment<float>(frames, 0, {1}, 5.0).log_mass() == kLogZero);
+    CHECK(Alignment<float>(frames, 0, {1}, -kLogZero).log_mass() == -8.0);
+}
+
 // Every cut and many changes of an ARPA text are read or refused, never more.
 void test_damaged_arpa() {
     const std::string whole = kArpa;
@@ -199,6 +225,7 @@ int main(int argc, char** argv) {
     test_log_add();
     test_garbage_collection_changes_nothing();
     test_searches_agree();
+    test_alignment_in_a_band();
     test_damaged_arpa();
     test_damaged_binary(argc > 1 ? argv[1] : ".");
     test_edges();
