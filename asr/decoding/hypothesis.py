@@ -17,6 +17,8 @@ from asr import _native
 LogProbs = Any  # numpy array, torch tensor or nested lists: checked by `as_batch`
 Lengths = Any  # None, an int, or a sequence, array or tensor of them
 
+_NATIVE_TYPES = (np.dtype(np.float32), np.dtype(np.float64))  # of this machine's byte order
+
 
 class Word(NamedTuple):
     """A word and where it was heard.
@@ -105,6 +107,8 @@ def as_batch(
 
 def _to_numpy(values: Any) -> npt.NDArray[Any]:  # noqa: ANN401
     """Copy a tensor from any device; leave arrays as they are."""
+    if type(values) is np.ndarray:
+        return values
     torch = sys.modules.get("torch")  # no tensor exists before torch is imported
     if torch is not None and isinstance(values, torch.Tensor):
         values = values.detach().cpu()
@@ -114,7 +118,7 @@ def _to_numpy(values: Any) -> npt.NDArray[Any]:  # noqa: ANN401
 
 def _as_floats(log_probs: LogProbs) -> npt.NDArray[np.floating]:
     array = _to_numpy(log_probs)
-    if array.dtype in (np.float32, np.float64):  # of this machine's byte order
+    if array.dtype in _NATIVE_TYPES:
         return array
     if array.size == 0:  # an empty list has no type of its own
         return array.astype(np.float32)

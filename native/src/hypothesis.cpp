@@ -9,6 +9,7 @@ namespace asr {
 
 std::vector<Word> split_words(const Alphabet& alphabet, const std::vector<Emission>& emissions) {
     std::vector<Word> words;
+    words.reserve(emissions.size() / 4 + 1);
     bool open = false;
     double log_confidence = 0.0;
     const auto close = [&] {
