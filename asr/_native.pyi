@@ -74,6 +74,7 @@ class BeamSearchDecoder:
         beam_width: int,
         n_best: int,
         token_min_logp: float,
+        token_top_n: int,
         beam_prune_logp: float,
         max_delay: int,
         blank_skip_logp: float,

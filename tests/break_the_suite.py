@@ -42,7 +42,7 @@ class Defect(NamedTuple):
 
 LOSS_TESTS = ("test_ctc*.py",)
 CUDA_TESTS = ("test_ctc_cuda.py",)
-DECODER_TESTS = ("test_decoding_oracle.py", "test_decoding_inputs.py")
+DECODER_TESTS = ("test_decoding_oracle.py", "test_decoding_inputs.py", "test_decoding_pruning.py")
 LANGUAGE_MODEL_TESTS = ("test_decoding_language_model.py",)
 MODEL_TESTS = ("test_models.py",)
 RESUME_TESTS = ("test_training*.py",)
@@ -137,6 +137,20 @@ DEFECTS = (
         "native/src/beam_search.cpp",
         "        slot.blank = before.total + log_blank;",
         "        slot.blank = before.total;",
+        DECODER_TESTS,
+    ),
+    Defect(
+        "beam search: of equal futures the worst stays",
+        "native/src/beam_search.cpp",
+        "at(beam_, futures_[place]).rank() < slot.rank()",
+        "at(beam_, futures_[place]).rank() > slot.rank()",
+        DECODER_TESTS,
+    ),
+    Defect(
+        "beam search: equal futures are merged in a beam with room for all",
+        "native/src/beam_search.cpp",
+        "if (is_full && options_.n_best == 1",
+        "if (options_.n_best == 1",
         DECODER_TESTS,
     ),
     Defect(

@@ -172,6 +172,7 @@ def test_decoder_refuses_tokens_that_are_no_strings(decoder_class, tokens):
     [
         ("beam_width", 0, "beam_width must be >= 1, got 0"),
         ("n_best", 0, "n_best must be >= 1, got 0"),
+        ("token_top_n", 0, "token_top_n must be >= 1, got 0"),
         ("num_threads", -1, "num_threads must be >= 0, got -1"),
         ("max_delay", 0, "max_delay must be >= 1, got 0"),
         ("lm_alpha", -0.1, "lm_alpha must be >= 0"),

@@ -53,9 +53,13 @@ class BeamSearchDecoder:
         grammar: JSGF text, the right-hand side of one rule, or the path of a file of either: the
             result is a sentence of it (see `asr.decoding.grammar`). Hotwords and grammar see
             spellings, where they differ from words.
-        n_best: hypotheses returned, >= 1, each with another text.
+        n_best: hypotheses returned, >= 1, each with another text. With 1, a full beam keeps only
+            the best of the prefixes after which every continuation is worth the same (the same last
+            words, to the order of `lm`), which finds better results.
         token_min_logp: tokens below this ln probability start no new prefix at a frame, but for
             the best one; -inf: all may.
+        token_top_n: and so do, of the others, only this many at a frame, the most probable, >= 1;
+            saves most with many classes. None: any number.
         beam_prune_logp: prefixes that score this much less than the best are dropped, <= 0; -inf:
             none is.
         blank_skip_threshold: frames whose blank has at least this probability, in (0, 1], are taken
@@ -87,6 +91,7 @@ class BeamSearchDecoder:
         grammar: str | os.PathLike[str] | None = None,
         n_best: int = 1,
         token_min_logp: float = -5.0,
+        token_top_n: int | None = None,
         beam_prune_logp: float = -10.0,
         blank_skip_threshold: float | None = None,
         max_delay: int | None = None,
@@ -113,6 +118,7 @@ class BeamSearchDecoder:
             check_at_least("beam_width", beam_width, 1),
             check_at_least("n_best", n_best, 1),
             token_min_logp,
+            0 if token_top_n is None else check_at_least("token_top_n", token_top_n, 1),
             beam_prune_logp,
             0 if max_delay is None else check_at_least("max_delay", max_delay, 1),
             math.inf if blank_skip_threshold is None else math.log(blank_skip_threshold),
@@ -120,8 +126,8 @@ class BeamSearchDecoder:
         self._arguments = (
             *(self.tokens, blank, beam_width, lm, lm_alpha, lm_beta, unk_score),
             *(_as_absolute(lexicon), hotwords, hotword_weight, _as_absolute(grammar)),
-            *(n_best, token_min_logp, beam_prune_logp, blank_skip_threshold, max_delay),
-            num_threads,
+            *(n_best, token_min_logp, token_top_n, beam_prune_logp, blank_skip_threshold),
+            *(max_delay, num_threads),
         )
 
     @classmethod

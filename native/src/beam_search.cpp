@@ -1,8 +1,7 @@
 #include "beam_search.hpp"
 
 #include <algorithm>
-#include <iterator>
-#include <unordered_set>
+#include <functional>
 #include <utility>
 
 namespace asr {
@@ -101,10 +100,27 @@ void BeamSearch::choose_tokens(const Float* row, double row_max) {
         const bool apart = !language_->is_empty() && alphabet[c].closes_word;
         (apart ? closing_tokens_ : tokens_).push_back({c, row[c]});
     });
+    keep_top_tokens();
     for (auto* tokens : {&tokens_, &closing_tokens_}) {
         std::sort(tokens->begin(), tokens->end(), [](const TokenScore& a, const TokenScore& b) {
             return a.log_prob != b.log_prob ? a.log_prob > b.log_prob : a.token < b.token;
         });
+    }
+}
+
+// Of equally probable tokens at the end all stay.
+void BeamSearch::keep_top_tokens() {
+    const auto top_n = static_cast<std::size_t>(options_.token_top_n);
+    if (top_n == 0 || tokens_.size() + closing_tokens_.size() <= top_n) return;
+    token_log_probs_.clear();
+    for (const auto* tokens : {&tokens_, &closing_tokens_}) {
+        for (const auto& token : *tokens) token_log_probs_.push_back(token.log_prob);
+    }
+    const auto last = token_log_probs_.begin() + static_cast<std::ptrdiff_t>(top_n - 1);
+    std::nth_element(token_log_probs_.begin(), last, token_log_probs_.end(), std::greater<>());
+    const auto is_worse = [least = *last](const TokenScore& t) { return t.log_prob < least; };
+    for (auto* tokens : {&tokens_, &closing_tokens_}) {
+        tokens->erase(std::remove_if(tokens->begin(), tokens->end(), is_worse), tokens->end());
     }
 }
 
@@ -137,7 +153,7 @@ void BeamSearch::stay(const Float* row) {
         slot.best_blank.log_prob += log_blank;
         if (slot.token != kNone) repeat_token(slot, row[slot.token]);
         slot.total = log_add(slot.blank, slot.label);
-        if (slot.total > kLogZero) candidates_.add({slot.total + slot.bonus, 0.0, kNone, i});
+        if (slot.total > kLogZero) candidates_.add({slot.rank(), 0.0, kNone, i});
     }
     candidates_.raise_threshold();
 }
@@ -200,7 +216,7 @@ void BeamSearch::extend_slot(std::int32_t slot_index, const TextState* text,
         if (is_active_child(slot, token)) continue;
         double rank = label;
         if (text != nullptr) {
-            const std::optional<TextState> extended = language_->append(*text, token);
+            const std::optional<TextState> extended = language_->append(*text, token, tree_.memo());
             if (!extended) continue;
             rank += language_->ranking_bonus(*extended);
         }
@@ -223,6 +239,49 @@ void BeamSearch::rebuild(const Float* row) {
     for (const auto& old : beam_) tree_[old.node].slot = kNone;
     beam_.swap(next_);
     for (std::int32_t i = 0; i < count(beam_); ++i) tree_[at(beam_, i).node].slot = i;
+    const bool is_full = count(beam_) == options_.beam_width;
+    if (is_full && options_.n_best == 1 && !language_->is_empty()) drop_equal_futures();
+}
+
+// Of prefixes that end in the same token and are worth the same whatever follows, only the best can
+// become the result: the places of the others are better given to prefixes that differ in what
+// matters, but for those whose paths still lead to longer prefixes in the beam. pyctcdecode's
+// prune_history is alike.
+void BeamSearch::drop_equal_futures() {
+    link_active_children();
+    std::size_t size = 64;
+    while (size < 2 * beam_.size()) size *= 2;
+    futures_.assign(size, kNone);  // open addressing: the best slot of each future, by its hash
+    dropped_.assign(beam_.size(), false);
+    for (std::int32_t i = 0; i < count(beam_); ++i) {
+        const Slot& slot = at(beam_, i);
+        const TextState& text = tree_.text(slot.node);
+        const auto differs = [&](const Slot& other) {
+            return other.token != slot.token || !text.has_future_of(tree_.text(other.node));
+        };
+        std::size_t place = text.future_hash() & (size - 1);
+        while (futures_[place] != kNone && differs(at(beam_, futures_[place]))) {
+            place = (place + 1) & (size - 1);
+        }
+        std::int32_t worse = i;
+        if (futures_[place] == kNone || at(beam_, futures_[place]).rank() < slot.rank()) {
+            std::swap(worse, futures_[place]);
+        }
+        if (worse == kNone || at(beam_, worse).first_active_child != kNone) continue;
+        dropped_[static_cast<std::size_t>(worse)] = true;
+    }
+    erase_dropped();
+}
+
+void BeamSearch::erase_dropped() {
+    is_linked_ = false;
+    std::int32_t kept = 0;
+    for (std::int32_t i = 0; i < count(beam_); ++i) {
+        const bool drop = dropped_[static_cast<std::size_t>(i)];
+        tree_[at(beam_, i).node].slot = drop ? kNone : kept;
+        if (!drop) at(beam_, kept++) = at(beam_, i);
+    }
+    beam_.resize(static_cast<std::size_t>(kept));
 }
 
 void BeamSearch::fill_new_slot(Slot& slot, const Candidate& candidate, double log_token) {
@@ -248,7 +307,6 @@ void BeamSearch::extend_path(BestPath& path, std::int32_t previous, std::int32_t
 // Keeps those prefixes that share the tokens of the best one which are older than max_delay.
 void BeamSearch::drop_late_rivals() {
     if (beam_.empty()) return;
-    is_linked_ = false;
     const Slot& best = best_slot();
     const std::int32_t newest_final = frame_ - 1 - options_.max_delay;
     std::int32_t node = best.node;
@@ -256,14 +314,13 @@ void BeamSearch::drop_late_rivals() {
          spike != kNone && spikes_.frame(spike) > newest_final; spike = spikes_.previous(spike)) {
         node = tree_[node].parent;
     }
-    const auto is_rival = [this, node](const Slot& slot) {
+    dropped_.clear();
+    for (const Slot& slot : beam_) {
         std::int32_t ancestor = slot.node;
         while (ancestor > node) ancestor = tree_[ancestor].parent;
-        if (ancestor != node) tree_[slot.node].slot = kNone;
-        return ancestor != node;
-    };
-    beam_.erase(std::remove_if(beam_.begin(), beam_.end(), is_rival), beam_.end());
-    for (std::int32_t i = 0; i < count(beam_); ++i) tree_[at(beam_, i).node].slot = i;
+        dropped_.push_back(ancestor != node);
+    }
+    erase_dropped();
 }
 
 void BeamSearch::collect_garbage() {
@@ -286,91 +343,6 @@ void BeamSearch::collect_garbage() {
         }
     }
     garbage_limit_ = std::max(options_.garbage_limit, 2 * (tree_.size() + spikes_.size()));
-}
-
-const BeamSearch::Slot& BeamSearch::best_slot() const {
-    const auto ranks_lower = [](const Slot& a, const Slot& b) {
-        return a.total + a.bonus < b.total + b.bonus;
-    };
-    return *std::max_element(beam_.begin(), beam_.end(), ranks_lower);
-}
-
-PartialResult BeamSearch::partial() const {
-    if (beam_.empty()) return {impossible_hypothesis(), 0};
-    std::vector<std::int32_t> nodes;
-    for (const auto& slot : beam_) nodes.push_back(slot.node);
-    const std::size_t num_shared =
-        spikes_.settled().size() + tree_.tokens_of(tree_.common_ancestor(nodes)).size();
-    PartialResult result{describe(best_slot()), 0};
-    result.best.score = best_slot().total + best_slot().bonus;
-    bool open = false;
-    for (std::size_t i = 0; i < num_shared; ++i) {
-        const Token& token = language_->alphabet()[result.best.emissions[i].token];
-        if (token.closes_word && open) ++result.num_stable_words;
-        open = token.closes_word ? !token.body.empty() : open || !token.body.empty();
-    }
-    return result;
-}
-
-std::vector<Hypothesis> BeamSearch::whole_hypotheses() const {
-    struct Whole {
-        double score;
-        double lm_score;
-        const Slot* slot;
-    };
-    std::vector<Whole> wholes;
-    for (const auto& slot : beam_) {
-        if (language_->is_empty()) {
-            wholes.push_back({slot.total, 0.0, &slot});
-        } else if (const auto text = language_->finish(tree_.text(slot.node))) {
-            const double score = slot.total + language_->bonus(*text);
-            if (score >= kLogZero) wholes.push_back({score, text->lm_score, &slot});
-        }
-    }
-    std::stable_sort(wholes.begin(), wholes.end(),
-                     [](const Whole& a, const Whole& b) { return a.score > b.score; });
-    std::vector<Hypothesis> best;
-    std::unordered_set<std::string> texts;
-    for (const auto& whole : wholes) {
-        if (count(best) == options_.n_best) break;
-        Hypothesis hypothesis = describe(*whole.slot);
-        hypothesis.score = whole.score;
-        hypothesis.lm_score = whole.lm_score;
-        if (texts.insert(hypothesis.text).second) best.push_back(std::move(hypothesis));
-    }
-    return best;
-}
-
-std::vector<Hypothesis> BeamSearch::hypotheses() const {
-    std::vector<Hypothesis> best = whole_hypotheses();
-    if (best.empty() && beam_.empty()) best.push_back(impossible_hypothesis());
-    if (best.empty()) best.push_back(cut_to_whole_words());
-    return best;
-}
-
-Hypothesis BeamSearch::cut_to_whole_words() const {
-    Hypothesis hypothesis = describe(best_slot());
-    auto& emissions = hypothesis.emissions;
-    while (!emissions.empty() && !language_->alphabet()[emissions.back().token].closes_word) {
-        emissions.pop_back();
-    }
-    if (!emissions.empty()) emissions.pop_back();
-    hypothesis.words = split_words(language_->alphabet(), emissions);
-    language_->spell_out(hypothesis.words);
-    hypothesis.text = join_words(hypothesis.words);
-    hypothesis.score = kLogZero;
-    hypothesis.bound_hit = true;
-    return hypothesis;
-}
-
-Hypothesis BeamSearch::describe(const Slot& slot) const {
-    Hypothesis hypothesis;
-    hypothesis.emissions = spikes_.path(slot.best().last_spike);
-    hypothesis.words = split_words(language_->alphabet(), hypothesis.emissions);
-    language_->spell_out(hypothesis.words);
-    hypothesis.text = join_words(hypothesis.words);
-    hypothesis.acoustic_score = slot.total;
-    return hypothesis;
 }
 
 template void BeamSearch::push(const Frames<float>&);

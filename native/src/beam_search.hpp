@@ -17,10 +17,11 @@
 namespace asr {
 
 struct BeamOptions {
-    std::int32_t beam_width;  // prefixes kept after each frame, >= 1
-    std::int32_t n_best;      // hypotheses returned, >= 1
-    double token_min_logp;    // tokens below it start no new prefix at a frame, but for the best
-    double beam_prune_logp;   // prefixes further than this below the best are dropped, <= 0
+    std::int32_t beam_width;   // prefixes kept after each frame, >= 1
+    std::int32_t n_best;       // hypotheses returned, >= 1
+    double token_min_logp;     // tokens below it start no new prefix at a frame, but for the best
+    std::int32_t token_top_n;  // tokens that may start a new prefix at a frame; 0: any number
+    double beam_prune_logp;    // prefixes further than this below the best are dropped, <= 0
     // Frames after which the best prefix's tokens are final: prefixes that differ are dropped. 0:
     // never. Looked at every max_delay / 4 frames of the utterance, however it is cut.
     std::int32_t max_delay = 0;
@@ -84,6 +85,7 @@ class BeamSearch {
         std::int32_t first_active_child;
         std::int32_t next_active_child;
 
+        double rank() const { return total + bonus; }
         const BestPath& best() const {
             return best_label.log_prob > best_blank.log_prob ? best_label : best_blank;
         }
@@ -98,6 +100,7 @@ class BeamSearch {
     void advance(const Float* row, double row_max);
     template <class Float>
     void choose_tokens(const Float* row, double row_max);
+    void keep_top_tokens();
     void link_active_children();
     template <class Float>
     void stay(const Float* row);
@@ -108,6 +111,8 @@ class BeamSearch {
     bool is_active_child(const Slot& slot, std::int32_t token) const;
     template <class Float>
     void rebuild(const Float* row);
+    void drop_equal_futures();
+    void erase_dropped();
     void fill_new_slot(Slot& slot, const Candidate& candidate, double log_token);
     void extend_path(BestPath& path, std::int32_t previous, std::int32_t token, double log_token);
     void drop_late_rivals();
@@ -123,12 +128,15 @@ class BeamSearch {
     std::vector<Slot> beam_;     // after the last frame
     std::vector<Slot> staying_;  // the same prefixes one frame on
     std::vector<Slot> next_;
+    std::vector<std::int32_t> futures_;  // of drop_equal_futures
+    std::vector<char> dropped_;          // slots of the beam
     Candidates candidates_;
     // That may start a prefix at this frame, best first; with a language those that close a word
     // stand apart.
     std::vector<TokenScore> tokens_;
     std::vector<TokenScore> closing_tokens_;
-    bool is_linked_ = false;  // link_active_children has seen the beam as it stands
+    std::vector<double> token_log_probs_;  // of keep_top_tokens
+    bool is_linked_ = false;               // link_active_children has seen the beam as it stands
     std::int32_t frame_ = 0;
     std::int32_t garbage_limit_ = 0;
 };

@@ -258,21 +258,21 @@ void bind_decoders(nb::module_& m) {
             [](BeamSearchDecoder* self, AlphabetPtr alphabet, FactoryPtr factory, ModelPtr lm,
                LexiconPtr lexicon, HotwordsPtr hotwords, GrammarPtr grammar, bool lm_scores_tokens,
                double lm_alpha, double lm_beta, double unk_score, std::int32_t beam_width,
-               std::int32_t n_best, double token_min_logp, double beam_prune_logp,
-               std::int32_t max_delay, double blank_skip_logp) {
+               std::int32_t n_best, double token_min_logp, std::int32_t token_top_n,
+               double beam_prune_logp, std::int32_t max_delay, double blank_skip_logp) {
                 const auto unit = lm_scores_tokens ? asr::LmUnit::kToken : asr::LmUnit::kWord;
                 new (self) BeamSearchDecoder{
                     std::make_shared<asr::Language>(asr::LanguageParts{
                         std::move(alphabet), std::move(lm), std::move(lexicon), std::move(hotwords),
                         std::move(grammar), unit, lm_alpha, lm_beta, unk_score}),
                     std::move(factory),
-                    {beam_width, n_best, token_min_logp, beam_prune_logp, max_delay,
+                    {beam_width, n_best, token_min_logp, token_top_n, beam_prune_logp, max_delay,
                      blank_skip_logp}};
             },
             "alphabet"_a, "factory"_a, "lm"_a.none(), "lexicon"_a.none(), "hotwords"_a.none(),
             "grammar"_a.none(), "lm_scores_tokens"_a, "lm_alpha"_a, "lm_beta"_a, "unk_score"_a,
-            "beam_width"_a, "n_best"_a, "token_min_logp"_a, "beam_prune_logp"_a, "max_delay"_a,
-            "blank_skip_logp"_a)
+            "beam_width"_a, "n_best"_a, "token_min_logp"_a, "token_top_n"_a, "beam_prune_logp"_a,
+            "max_delay"_a, "blank_skip_logp"_a)
         .def("decode", &BeamSearchDecoder::decode<float>, nb::arg().noconvert(), nb::arg().none(),
              nb::arg())
         .def("decode", &BeamSearchDecoder::decode<double>, nb::arg().noconvert(), nb::arg().none(),

@@ -50,14 +50,14 @@ TextState Language::start() const {
     return state;
 }
 
-void Language::score_unit(TextState& state, WordId unit) const {
-    const auto [log_prob, next] = parts_.lm->score(state.lm_state, unit);
+void Language::score_unit(TextState& state, WordId unit, NGramMemo& memo) const {
+    const auto [log_prob, next] = memo.score(*parts_.lm, state.lm_state, unit);
     state.lm_score += log_prob;
     state.lm_state = next;
     state.num_units += 1;
 }
 
-std::optional<TextState> Language::close(const TextState& state) const {
+std::optional<TextState> Language::close(const TextState& state, NGramMemo& memo) const {
     if (!state.word_open) return state;
     TextState next = state;
     if (parts_.lexicon && state.word == kNoWord) return std::nullopt;
@@ -71,7 +71,7 @@ std::optional<TextState> Language::close(const TextState& state) const {
     if (scores_words()) {
         const WordId known = state.word == kNoWord ? NGramModel::kUnknown : state.word;
         const WordId unit = parts_.lexicon ? parts_.lexicon->lm_word(known) : known;
-        score_unit(next, unit);
+        score_unit(next, unit, memo);
         if (unit == NGramModel::kUnknown) next.extras += parts_.unk_score;
     }
     next.word_hash = kEmptyWordHash;
@@ -82,19 +82,20 @@ std::optional<TextState> Language::close(const TextState& state) const {
     return next;
 }
 
-std::optional<TextState> Language::append(const TextState& state, std::int32_t id) const {
+std::optional<TextState> Language::append(const TextState& state, std::int32_t id,
+                                          NGramMemo& memo) const {
     const Token& token = alphabet()[id];
     const bool is_known_only = parts_.lexicon && !token.body.empty();
     if (is_known_only && !may_follow(state, token.body)) return std::nullopt;
     TextState next = state;
-    if (!token_units_.empty()) score_unit(next, token_units_[static_cast<std::size_t>(id)]);
+    if (!token_units_.empty()) score_unit(next, token_units_[static_cast<std::size_t>(id)], memo);
     if (token.body.empty()) return next;
     next.word_open = true;
     if (parts_.grammar) {
         next.grammar_state = parts_.grammar->step(state.grammar_state, token.body);
         if (next.grammar_state == Grammar::kRejected) return std::nullopt;
     }
-    if (spellings_ != nullptr && !look_up(next, token.body)) return std::nullopt;
+    if (spellings_ != nullptr && !look_up(next, token.body, memo)) return std::nullopt;
     if (parts_.hotwords) {
         next.hotword_state = parts_.hotwords->step(state.hotword_state, token.body, &next.extras);
     }
@@ -102,7 +103,7 @@ std::optional<TextState> Language::append(const TextState& state, std::int32_t i
 }
 
 // Follows the open word among the known ones; false when the lexicon has none that begins so.
-bool Language::look_up(TextState& state, std::string_view bytes) const {
+bool Language::look_up(TextState& state, std::string_view bytes, NGramMemo& memo) const {
     if (state.unknown) return true;
     const bool may_exist = may_follow(state, bytes);
     state.word_hash = extend_hash(state.word_hash, bytes);
@@ -111,17 +112,27 @@ bool Language::look_up(TextState& state, std::string_view bytes) const {
     state.unknown = slot == nullptr;
     state.followers = slot != nullptr ? slot->followers : 0;
     state.word = slot != nullptr ? slot->word : kNoWord;
-    if (scores_words()) {
-        // Never less than an unknown word, so that this falls as the word grows: see
-        // largest_gain().
-        const double known = slot != nullptr ? parts_.lm_alpha * slot->lookahead : unknown_word_;
-        state.open_word = std::max(known, parts_.lexicon ? known : unknown_word_) + parts_.lm_beta;
-    }
+    if (scores_words()) state.open_word = promise_of(state, slot, memo);
     return true;
 }
 
-std::optional<TextState> Language::finish(const TextState& state) const {
-    std::optional<TextState> last = close(state);
+// The most that words which begin as the open one may be worth, by the model's unigrams: what has
+// come before would take a look at each of them. The open word itself, where it is one, is given
+// what the model says of it here, or rivals that have not begun a word yet would crowd it out.
+double Language::promise_of(const TextState& state, const WordTable::Slot* slot,
+                            NGramMemo& memo) const {
+    double promise = slot != nullptr ? parts_.lm_alpha * slot->lookahead : unknown_word_;
+    if (!parts_.lexicon) promise = std::max(promise, unknown_word_);
+    if (state.word != kNoWord) {
+        const WordId unit = parts_.lexicon ? parts_.lexicon->lm_word(state.word) : state.word;
+        const double log_prob = memo.score(*parts_.lm, state.lm_state, unit).first;
+        promise = std::max(promise, parts_.lm_alpha * log_prob);
+    }
+    return promise + parts_.lm_beta;
+}
+
+std::optional<TextState> Language::finish(const TextState& state, NGramMemo& memo) const {
+    std::optional<TextState> last = close(state, memo);
     if (!last) return last;
     if (parts_.grammar && !parts_.grammar->accepts(last->grammar_state)) return std::nullopt;
     if (parts_.lm) last->lm_score += parts_.lm->score_end(last->lm_state);

@@ -34,6 +34,19 @@ struct TextState {
     std::int32_t grammar_state = 0;
     bool word_open = false;  // the open word has at least one byte
     bool unknown = false;    // no known word begins as the open word does
+
+    // Whether any continuation is worth the same after both.
+    bool has_future_of(const TextState& other) const {
+        return lm_state == other.lm_state && word_hash == other.word_hash &&
+               hotword_state == other.hotword_state && grammar_state == other.grammar_state &&
+               word_open == other.word_open && unknown == other.unknown;
+    }
+    // A hash that is equal where the futures are.
+    std::size_t future_hash() const {
+        std::uint64_t hash = word_hash ^ lm_state * 0x9E3779B97F4A7C15ull;
+        hash ^= static_cast<std::uint64_t>(hotword_state ^ (grammar_state << 16));
+        return static_cast<std::size_t>((hash ^ (hash >> 32)) * 0xBF58476D1CE4E5B9ull >> 20);
+    }
 };
 
 // What a language model scores.
@@ -59,10 +72,11 @@ class Language {
     TextState start() const;
     // The state after a token is append(close(state), token) for a token that closes a word,
     // append(state, token) otherwise; nothing when lexicon or grammar forbid the text.
-    std::optional<TextState> close(const TextState& state) const;
-    std::optional<TextState> append(const TextState& state, std::int32_t token) const;
+    std::optional<TextState> close(const TextState& state, NGramMemo& memo) const;
+    std::optional<TextState> append(const TextState& state, std::int32_t token,
+                                    NGramMemo& memo) const;
     // The state of a whole text: the last word needs no separator to count, </s> follows it.
-    std::optional<TextState> finish(const TextState& state) const;
+    std::optional<TextState> finish(const TextState& state, NGramMemo& memo) const;
 
     // lm_alpha * ln P(text) + lm_beta * |text| + unk_score * |unknown words| + hotwords
     double bonus(const TextState& state) const {
@@ -74,7 +88,8 @@ class Language {
             parts_.hotwords ? parts_.hotwords->promise(state.hotword_state) : 0.0;
         return bonus(state) + state.open_word + promise;
     }
-    // The most that append can add to a ranking bonus: to any, and to that of one state.
+    // The most that append can add to a ranking bonus: to any, and to that of one state. What the
+    // model says of a word that the token completes may be more, which is not worth looking for.
     double largest_gain() const { return std::max(first_gain_, 0.0) + hotword_gain_; }
     double largest_gain(const TextState& state) const {
         return (state.word_open && scores_words() ? 0.0 : first_gain_) + hotword_gain_;
@@ -87,11 +102,12 @@ class Language {
 
   private:
     bool scores_words() const { return parts_.lm && parts_.lm_unit == LmUnit::kWord; }
-    void score_unit(TextState& state, WordId unit) const;
+    void score_unit(TextState& state, WordId unit, NGramMemo& memo) const;
     static bool may_follow(const TextState& state, std::string_view bytes) {
         return (state.followers & WordTable::byte_set(bytes)) != 0;
     }
-    bool look_up(TextState& state, std::string_view bytes) const;
+    bool look_up(TextState& state, std::string_view bytes, NGramMemo& memo) const;
+    double promise_of(const TextState& state, const WordTable::Slot* slot, NGramMemo& memo) const;
     std::vector<WordId> find_token_units() const;
 
     LanguageParts parts_;

@@ -95,6 +95,31 @@ class NGramModel {
     WordTable spellings_;
 };
 
+// What a model said last: a search asks for the same frame after frame, and each time the model
+// would look through several of its tables.
+class NGramMemo {
+  public:
+    std::pair<double, NodeId> score(const NGramModel& model, NodeId state, WordId word) {
+        if (entries_.empty()) entries_.resize(std::size_t{1} << kLogSize);
+        const std::uint64_t key = std::uint64_t{state} << 32 | word;
+        Entry& entry = entries_[key * 0x9E3779B97F4A7C15ull >> (64 - kLogSize)];
+        if (entry.key != key) {
+            const auto [log_prob, next] = model.score(state, word);
+            entry = {key, log_prob, next};
+        }
+        return {entry.log_prob, entry.next};
+    }
+
+  private:
+    static constexpr int kLogSize = 10;
+    struct Entry {
+        std::uint64_t key = ~0ull;  // state and word; kNoWord is never asked for
+        double log_prob = 0.0;
+        NodeId next = 0;
+    };
+    std::vector<Entry> entries_;
+};
+
 // Reads the ARPA format. Text before the \data\ line is skipped. `name` is for messages.
 // Throws std::invalid_argument "name:line: rule, got ..." on any departure from the format.
 NGramModel read_arpa(std::string_view text, const std::string& name);

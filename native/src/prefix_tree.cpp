@@ -27,7 +27,7 @@ const TextState* PrefixTree::closed_text(std::int32_t node) {
     if (!open.word_open) return &open;
     std::int32_t& closed = nodes_[index_of(node)].closed;
     if (closed == kUnknown) {
-        const std::optional<TextState> text_then = language_->close(open);
+        const std::optional<TextState> text_then = language_->close(open, memo_);
         closed = text_then ? static_cast<std::int32_t>(closed_texts_.size()) : kForbidden;
         if (text_then) closed_texts_.push_back(*text_then);
     }
@@ -35,10 +35,11 @@ const TextState* PrefixTree::closed_text(std::int32_t node) {
 }
 
 std::optional<TextState> PrefixTree::child_text(std::int32_t node, std::int32_t token) {
-    if (!language_->alphabet()[token].closes_word) return language_->append(text(node), token);
+    if (!language_->alphabet()[token].closes_word)
+        return language_->append(text(node), token, memo_);
     const TextState* closed = closed_text(node);
     if (closed == nullptr) return std::nullopt;
-    return language_->append(*closed, token);
+    return language_->append(*closed, token, memo_);
 }
 
 std::int32_t PrefixTree::child(std::int32_t node, std::int32_t token) {

@@ -46,6 +46,7 @@ class PrefixTree {
     }
     // The text with its open word closed, computed once; nullptr when that is forbidden.
     const TextState* closed_text(std::int32_t node);
+    NGramMemo& memo() const { return memo_; }
     // The text one token on.
     std::optional<TextState> child_text(std::int32_t node, std::int32_t token);
 
@@ -61,6 +62,7 @@ class PrefixTree {
     static constexpr std::int32_t kForbidden = -2;
 
     const Language* language_ = nullptr;
+    mutable NGramMemo memo_;
     std::vector<Node> nodes_;
     std::vector<TextState> texts_;         // of each node
     std::vector<TextState> closed_texts_;  // of some nodes

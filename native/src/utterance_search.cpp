@@ -14,6 +14,7 @@ std::vector<Hypothesis> search_utterance(BeamSearch& search,
     search.push(frames);
     std::vector<Hypothesis> best = search.whole_hypotheses();
     BeamOptions wider = options;
+    wider.token_top_n = 0;
     wider.token_min_logp = wider.beam_prune_logp = kLogZero;
     wider.blank_skip_logp = -kLogZero;
     while (best.empty() && search.is_alive() && wider.beam_width < kWidest) {

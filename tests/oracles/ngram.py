@@ -131,7 +131,8 @@ class EntropyPruned:
             after = before
             if (*context, word) not in followers:
                 after = weight * self.model.probability(word, context[1:])
-            total += before * math.log(before / after)
+            if before > 0:  # a discount may be 0, and leave nothing to words that did not follow
+                total += before * math.log(before / after)
         return self.history_probability(context) * total
 
     def probability(self, word, context):
