@@ -7,7 +7,8 @@ Takes what `benchmarks/emissions.py` or `asr tune` saved. A word is right when t
 the reference (kaldialign) pairs it with an equal one. Prints, for greedy and beam search: words,
 share right, mean confidence, expected calibration error over ten bins of equal width (Naeini et
 al. 2015), Brier score, and how well confidence ranks right above wrong words (area under the ROC
-curve); draws the share right over the confidence, with 95 % intervals (Wilson).
+curve); draws the share right over the confidence, with 95 % intervals (Wilson), where a bin has ten
+words or more.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from asr.decoding import BeamSearchDecoder, GreedyDecoder, Hypothesis, NGramLM
 from asr.emissions import Emissions, read_emissions
 
 NUM_BINS = 10
+LEAST_DRAWN = 10  # words of a bin
 
 
 class Judged(NamedTuple):
@@ -84,7 +86,7 @@ def draw(sets: list[Judged], out: Path) -> None:
     axis.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="perfect")
     for place, judged in enumerate(sets):
         owner = bins_of(judged)
-        filled = [b for b in range(NUM_BINS) if (owner == b).any()]
+        filled = [b for b in range(NUM_BINS) if (owner == b).sum() >= LEAST_DRAWN]
         x = [judged.confidence[owner == b].mean() for b in filled]
         y = np.array([judged.right[owner == b].mean() for b in filled])
         limits = np.array(

@@ -1,245 +1,314 @@
 """Time the decoders beside those that can be imported, at the word error rate each reaches.
 
-    python benchmarks/decoding.py                               # generated characters
-    python benchmarks/decoding.py --alphabet pieces
-    python benchmarks/decoding.py --log-probs dev.npz --arpa lm.arpa
+    python benchmarks/decoding.py                               # a generated language, characters
+    python benchmarks/decoding.py --alphabet pieces             # 1024 SentencePieces
+    python benchmarks/decoding.py --emissions test.safetensors --arpa lm.arpa --lm-weights 0.5 1.0
 
-A file of --log-probs holds log_probs (N, T, C), lengths (N,), references (N,) and tokens (C,), with
-the blank first. Otherwise text comes from --text, or from a generated language, and emissions are
-drawn so that greedy decoding errs in a quarter of the words. Peers: flashlight-text (which is
-torchaudio's decoder), fast-ctc-decode, pyctcdecode (an environment with numpy below 2). Options
-run over each decoder's own pruning; times are of CPU, one thread, the best of --repeats
-interleaved rounds. Before anything is timed, ours is held to fast-ctc-decode's texts.
+--emissions is a real model's output, as benchmarks/emissions.py saves it. Otherwise text comes
+from --text, or from a generated language, and log-probabilities are drawn so that greedy decoding
+errs in a quarter of the words. Peers: flashlight-text (torchaudio's decoder), fast-ctc-decode,
+pyctcdecode (an environment with numpy below 2). Options run over each decoder's own beam and
+pruning; the first table is of processor time on one thread. Before anything is timed, ours is held
+to the peers' texts.
 """
 
 import argparse
-import gzip
+import math
+import os
 import platform
-import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import jiwer
 import numpy as np
-from decoding_peers import LM_WEIGHTS, Contestant, TestSet, peers
+from decoding_curves import Point, draw, frontier
+from decoding_peers import FAST_CTC_CUTS, Contestant, Weights, peers
+from decoding_test_sets import TestSet, generate_test_set, read_test_set
+from peak_memory import peak_memory
 
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM
-from asr.decoding.ngram_estimation import estimate_ngram
+
+EVERYTHING = slice(None)
+GROUPS = ("greedy", "no LM", "LM")
 
 
 class Row(NamedTuple):
-    """What one contestant reached."""
+    """What one contestant reached: a duration for each round."""
 
     contestant: Contestant
-    per_second: float
+    seconds: list[float]
     wer: float
 
-
-def read_text(path: Path | None, num_sentences: int) -> list[str]:
-    """Lines of a file, or of a generated language: Zipf words, each with favourite followers."""
-    if path is not None:
-        text = path.read_bytes()
-        text = gzip.decompress(text) if path.suffix == ".gz" else text
-        return [line for line in text.decode().splitlines() if line.strip()]
-    rng = random.Random(1)
-    syllables = [c + v + e for c in "bdfgklmnprstvw" for v in "aeiou" for e in ("", "n", "s", "t")]
-    words = ["".join(rng.choices(syllables, k=rng.choice([1, 2, 2, 3]))) for _ in range(20_000)]
-    weights = [1 / (rank + 3) for rank in range(len(words))]
-    followers = {w: rng.choices(words, weights, k=8) for w in words}
-    sentences = []
-    for _ in range(num_sentences):
-        sentence = rng.choices(words, weights)
-        for _ in range(rng.randint(7, 18)):
-            likely = followers[sentence[-1]] if rng.random() < 0.7 else None
-            sentence += [rng.choice(likely)] if likely else rng.choices(words, weights)
-        sentences.append(" ".join(sentence))
-    return sentences
-
-
-def emit(ids: list[int], num_classes: int, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """(T, C) ln probabilities: spikes between blanks, each with a rival."""
-    rows = []
-    for previous, c in zip([0, *ids], ids, strict=False):
-        for _ in range(rng.integers(0, 4) + (previous == c)):
-            rows.append(rng.normal(size=num_classes))
-            rows[-1][0] += rng.normal(9.0, 1.5)
-        row = rng.normal(size=num_classes)
-        row[c] += rng.normal(7.5, 2.0)
-        row[(c * 7 + rng.integers(1, 5)) % (num_classes - 1) + 1] += rng.normal(noise, 2.0)
-        rows += [row] * (1 + (rng.random() < 0.3))
-    logits = np.array(rows)
-    return (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
-
-
-def generate(arguments: argparse.Namespace, folder: Path) -> TestSet:
-    """Split the text, estimate a 3-gram on one part and speak sentences of the other."""
-    lines = read_text(arguments.text, 30_000)
-    random.Random(0).shuffle(lines)
-    spoken = [line for line in lines if 8 <= len(line.split()) <= 20][: arguments.utterances]
-    held_out = set(spoken)
-    arpa = folder / "lm.arpa"
-    estimate_ngram([line for line in lines if line not in held_out], 3, arpa)
-    tokens, encode = character_tokens(lines)
-    noise = 0.6
-    if arguments.alphabet == "pieces":
-        tokens, encode = piece_tokens(lines, folder)
-        noise = 1.5
-    rng = np.random.default_rng(0)
-    emissions = [emit(encode(text), len(tokens), noise, rng) for text in spoken]
-    lengths = np.array([len(x) for x in emissions])
-    log_probs = np.zeros((len(spoken), lengths.max(), len(tokens)), np.float32)
-    for row, emission in zip(log_probs, emissions, strict=True):
-        row[: len(emission)] = emission
-    return TestSet(log_probs, lengths, spoken, tokens, arpa)
-
-
-def character_tokens(lines: list[str]) -> tuple[list[str], Callable[[str], list[int]]]:
-    """Blank, space and letters, with the function that spells a text."""
-    tokens = ["<blank>", *sorted(set("".join(lines)))]
-    ids = {token: index for index, token in enumerate(tokens)}
-    return tokens, lambda text: [ids[letter] for letter in text]
-
-
-def piece_tokens(lines: list[str], folder: Path) -> tuple[list[str], Callable[[str], list[int]]]:
-    """1024 classes of SentencePiece."""
-    import sentencepiece
-
-    prefix = str(folder / "pieces")
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines), model_prefix=prefix, vocab_size=1023, minloglevel=2,
-        bos_id=-1, eos_id=-1,
-    )  # fmt: skip
-    processor = sentencepiece.SentencePieceProcessor(model_file=f"{prefix}.model")
-    pieces = [processor.id_to_piece(i) for i in range(1023)]
-    return ["<blank>", *pieces], lambda text: [i + 1 for i in processor.encode(text)]
-
-
-def load(arguments: argparse.Namespace) -> TestSet:
-    """Saved log-probabilities of a real model."""
-    saved = np.load(arguments.log_probs)
-    count = slice(arguments.utterances)
-    return TestSet(
-        saved["log_probs"][count],
-        saved["lengths"][count],
-        [str(reference) for reference in saved["references"][count]],
-        [str(token) for token in saved["tokens"]],
-        arguments.arpa,
-    )
+    def is_ours(self) -> bool:
+        """Whether the decoder is not a peer's."""
+        return self.contestant.name.startswith("asr")
 
 
 def ours(group: str, test: TestSet, **options: object) -> Contestant:
-    """Our beam search on one thread."""
-    decoder = BeamSearchDecoder(test.tokens, num_threads=1, **options)
-    shown = ("beam_width", "token_min_logp", "beam_prune_logp")
-    label = " ".join(str(options[name]) for name in shown if name in options)
+    """Our beam search."""
+    shown = ("beam_width", "token_min_logp", "beam_prune_logp", "token_top_n")
+    label = " ".join(f"{options[name]:g}" for name in shown if name in options)
+    label += " skip" if "blank_skip_threshold" in options else ""
     name = "asr, lexicon" if options.get("lexicon") else "asr"
-
-    def decode(data: TestSet) -> list[str]:
-        return [h[0].text for h in decoder(data.log_probs, data.lengths)]
-
-    return Contestant(group, name, label, decode)
+    one, two = (BeamSearchDecoder(test.tokens, num_threads=n, **options) for n in (1, 2))
+    return Contestant(group, name, label, texts_of(one, test), texts_of(two, test))
 
 
-def our_contestants(test: TestSet, lm: NGramLM | None) -> list[Contestant]:
+def texts_of(
+    decoder: BeamSearchDecoder | GreedyDecoder, test: TestSet
+) -> Callable[[slice], list[str]]:
+    """One call for all that is chosen."""
+
+    def decode(chosen: slice) -> list[str]:
+        return [h[0].text for h in decoder(test.log_probs[chosen], test.lengths[chosen])]
+
+    return decode
+
+
+def our_contestants(test: TestSet, lm: NGramLM, weights: Weights) -> list[Contestant]:
     """Our decoders over beam and pruning."""
-    greedy = GreedyDecoder(test.tokens)
-    contestants = [
-        Contestant("greedy", "asr", "", lambda data: [
-            h[0].text for h in greedy(data.log_probs, data.lengths)
-        ])
-    ]  # fmt: skip
-    prunings = [(-5.0, -8.0), (-7.0, -12.0), (-9.0, -14.0)]
-    for width in (10, 20, 100):
-        for token, beam in prunings:
-            limits = {"beam_width": width, "token_min_logp": token, "beam_prune_logp": beam}
-            contestants.append(ours("no LM", test, **limits))
-            if lm is None:
-                continue
-            known = [word for word in lm.words() if not word.startswith("<")]
-            options = {"lm": lm, **LM_WEIGHTS, **limits}
-            contestants.append(ours("LM", test, unk_score=-10.0, **options))
-            contestants.append(ours("LM", test, lexicon=known, **options))
+    greedy = texts_of(GreedyDecoder(test.tokens), test)
+    contestants = [Contestant("greedy", "asr", "", greedy)]
+    known = [word for word in lm.words() if not word.startswith("<")]
+    model = {"lm": lm, "lm_alpha": weights.alpha, "lm_beta": weights.beta}
+    for limits in our_limits(len(test.tokens)):
+        contestants.append(ours("no LM", test, **limits))
+        contestants.append(ours("LM", test, unk_score=-10.0, **model, **limits))
+        contestants.append(ours("LM", test, lexicon=known, **model, **limits))
     return contestants
 
 
-def assert_agreement(contestants: list[Contestant], test: TestSet) -> None:
-    """Hold our search without a model to fast-ctc-decode's, where the same mass is summed."""
-    texts = {(c.name, c.options): c for c in contestants if c.group == "no LM"}
-    theirs = texts.get(("fast-ctc-decode", "100 0.001"))
-    if theirs is not None:
-        mine = texts["asr", "100 -7.0 -12.0"].decode(test)
-        same = np.mean([a == b for a, b in zip(mine, theirs.decode(test), strict=True)])
-        print(f"texts equal to fast-ctc-decode's, beam 100: {same:.1%}")
-        assert same > 0.9, "the decoders disagree"
+def our_limits(num_classes: int) -> Iterator[dict[str, float]]:
+    """Beams and prunings: some of each, what fast-ctc-decode's cut-offs mean, top 8 of many."""
+    for width in (5, 10, 20, 100):
+        for token, beam in ((-5.0, -8.0), (-6.9, -12.0), (-9.0, -14.0)):
+            yield {"beam_width": width, "token_min_logp": token, "beam_prune_logp": beam}
+        for cut in FAST_CTC_CUTS:
+            yield twin_options(width, cut)
+        if num_classes > 100:
+            for beam in (-8.0, -12.0):
+                limits = {"token_min_logp": -7.0, "beam_prune_logp": beam, "token_top_n": 8}
+                yield {"beam_width": width, **limits}
+
+
+def twin_options(width: int, cut: float) -> dict[str, float]:
+    """What fast-ctc-decode does: below its cut-off a token neither begins nor goes on."""
+    return {
+        "beam_width": width,
+        "token_min_logp": round(math.log(cut), 1),
+        "beam_prune_logp": -8.0,
+        "blank_skip_threshold": 1 - cut,
+    }
+
+
+def assert_agreement(contestants: list[Contestant], references: list[str]) -> None:
+    """Hold our widest searches to those peers that sum the same alignments.
+
+    Texts may differ where a model is unsure: flashlight-text adds up what it merges, spells a word
+    in one way, and loses more to its beam.
+    """
+    by_key = {(c.group, c.name, c.options): c for c in contestants}
+    mine = {"fast-ctc-decode": ("no LM", "asr"), "flashlight-text": ("LM", "asr, lexicon")}
+    for peer, (group, name) in mine.items():
+        members = [c for c in contestants if c.name == peer and c.group == group]
+        widest = [c for c in members if c.options.startswith("100 ")]
+        if not widest:
+            continue
+        theirs = widest[0].decode(EVERYTHING)
+        texts = by_key[group, name, "100 -9 -14"].decode(EVERYTHING)
+        same = np.mean([a == b for a, b in zip(texts, theirs, strict=True)])
+        rates = [jiwer.wer(references, found) for found in (texts, theirs)]
+        print(f"beam 100: WER {rates[0]:.2%}, {rates[1]:.2%} of {peer}; {same:.1%} of texts equal")
+        assert rates[0] < rates[1] + 0.01, f"we disagree with {peer}"
 
 
 def measure(contestants: list[Contestant], test: TestSet, repeats: int) -> list[Row]:
-    """Best of interleaved rounds."""
-    seconds = [float("inf")] * len(contestants)
-    rates = [0.0] * len(contestants)
+    """Time interleaved rounds."""
+    rows = [Row(c, [], jiwer.wer(test.references, c.decode(EVERYTHING))) for c in contestants]
     for _ in range(repeats):
-        for index, contestant in enumerate(contestants):
+        for row in rows:
             start = time.process_time()
-            texts = contestant.decode(test)
-            seconds[index] = min(seconds[index], time.process_time() - start)
-            rates[index] = jiwer.wer(test.references, texts)
-    count = len(test.references)
-    return [Row(c, count / s, r) for c, s, r in zip(contestants, seconds, rates, strict=True)]
+            row.contestant.decode(EVERYTHING)
+            row.seconds.append(time.process_time() - start)
+    return rows
 
 
-def report(rows: list[Row]) -> None:
-    """Print the table, and for each peer's row our fastest of no higher error rate."""
-    print(f"{'':8}{'decoder':18}{'options':22}{'utt/s':>9}{'WER %':>8}   ours at no higher WER")
-    for group in ("greedy", "no LM", "LM"):
-        members = [row for row in rows if row.contestant.group == group]
-        mine = [row for row in members if row.contestant.name.startswith("asr")]
-        for row in members:
-            matched = [m.per_second for m in mine if m.wer <= row.wer + 1e-9]
-            is_peer = not row.contestant.name.startswith("asr")
-            ratio = f"{max(matched) / row.per_second:8.1f} x" if matched and is_peer else ""
-            note = "" if matched or not is_peer else "    none"
-            name = f"{row.contestant.name:18}{row.contestant.options:22}"
-            print(f"{group:8}{name}{row.per_second:9.0f}{100 * row.wer:8.2f}{ratio}{note}")
+def best_settings(rows: list[Row]) -> list[Row]:
+    """Of each decoder in each group, the settings that no other of its own beats in both ways."""
+    curves: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        curves.setdefault((row.contestant.group, row.contestant.name), []).append(row)
+    return [row for members in curves.values() for row in frontier(members, speed, wer)]
+
+
+def speed(row: Row) -> float:
+    """Passes over the test set a second, in the fastest round."""
+    return 1 / min(row.seconds)
+
+
+def wer(row: Row) -> float:
+    """Return the word error rate."""
+    return row.wer
+
+
+def report_speed(rows: list[Row], num_utterances: int) -> None:
+    """Print a peer's every setting beside our fastest of no higher error rate."""
+    best = best_settings(rows)
+    print("\n* no other setting of the decoder is both faster and more accurate")
+    print("ratio: without LM to our same search, else to our fastest of no higher WER")
+    header = f"{'decoder':18}{'beam, pruning':16}{'utt/s':>9}{'WER %':>8}"
+    print(f"{'':8}{header}   ratio of ours: min, median")
+    for row in sorted(rows, key=lambda r: GROUPS.index(r.contestant.group)):
+        group, name, options, *_ = row.contestant
+        mark = "*" if row in best else " "
+        figures = f"{num_utterances * speed(row):9.0f}{100 * row.wer:8.2f}"
+        print(f"{group:7}{mark}{name:18}{options:16}{figures}{compare(row, rows)}")
+
+
+def compare(row: Row, rows: list[Row]) -> str:
+    """Say how much faster ours is: the same search, or our fastest of no higher error rate."""
+    if row.is_ours():
+        return ""
+    mine = [r for r in rows if r.is_ours() and r.contestant.group == row.contestant.group]
+    if row.contestant.twin:
+        matched = [r for r in mine if r.contestant.options == row.contestant.twin]
+    else:
+        matched = [r for r in mine if r.wer <= row.wer + 1e-9]
+    if not matched:
+        return "   none"
+    fastest = max(matched, key=speed)
+    least = min(row.seconds) / min(fastest.seconds)
+    middle = median(row.seconds) / median(fastest.seconds)
+    setting = f"{fastest.contestant.name} {fastest.contestant.options}"
+    return f"{least:8.1f} x{middle:8.1f} x   {setting} ({100 * fastest.wer:.2f})"
+
+
+def report_threads(rows: list[Row], repeats: int) -> None:
+    """Print what a second thread gives each decoder's most accurate setting, and its memory.
+
+    Ours has threads of its own. Peers get two of Python's, which take parts of the set in turns:
+    they help a decoder that leaves the interpreter's lock. A measurement is of half a second.
+    """
+    print(f"\n{'':8}{'decoder':18}{'beam, pruning':18}{'2 threads: min, median':>24}{'MiB':>8}")
+    searches = [row for row in best_settings(rows) if row.contestant.group != "greedy"]
+    chosen = {(row.contestant.group, row.contestant.name): row for row in searches}
+    with ThreadPoolExecutor(2) as pool:
+        for row in chosen.values():
+            group, name, options, decode, *_ = row.contestant
+            passes = math.ceil(0.5 / min(row.seconds))
+            one, two = time_in_turns(
+                lambda decode=decode, passes=passes: [decode(EVERYTHING) for _ in range(passes)],
+                lambda row=row, passes=passes: run_on_two(row.contestant, passes, pool),
+                repeats,
+            )
+            ratios = f"{min(one) / min(two):14.2f} x{median(one) / median(two):8.2f} x"
+            needed = peak_memory(lambda decode=decode: decode(EVERYTHING))
+            print(f"{group:8}{name:18}{options:18}{ratios}{needed:8.1f}")
+
+
+def run_on_two(contestant: Contestant, passes: int, pool: ThreadPoolExecutor) -> None:
+    """Decode everything `passes` times with two threads."""
+    if contestant.on_two is not None:
+        for _ in range(passes):
+            contestant.on_two(EVERYTHING)
+        return
+    parts = [slice(i, None, 16) for i in range(16)]
+    for _ in pool.map(contestant.decode, parts * passes):
+        pass
+
+
+def time_in_turns(
+    first: Callable[[], object], second: Callable[[], object], repeats: int
+) -> tuple[list[float], list[float]]:
+    """Wall time of two calls, one after the other, `repeats` times."""
+    seconds: tuple[list[float], list[float]] = [], []
+    for _ in range(repeats):
+        for call, durations in zip((first, second), seconds, strict=True):
+            start = time.perf_counter()
+            call()
+            durations.append(time.perf_counter() - start)
+    return seconds
 
 
 def report_models(test: TestSet) -> None:
-    """Time the loading of the model from both of its forms."""
-    start = time.perf_counter()
-    lm = NGramLM(test.arpa)
-    from_arpa = time.perf_counter() - start
+    """Time the loading of the model from both of its forms, and KenLM's."""
     with tempfile.TemporaryDirectory() as folder:
         compiled = Path(folder) / "lm.bin"
+        start = time.perf_counter()
+        lm = NGramLM(test.arpa)
+        seconds = time.perf_counter() - start
         lm.save(compiled)
         start = time.perf_counter()
         NGramLM(compiled)
-        from_binary = time.perf_counter() - start
-    print(f"{len(lm)} words: {from_arpa:.2f} s from ARPA, {from_binary * 1e3:.2f} ms compiled")
+        mapped = time.perf_counter() - start
+    print(f"model of {len(lm)} words: {seconds:.3f} s from ARPA, {mapped * 1e3:.2f} ms compiled")
+    try:
+        import kenlm
+    except ImportError:
+        return
+    start = time.perf_counter()
+    kenlm.Model(str(test.arpa))
+    print(f"KenLM: {time.perf_counter() - start:.3f} s from ARPA")
+
+
+def draw_curves(rows: list[Row], num_utterances: int, title: str, out: Path) -> None:
+    """Draw speed over error rate."""
+    points = [
+        Point(r.contestant.group, r.contestant.name, num_utterances * speed(r), r.wer) for r in rows
+    ]
+    draw(points, title, out)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--alphabet", choices=["characters", "pieces"], default="characters")
+    parser.add_argument("--text", type=Path, help="sentences, one a line; may be gzipped")
+    parser.add_argument("--emissions", type=Path, help="a real model's output")
+    parser.add_argument("--arpa", type=Path, help="word model for --emissions")
+    parser.add_argument("--lm-weights", type=float, nargs=2, default=(0.6, 1.5))
+    parser.add_argument("--utterances", type=int, help="at most; 100 of a generated language")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--figure", type=Path, help="draw the curves here")
+    arguments = parser.parse_args()
+    if bool(arguments.emissions) != bool(arguments.arpa):
+        parser.error("--emissions and --arpa go together")
+    return arguments
 
 
 def main() -> None:
     """Run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--alphabet", choices=["characters", "pieces"], default="characters")
-    parser.add_argument("--text", type=Path, help="sentences, one a line; may be gzipped")
-    parser.add_argument("--log-probs", type=Path, help="npz of a real model's output")
-    parser.add_argument("--arpa", type=Path, help="word model for --log-probs")
-    parser.add_argument("--utterances", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
-    if bool(arguments.log_probs) != bool(arguments.arpa):
-        parser.error("--log-probs and --arpa go together")
+    arguments = parse()
+    weights = Weights(*arguments.lm_weights)
     with tempfile.TemporaryDirectory() as folder:
-        test = load(arguments) if arguments.log_probs else generate(arguments, Path(folder))
-        shape = " x ".join(str(n) for n in test.log_probs.shape)
-        print(f"{platform.machine()}, Python {sys.version.split()[0]}; {shape}")
+        if arguments.emissions:
+            name = arguments.emissions.stem
+            test = read_test_set(arguments.emissions, arguments.arpa, arguments.utterances)
+        else:
+            name = f"generated {arguments.alphabet}"
+            count = arguments.utterances or 100
+            test = generate_test_set(arguments.alphabet, arguments.text, count, Path(folder))
+        count = len(test.references)
+        print(f"{platform.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}")
+        shape = f"{count} utterances, {test.lengths.mean():.0f} frames, {len(test.tokens)} classes"
+        print(f"{name}: {shape}; alpha {weights.alpha:g}, beta {weights.beta:g}")
         report_models(test)
-        contestants = our_contestants(test, NGramLM(test.arpa)) + peers(test)
-        assert_agreement(contestants, test)
-        report(measure(contestants, test, arguments.repeats))
+        lm = NGramLM(test.arpa)
+        contestants = our_contestants(test, lm, weights) + peers(test, weights)
+        assert_agreement(contestants, test.references)
+        rows = measure(contestants, test, arguments.repeats)
+        report_speed(rows, count)
+        report_threads(rows, arguments.repeats)
+        if arguments.figure:
+            draw_curves(rows, count, f"{name}, {shape}", arguments.figure)
 
 
 if __name__ == "__main__":

@@ -1,40 +1,39 @@
 """Other people's CTC decoders, as many as can be imported, for benchmarks/decoding.py."""
 
-from collections.abc import Callable
-from pathlib import Path
+import math
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from decoding_test_sets import TestSet
 
 from asr.decoding import NGramLM
 
-LM_WEIGHTS = {"lm_alpha": 0.6, "lm_beta": 1.5}
+FAST_CTC_CUTS = (1e-3, 1e-2)
 
 
-class TestSet(NamedTuple):
-    """Utterances to decode, and the model of their language."""
+class Weights(NamedTuple):
+    """Of the language model, the same for every decoder."""
 
-    log_probs: np.ndarray  # (N, T, C)
-    lengths: np.ndarray  # (N,)
-    references: list[str]
-    tokens: list[str]
-    arpa: Path
-
-    def rows(self) -> list[np.ndarray]:
-        """Each utterance's own frames."""
-        return [x[:n] for x, n in zip(self.log_probs, self.lengths, strict=True)]
+    alpha: float  # of natural logarithms
+    beta: float
 
 
 class Contestant(NamedTuple):
-    """A decoder with its options; `decode` gives one text per utterance."""
+    """A decoder with one setting of its options; `decode` gives a text an utterance chosen.
+
+    `on_two` does with two threads of its own; `twin` names our options for the same search.
+    """
 
     group: str
     name: str
     options: str
-    decode: Callable[[TestSet], list[str]]
+    decode: Callable[[slice], list[str]]
+    on_two: Callable[[slice], list[str]] | None = None
+    twin: str = ""
 
 
-def fast_ctc_contestants(test: TestSet) -> list[Contestant]:
+def fast_ctc_contestants(test: TestSet, weights: Weights) -> Iterator[Contestant]:
     """fast-ctc-decode has no language model; its cut-off must stay below 1 / C."""
     import fast_ctc_decode
 
@@ -46,26 +45,25 @@ def fast_ctc_contestants(test: TestSet) -> list[Contestant]:
         pieces = "".join(test.tokens[ord(c) - 0x4E00] for c in text)
         return " ".join(pieces.replace("\u2581", " ").split())
 
-    contestants = [
-        Contestant("greedy", "fast-ctc-decode", "", lambda data: [
-            write(fast_ctc_decode.viterbi_search(p, alphabet)[0]) for p in probs
-        ])
-    ]  # fmt: skip
+    yield Contestant("greedy", "fast-ctc-decode", "", lambda chosen: [
+        write(fast_ctc_decode.viterbi_search(p, alphabet)[0]) for p in probs[chosen]
+    ])  # fmt: skip
     for width in (10, 100):
-        for cut in (1e-3, 1e-2):
+        for cut in FAST_CTC_CUTS:
             if cut >= 1 / len(alphabet):
                 continue
 
-            def decode(data: TestSet, width: int = width, cut: float = cut) -> list[str]:
+            def decode(chosen: slice, width: int = width, cut: float = cut) -> list[str]:
                 return [
-                    write(fast_ctc_decode.beam_search(p, alphabet, width, cut)[0]) for p in probs
+                    write(fast_ctc_decode.beam_search(p, alphabet, width, cut)[0])
+                    for p in probs[chosen]
                 ]
 
-            contestants.append(Contestant("no LM", "fast-ctc-decode", f"{width} {cut}", decode))
-    return contestants
+            twin = f"{width} {math.log(cut):.1f} -8 skip"
+            yield Contestant("no LM", "fast-ctc-decode", f"{width} {cut}", decode, twin=twin)
 
 
-def flashlight_contestants(test: TestSet) -> list[Contestant]:
+def flashlight_contestants(test: TestSet, weights: Weights) -> Iterator[Contestant]:
     """flashlight-text with lexicon and word model, "|" as the separator that ends each word."""
     from flashlight.lib.text import decoder as fl
     from flashlight.lib.text.dictionary import Dictionary, create_word_dict
@@ -91,31 +89,30 @@ def flashlight_contestants(test: TestSet) -> list[Contestant]:
     trie.smear(fl.SmearingMode.MAX)
     rows = [np.ascontiguousarray(padded_row(row, len(tokens), silence)) for row in test.rows()]
 
-    contestants = []
-    settings = [(len(tokens), 50.0), (10, 25.0), (10, 14.0), (8, 12.0), (5, 12.0)]
+    settings = [(10, 25.0), (10, 14.0), (8, 12.0), (5, 12.0)]
+    if len(tokens) < 100:  # else its defaults manage one utterance a second
+        settings.insert(0, (len(tokens), 50.0))
     for width in (10, 20, 100):
         for num_tokens, threshold in settings:
             options = fl.LexiconDecoderOptions(
                 beam_size=width, beam_size_token=num_tokens, beam_threshold=threshold,
-                lm_weight=LM_WEIGHTS["lm_alpha"], word_score=LM_WEIGHTS["lm_beta"],
-                unk_score=-float("inf"), sil_score=0.0, log_add=True,
+                lm_weight=weights.alpha * math.log(10),  # its model's scores have base 10
+                word_score=weights.beta, unk_score=-float("inf"), sil_score=0.0, log_add=True,
                 criterion_type=fl.CriterionType.CTC,
             )  # fmt: skip
             search = fl.LexiconDecoder(
                 options, trie, lm, silence, 0, word_dict.get_index("<unk>"), [], False
             )
 
-            def decode(data: TestSet, search: object = search) -> list[str]:
+            def decode(chosen: slice, search: object = search) -> list[str]:
                 texts = []
-                for row in rows:
+                for row in rows[chosen]:
                     results = search.decode(row.ctypes.data, *row.shape)
                     ids = results[0].words if results else []
-                    texts.append(" ".join(word_dict.get_entry(i) for i in ids if i >= 0))
+                    texts.append(" ".join(word_dict.get_entry(i) for i in ids if i >= 0).strip())
                 return texts
 
-            label = f"{width} {num_tokens} {threshold:g}"
-            contestants.append(Contestant("LM", "flashlight-text", label, decode))
-    return contestants
+            yield Contestant("LM", "flashlight-text", f"{width} {num_tokens} {threshold:g}", decode)
 
 
 def padded_row(row: np.ndarray, num_classes: int, separator: int) -> np.ndarray:
@@ -149,36 +146,37 @@ def piece_speller(tokens: list[str]) -> Callable[[str], list[str]]:
     return spell
 
 
-def pyctcdecode_contestants(test: TestSet) -> list[Contestant]:
+def pyctcdecode_contestants(test: TestSet, weights: Weights) -> Iterator[Contestant]:
     """Run pyctcdecode at its defaults, wider, and without a model."""
     import pyctcdecode
 
     labels = ["", *test.tokens[1:]]
     words = [w for w in NGramLM(test.arpa).words() if not w.startswith("<")]
     with_lm = pyctcdecode.build_ctcdecoder(
-        labels, str(test.arpa), words, LM_WEIGHTS["lm_alpha"], LM_WEIGHTS["lm_beta"]
+        labels, str(test.arpa), words, weights.alpha, weights.beta
     )
     without = pyctcdecode.build_ctcdecoder(labels)
     rows = test.rows()
-    contestants = []
     for group, decoder in (("no LM", without), ("LM", with_lm)):
         # Width 100 with wide limits manages one utterance a second.
         for limits in ((10, -10.0, -5.0), (10, -14.0, -9.0), (100, -10.0, -5.0)):
 
-            def decode(data: TestSet, decoder=decoder, limits=limits):  # noqa: ANN001, ANN202
-                return [decoder.decode(row, *limits) for row in rows]
+            def decode(chosen: slice, decoder=decoder, limits=limits) -> list[str]:  # noqa: ANN001
+                return [decoder.decode(row, *limits) for row in rows[chosen]]
 
-            label = "{0} {2} {1}".format(*limits)
-            contestants.append(Contestant(group, "pyctcdecode", label, decode))
-    return contestants
+            twin = f"{limits[0]} -5 -8" if limits[2] == -5 else f"{limits[0]} -9 -14"
+            yield Contestant(
+                group, "pyctcdecode", "{0} {2} {1}".format(*limits), decode,
+                twin=twin if group == "no LM" else "",
+            )  # fmt: skip
 
 
-def peers(test: TestSet) -> list[Contestant]:
+def peers(test: TestSet, weights: Weights) -> list[Contestant]:
     """Contestants of every peer that can be imported."""
     contestants = []
     for find in (fast_ctc_contestants, flashlight_contestants, pyctcdecode_contestants):
         try:
-            contestants += find(test)
+            contestants += find(test, weights)
         except ImportError as error:
             print(f"without {find.__name__.removesuffix('_contestants')}: {error}")
     return contestants
