@@ -12,6 +12,7 @@ import warnings
 
 import torch
 import torchaudio
+from turns import time_in_turns
 
 from asr.ctc import forced_align
 
@@ -43,13 +44,8 @@ def bench_row(num_frames: int, num_classes: int, num_labels: int, batch: int, re
         return torch.stack(found).long()
 
     assert torch.equal(ours(), theirs()), "paths differ"
-    seconds: tuple[list[float], list[float]] = [], []
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    for _ in range(repeats):
-        for run, times in zip((ours, theirs), seconds, strict=True):
-            start = clock()
-            run()
-            times.append(clock() - start)
+    seconds = time_in_turns([ours, theirs], repeats, [clock, clock])
     least = [min(times) for times in seconds]
     middle = [statistics.median(times) for times in seconds]
     print(

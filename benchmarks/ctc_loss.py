@@ -16,12 +16,14 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numba
 import torch
 from peak_memory import peak_memory
+from turns import time_in_turns
 
 from asr.ctc import ctc_loss
 
@@ -36,10 +38,12 @@ SHAPES = {
     "G": (2000, 4, 29, 400),
     "W1": (150, 1, 28, 40),
     "W16": (150, 16, 28, 40),
+    "W32": (150, 32, 28, 40),
     "W64": (150, 64, 28, 40),
     "W128": (150, 128, 28, 40),
     "X1": (150, 1, 5000, 20),
     "X16": (150, 16, 5000, 20),
+    "X32": (150, 32, 5000, 20),
     "X64": (150, 64, 5000, 20),
     "X128": (150, 128, 5000, 20),
 }
@@ -138,28 +142,6 @@ def memory_of(run: Callable[[Problem], object], problem: Problem) -> float:
     return peak_memory(lambda: run(problem))
 
 
-def time_interleaved(
-    runs: list[Callable[[Problem], object]], problem: Problem, repeats: int
-) -> list[list[float]]:
-    """Seconds a run of each competitor, taken in turn; short runs are timed many at once."""
-    clocks = [time.perf_counter] * len(runs)
-    if torch.get_num_threads() == 1:
-        clocks = [time.thread_time, time.thread_time, time.process_time]
-    seconds: list[list[float]] = [[] for _ in runs]
-    counts = [1] * len(runs)
-    for trial in range(repeats + 1):
-        for i, run in enumerate(runs):
-            start = clocks[i]()
-            for _ in range(counts[i]):
-                run(problem)
-            elapsed = (clocks[i]() - start) / counts[i]
-            if trial == 0:  # warms up, and says how many runs take 20 ms
-                counts[i] = max(1, round(0.02 / max(elapsed, 1e-6)))
-            else:
-                seconds[i].append(elapsed)
-    return seconds
-
-
 def machine() -> str:
     """What the figures were measured with."""
     cpu = platform.processor() or platform.machine()
@@ -183,7 +165,10 @@ def bench_row(row: str, kind: str, repeats: int) -> float:
     optax_run = make_optax(problem)
     runs = [ours, theirs] + ([optax_run] if optax_run else [])
     memory = [memory_of(run, problem) for run in (ours, theirs)]
-    seconds = time_interleaved(runs, problem, repeats)
+    clocks = [time.perf_counter] * len(runs)
+    if torch.get_num_threads() == 1:
+        clocks = [time.thread_time, time.thread_time, time.process_time]
+    seconds = time_in_turns([partial(run, problem) for run in runs], repeats, clocks)
     least = [min(times) for times in seconds]
     middle = [statistics.median(times) for times in seconds]
     against_optax = f"{least[2] / least[0]:6.1f}" if optax_run else "     -"

@@ -31,6 +31,7 @@ from decoding_curves import Point, draw, frontier
 from decoding_peers import FAST_CTC_CUTS, Contestant, Weights, peers
 from decoding_test_sets import TestSet, generate_test_set, read_test_set
 from peak_memory import peak_memory
+from turns import time_in_turns
 
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM
 
@@ -202,11 +203,11 @@ def report_threads(rows: list[Row], repeats: int) -> None:
         for row in chosen.values():
             group, name, options, decode, *_ = row.contestant
             passes = math.ceil(0.5 / min(row.seconds))
-            one, two = time_in_turns(
+            runs = [
                 lambda decode=decode, passes=passes: [decode(EVERYTHING) for _ in range(passes)],
                 lambda row=row, passes=passes: run_on_two(row.contestant, passes, pool),
-                repeats,
-            )
+            ]
+            one, two = time_in_turns(runs, repeats, [time.perf_counter] * 2)
             ratios = f"{min(one) / min(two):14.2f} x{median(one) / median(two):8.2f} x"
             needed = peak_memory(lambda decode=decode: decode(EVERYTHING))
             print(f"{group:8}{name:18}{options:18}{ratios}{needed:8.1f}")
@@ -221,19 +222,6 @@ def run_on_two(contestant: Contestant, passes: int, pool: ThreadPoolExecutor) ->
     parts = [slice(i, None, 16) for i in range(16)]
     for _ in pool.map(contestant.decode, parts * passes):
         pass
-
-
-def time_in_turns(
-    first: Callable[[], object], second: Callable[[], object], repeats: int
-) -> tuple[list[float], list[float]]:
-    """Wall time of two calls, one after the other, `repeats` times."""
-    seconds: tuple[list[float], list[float]] = [], []
-    for _ in range(repeats):
-        for call, durations in zip((first, second), seconds, strict=True):
-            start = time.perf_counter()
-            call()
-            durations.append(time.perf_counter() - start)
-    return seconds
 
 
 def report_models(test: TestSet) -> None:

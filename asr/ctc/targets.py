@@ -54,7 +54,8 @@ def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targ
     """
     labels, lengths = integers("targets", targets), integers("target_lengths", target_lengths)
     lengths = lengths.reshape(-1)
-    if (lengths < 0).any():
+    numbers = lengths.tolist()  # a list is compared faster than a short array
+    if min(numbers, default=0) < 0:
         n = int(np.argmax(lengths < 0))
         raise ValueError(f"target_lengths[{n}] must be >= 0, got {lengths[n]}")
     if labels.ndim == 1:
@@ -72,7 +73,7 @@ def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targ
             f"padded targets must have {len(lengths)} rows, one an utterance, got {len(labels)}"
         )
     width = labels.shape[1]
-    if (lengths > width).any():
+    if max(numbers, default=0) > width:
         n = int(np.argmax(lengths > width))
         raise ValueError(
             f"target_lengths[{n}] must be <= {width} (targets' width), got {lengths[n]}"
@@ -88,9 +89,9 @@ def check_lengths(name: str, lengths: Sized, num_utterances: int) -> None:
 
 def check_frames(input_lengths: np.ndarray, max_frames: int) -> None:
     """Raise a ValueError that names the first input length which is not in 0..max_frames."""
-    outside = (input_lengths < 0) | (input_lengths > max_frames)
-    if outside.any():
-        n = int(np.argmax(outside))
+    frames = input_lengths.tolist()
+    if frames and not 0 <= min(frames) <= max(frames) <= max_frames:
+        n = int(np.argmax((input_lengths < 0) | (input_lengths > max_frames)))
         raise ValueError(f"input_lengths[{n}] must be in 0..{max_frames}, got {input_lengths[n]}")
 
 
