@@ -86,15 +86,15 @@ def our_contestants(test: TestSet, lm: NGramLM, weights: Weights) -> list[Contes
 
 
 def our_limits(num_classes: int) -> Iterator[dict[str, float]]:
-    """Beams and prunings: some of each, what fast-ctc-decode's cut-offs mean, top 8 of many."""
+    """Beams and prunings: some of each, what fast-ctc-decode's cut-offs mean, the top of many."""
     for width in (5, 10, 20, 100):
         for token, beam in ((-5.0, -8.0), (-6.9, -12.0), (-9.0, -14.0)):
             yield {"beam_width": width, "token_min_logp": token, "beam_prune_logp": beam}
         for cut in FAST_CTC_CUTS:
             yield twin_options(width, cut)
         if num_classes > 100:
-            for beam in (-8.0, -12.0):
-                limits = {"token_min_logp": -7.0, "beam_prune_logp": beam, "token_top_n": 8}
+            for token, beam, top_n in ((-6, -8, 8), (-7, -8, 8), (-7, -8, 12), (-8, -12, 12)):
+                limits = {"token_min_logp": token, "beam_prune_logp": beam, "token_top_n": top_n}
                 yield {"beam_width": width, **limits}
 
 
