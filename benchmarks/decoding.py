@@ -93,7 +93,7 @@ def our_limits(num_classes: int) -> Iterator[dict[str, float]]:
         for cut in FAST_CTC_CUTS:
             yield twin_options(width, cut)
         if num_classes > 100:
-            for token, beam, top_n in ((-6, -8, 8), (-7, -8, 8), (-7, -8, 12), (-8, -12, 12)):
+            for token, beam, top_n in ((-6, -8, 8), (-7, -8, 8), (-7, -8, 12), (-7, -8, 24)):
                 limits = {"token_min_logp": token, "beam_prune_logp": beam, "token_top_n": top_n}
                 yield {"beam_width": width, **limits}
 

@@ -17,16 +17,17 @@
 namespace asr {
 
 struct BeamOptions {
-    std::int32_t beam_width;   // prefixes kept after each frame, >= 1
-    std::int32_t n_best;       // hypotheses returned, >= 1
-    double token_min_logp;     // tokens below it start no new prefix at a frame, but for the best
-    std::int32_t token_top_n;  // tokens that may start a new prefix at a frame; 0: any number
-    double beam_prune_logp;    // prefixes further than this below the best are dropped, <= 0
+    std::int32_t beam_width;  // prefixes kept after each frame, >= 1
+    std::int32_t n_best;      // hypotheses returned, >= 1
+    double token_min_logp;    // tokens below it start no new prefix at a frame, but for the best
+    double beam_prune_logp;   // prefixes further than this below the best are dropped, <= 0
     // Frames after which the best prefix's tokens are final: prefixes that differ are dropped. 0:
     // never. Looked at every max_delay / 4 frames of the utterance, however it is cut.
     std::int32_t max_delay = 0;
     // Frames with ln P(blank) >= this are taken to be surely blank; +inf: none is.
     double blank_skip_logp = -kLogZero;
+    // Tokens that may start a new prefix at a frame, the most probable; 0: any number.
+    std::int32_t token_top_n = 0;
     // Nodes and spikes after which those that nothing refers to any more are dropped.
     std::int32_t garbage_limit = 1 << 16;
 };

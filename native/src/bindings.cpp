@@ -266,8 +266,8 @@ void bind_decoders(nb::module_& m) {
                         std::move(alphabet), std::move(lm), std::move(lexicon), std::move(hotwords),
                         std::move(grammar), unit, lm_alpha, lm_beta, unk_score}),
                     std::move(factory),
-                    {beam_width, n_best, token_min_logp, token_top_n, beam_prune_logp, max_delay,
-                     blank_skip_logp}};
+                    {beam_width, n_best, token_min_logp, beam_prune_logp, max_delay,
+                     blank_skip_logp, token_top_n}};
             },
             "alphabet"_a, "factory"_a, "lm"_a.none(), "lexicon"_a.none(), "hotwords"_a.none(),
             "grammar"_a.none(), "lm_scores_tokens"_a, "lm_alpha"_a, "lm_beta"_a, "unk_score"_a,

@@ -86,7 +86,9 @@ void test_garbage_collection_changes_nothing() {
     for (int trial = 0; trial < 40; ++trial) {
         const auto language = make_language(trial % 2 == 1);
         const Emissions emissions = random_emissions(random, 120, 1.0 + trial % 5);
-        BeamOptions options{8, 4, -20.0, 0, -20.0, trial % 3 == 0 ? 30 : 0, -kLogZero, 1 << 30};
+        BeamOptions options{8, 4, -20.0, -20.0, trial % 3 == 0 ? 30 : 0, -kLogZero, 0, 1 << 30};
+        if (trial % 3 == 1) options.n_best = 1;
+        if (trial % 5 == 0) options.token_top_n = 3;
         if (trial % 4 < 2) options.blank_skip_logp = -0.5;
         BeamSearch keeping(language, options);
         options.garbage_limit = 0;
