@@ -92,6 +92,7 @@ def our_limits(num_classes: int) -> Iterator[dict[str, float]]:
             yield {"beam_width": width, "token_min_logp": token, "beam_prune_logp": beam}
         for cut in FAST_CTC_CUTS:
             yield twin_options(width, cut)
+            yield {**twin_options(width, cut), "beam_prune_logp": -8.0}
         if num_classes > 100:
             for token, beam, top_n in ((-6, -8, 8), (-7, -8, 8), (-7, -8, 12), (-7, -8, 24)):
                 limits = {"token_min_logp": token, "beam_prune_logp": beam, "token_top_n": top_n}
@@ -99,11 +100,14 @@ def our_limits(num_classes: int) -> Iterator[dict[str, float]]:
 
 
 def twin_options(width: int, cut: float) -> dict[str, float]:
-    """What fast-ctc-decode does: below its cut-off a token neither begins nor goes on."""
+    """What fast-ctc-decode does: below its cut-off a token neither begins nor goes on.
+
+    And what it cannot: prefixes far behind the best are dropped.
+    """
     return {
         "beam_width": width,
         "token_min_logp": round(math.log(cut), 1),
-        "beam_prune_logp": -8.0,
+        "beam_prune_logp": -5.0,
         "blank_skip_threshold": 1 - cut,
     }
 

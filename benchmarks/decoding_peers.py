@@ -59,7 +59,7 @@ def fast_ctc_contestants(test: TestSet, weights: Weights) -> Iterator[Contestant
                     for p in probs[chosen]
                 ]
 
-            twin = f"{width} {math.log(cut):.1f} -8 skip"
+            twin = f"{width} {math.log(cut):.1f} -5 skip"
             yield Contestant("no LM", "fast-ctc-decode", f"{width} {cut}", decode, twin=twin)
 
 

@@ -176,7 +176,7 @@ def test_two_ranks_learn_what_one_does(corpus, tmp_path):
     )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     subprocess.run(
-        [*torchrun, "--master-port=29617", "-m", "asr", "train", *words],
+        [*torchrun, "--standalone", "-m", "asr", "train", *words],
         check=True,
         env=environment,
         capture_output=True,
