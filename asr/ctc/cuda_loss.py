@@ -21,6 +21,7 @@ from asr.ctc.targets import (
     check_frames,
     check_labels,
     check_lengths,
+    check_log_probs,
     flatten_targets,
     integers,
     is_on_gpu,
@@ -63,6 +64,7 @@ def check_batch(
     blank: int,
 ) -> Batch:
     """Check shapes, and the values that are on the host; bring all to the device of `log_probs`."""
+    check_log_probs(log_probs, blank)
     max_frames, num_utterances, num_classes = log_probs.shape
     labels, starts, lengths, capacity = _flatten(targets, target_lengths, num_classes, blank)
     frames = _integers("input_lengths", input_lengths).reshape(-1)

@@ -26,6 +26,7 @@ from asr.ctc.targets import (
     check_frames,
     check_labels,
     check_lengths,
+    check_log_probs,
     flatten_targets,
     integers,
     is_on_gpu,
@@ -90,7 +91,6 @@ def ctc_loss(
     batched = log_probs.unsqueeze(1) if single else log_probs
     check, fit_and_reduce = check_batch, _fit_and_reduce
     if is_on_gpu(log_probs):
-        _check_log_probs(batched, blank)
         check, fit_and_reduce = _cuda_functions()
     run = partial(
         fit_and_reduce,
@@ -149,7 +149,7 @@ def check_batch(
     blank: int,
 ) -> Batch:
     """Check everything a kernel relies on, so that it can index without looking."""
-    _check_log_probs(log_probs, blank)
+    check_log_probs(log_probs, blank)
     if log_probs.device.type != "cpu":
         raise ValueError(f"log_probs must be on the CPU, got {log_probs.device}")
     max_frames, num_utterances, num_classes = log_probs.shape
@@ -160,16 +160,6 @@ def check_batch(
     check_frames(frames, max_frames)
     check_labels(flat, num_classes, blank)
     return Batch(flat, frames, blank)
-
-
-def _check_log_probs(log_probs: Tensor, blank: int) -> None:
-    if log_probs.dim() != 3:
-        raise ValueError(f"log_probs must have shape (T, N, C) or (T, C), got {log_probs.dim()}-D")
-    if not log_probs.is_floating_point():
-        raise TypeError(f"log_probs must be floating, got {log_probs.dtype}")
-    num_classes = log_probs.shape[2]
-    if not 0 <= blank < num_classes:
-        raise ValueError(f"blank must be in 0..{num_classes - 1}, got {blank}")
 
 
 def runs_on(device: torch.device) -> bool:

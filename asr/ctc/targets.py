@@ -81,6 +81,17 @@ def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targ
     return Targets(labels.reshape(-1), np.arange(len(lengths)) * width, lengths)
 
 
+def check_log_probs(log_probs: torch.Tensor, blank: int) -> None:
+    """Raise unless `log_probs` is floating (T, N, C) and `blank` one of its classes."""
+    if log_probs.dim() != 3:
+        raise ValueError(f"log_probs must have shape (T, N, C) or (T, C), got {log_probs.dim()}-D")
+    if not log_probs.is_floating_point():
+        raise TypeError(f"log_probs must be floating, got {log_probs.dtype}")
+    num_classes = log_probs.shape[2]
+    if not 0 <= blank < num_classes:
+        raise ValueError(f"blank must be in 0..{num_classes - 1}, got {blank}")
+
+
 def check_lengths(name: str, lengths: Sized, num_utterances: int) -> None:
     """Raise a ValueError unless there is one length an utterance."""
     if len(lengths) != num_utterances:
