@@ -88,9 +88,8 @@ class Language {
             parts_.hotwords ? parts_.hotwords->promise(state.hotword_state) : 0.0;
         return bonus(state) + state.open_word + promise;
     }
-    // The most that append can add to a ranking bonus: to any, and to that of one state. What the
-    // model says of a word that the token completes may be more, which is not worth looking for.
-    double largest_gain() const { return std::max(first_gain_, 0.0) + hotword_gain_; }
+    // The most that append can add to a state's ranking bonus. What the model says of a word that
+    // the token completes may be more, which is not worth looking for.
     double largest_gain(const TextState& state) const {
         return (state.word_open && scores_words() ? 0.0 : first_gain_) + hotword_gain_;
     }
