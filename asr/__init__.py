@@ -7,13 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asr.recognizer import Recognizer as Recognizer
-    from asr.recognizer import load as load
+    from asr.recognition.recognizer import Recognizer as Recognizer
+    from asr.recognition.recognizer import load as load
 
 __version__ = "0.1.0"
 __all__ = ["Recognizer", "load"]
 
-_HOME = {"load": "asr.recognizer", "Recognizer": "asr.recognizer"}
+_HOME = {"load": "asr.recognition.recognizer", "Recognizer": "asr.recognition.recognizer"}
 
 
 def __getattr__(name: str) -> object:

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from asr.aligner import align_each
-from asr.checkpoint import load_checkpoint
+from asr.acoustic.checkpoint import load_checkpoint
+from asr.alignment.aligner import align_each
 from asr.cli.hydra_config import build, compose_config
-from asr.data.connected_digits import ComposedUtterance
+from asr.corpora.connected_digits import ComposedUtterance
 from asr.data.loading import Unusable
 from asr.training.run_folder import environment
 

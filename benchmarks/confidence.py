@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, Hypothesis, NGramLM
-from asr.emissions import Emissions, read_emissions
+from asr.tuning.emissions import Emissions, read_emissions
 
 NUM_BINS = 10
 LEAST_DRAWN = 10  # words of a bin

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asr.decoding.ngram_estimation import estimate_ngram
-from asr.emissions import read_emissions
+from asr.ngram.estimation import estimate_ngram
+from asr.tuning.emissions import read_emissions
 
 
 class TestSet(NamedTuple):

@@ -9,10 +9,10 @@ The format is that of `asr tune log_probs=...`.
 import argparse
 from pathlib import Path
 
-from asr.checkpoint import load_checkpoint
+from asr.acoustic.checkpoint import load_checkpoint
 from asr.cli.hydra_config import compose_config
 from asr.cli.train import make_loader
-from asr.emissions import compute_emissions
+from asr.tuning.emissions import compute_emissions
 
 
 def main() -> None:

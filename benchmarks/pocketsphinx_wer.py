@@ -26,9 +26,9 @@ from tqdm import tqdm
 
 from asr.audio import audio_info, read_audio
 from asr.cli.hydra_config import build, compose_config
-from asr.data.connected_digits import ComposedUtterance
+from asr.corpora.connected_digits import ComposedUtterance
 from asr.data.manifest import Utterance, read_manifest
-from asr.metrics import ErrorRate, word_error_rate
+from asr.evaluation.metrics import ErrorRate, word_error_rate
 from asr.training.run_folder import environment
 
 try:

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from asr.checkpoint import build_model
+from asr.acoustic.checkpoint import build_model
 from asr.cli.hydra_config import build, compose_config
 from asr.cli.train import make_loader
 from asr.data.loading import Batch
-from asr.data.synth import SynthRequest, generate
+from asr.synth.corpus import SynthRequest, generate
 from asr.training.precision import measure_precision
 from asr.training.run_folder import environment
 from asr.training.step import Stepper

@@ -40,12 +40,12 @@ class Defect(NamedTuple):
     tests: tuple[str, ...]  # files or patterns below tests/
 
 
-LOSS_TESTS = ("test_ctc*.py",)
-CUDA_TESTS = ("test_ctc_cuda.py",)
-DECODER_TESTS = ("test_decoding_oracle.py", "test_decoding_inputs.py", "test_decoding_pruning.py")
-LANGUAGE_MODEL_TESTS = ("test_decoding_language_model.py",)
-MODEL_TESTS = ("test_models.py",)
-RESUME_TESTS = ("test_training*.py",)
+LOSS_TESTS = ("ctc/test_*.py",)
+CUDA_TESTS = ("ctc/test_cuda.py",)
+DECODER_TESTS = ("decoding/test_oracle.py", "decoding/test_inputs.py", "decoding/test_pruning.py")
+LANGUAGE_MODEL_TESTS = ("ngram/test_model.py",)
+MODEL_TESTS = ("models/test_deepspeech2.py",)
+RESUME_TESTS = ("training/test_training.py",)
 
 DEFECTS = (
     Defect(

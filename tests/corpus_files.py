@@ -5,7 +5,7 @@ import json
 import numpy as np
 import soundfile
 
-from asr.data.corpora import prepare
+from asr.corpora.prepare import prepare
 from asr.data.manifest import read_manifest
 
 

@@ -1,4 +1,4 @@
-"""Losses and gradients of the CTC loss on a GPU: `test_ctc_cuda.py` runs this file."""
+"""Losses and gradients of the CTC loss on a GPU: `ctc/test_cuda.py` runs this file."""
 
 import numpy as np
 import pytest

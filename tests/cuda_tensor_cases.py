@@ -1,4 +1,4 @@
-"""The CTC loss on a GPU as a function of tensors: `test_ctc_cuda.py` runs this file."""
+"""The CTC loss on a GPU as a function of tensors: `ctc/test_cuda.py` runs this file."""
 
 import pytest
 import torch

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from asr.emissions import Emissions
+from asr.tuning.emissions import Emissions
 
 TOKENS = ["<blank>", " ", "a", "b", "c", "d"]
 WORDS = ["ab", "abc", "bad", "cab", "dab", "ad", "bcd", "acd", "cda", "dc"]

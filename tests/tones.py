@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asr.checkpoint import LoadedModel, build_model, load_checkpoint, save_checkpoint
+from asr.acoustic.checkpoint import LoadedModel, build_model, load_checkpoint, save_checkpoint
 from asr.ctc import ctc_loss
 from asr.text import CharTokenizer
 

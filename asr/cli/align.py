@@ -9,14 +9,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from asr.aligner import align_each
-from asr.alignment_files import FORMATS, KEYS, check_format, write_alignments
-from asr.checkpoint import load_checkpoint
+from asr.acoustic.checkpoint import load_checkpoint
+from asr.alignment.aligner import align_each
+from asr.alignment.files import FORMATS, KEYS, check_format, write_alignments
+from asr.alignment.spans import Alignment
 from asr.cli.hydra_config import add_override_arguments, run_with_config
 from asr.cli.train import choose_device
 from asr.data.loading import Unusable
 from asr.data.manifest import Utterance, read_manifest
-from asr.forced_alignment import Alignment
 
 EXAMPLE = """examples:
   asr align checkpoint=runs/mine/ckpt/best.ckpt manifest=my.jsonl

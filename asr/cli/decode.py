@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from asr.checkpoint import LoadedModel, load_checkpoint
+from asr.acoustic.checkpoint import LoadedModel, load_checkpoint
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.cli.train import choose_device, make_loader
 from asr.data.loading import BatchLoader
 from asr.data.manifest import Utterance
 from asr.decoding import NGramLM
-from asr.evaluation import Score, decode_batches, format_table, write_results
-from asr.recognizer import Decoder
+from asr.evaluation.scoring import Score, decode_batches, format_table, write_results
+from asr.recognition.recognizer import Decoder
 
 EXAMPLE = """examples:
   asr decode checkpoint=runs/synth/ckpt/best.ckpt data=synth

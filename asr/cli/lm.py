@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from asr.decoding.language_model import NGramLM
-from asr.decoding.ngram_estimation import DEFAULT_MEMORY, NGramOptions, build_ngram
-from asr.decoding.ngram_text import read_lines, split_characters, split_sentences
-from asr.decoding.perplexity import measure_perplexity
+from asr.ngram.estimation import DEFAULT_MEMORY, NGramOptions, build_ngram
+from asr.ngram.model import NGramLM
+from asr.ngram.perplexity import measure_perplexity
+from asr.ngram.text import read_lines, split_characters, split_sentences
 
 EXAMPLE = """examples:
   asr lm build text.txt --order 3 -o lm.arpa

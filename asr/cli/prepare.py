@@ -4,11 +4,11 @@ import argparse
 import logging
 from pathlib import Path
 
-from asr.checkpoint import write_atomically
-from asr.data.corpora import IMPORTERS, prepare
+from asr.acoustic.checkpoint import write_atomically
+from asr.corpora.prepare import IMPORTERS, prepare
+from asr.corpora.verification import VerificationRules
 from asr.data.manifest import read_manifest
-from asr.data.synth import QUICKSTART, TINY, SynthRequest, generate
-from asr.data.verification import VerificationRules
+from asr.synth.corpus import QUICKSTART, TINY, SynthRequest, generate
 from asr.text import SentencePieceTokenizer
 
 EXAMPLE = """examples:

@@ -5,17 +5,17 @@ import logging
 import time
 from pathlib import Path
 
-from asr.checkpoint import LoadedModel, load_checkpoint
+from asr.acoustic.checkpoint import LoadedModel, load_checkpoint
 from asr.cli.decode import decode_set
 from asr.cli.hydra_config import add_override_arguments, run_with_config
 from asr.cli.train import choose_device, make_loader, train
 from asr.data.manifest import read_manifest
-from asr.data.synth import SynthRequest, generate
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
-from asr.decoding.ngram_estimation import build_ngram
-from asr.evaluation import format_table
-from asr.recognizer import Decoder, Recognizer
-from asr.report import write_report
+from asr.evaluation.report import write_report
+from asr.evaluation.scoring import format_table
+from asr.ngram.estimation import build_ngram
+from asr.recognition.recognizer import Decoder, Recognizer
+from asr.synth.corpus import SynthRequest, generate
 from asr.training.run_folder import RunFolder, check_same_config
 
 EXAMPLE = """examples:

@@ -11,8 +11,8 @@ from typing import cast
 
 import torch
 
-from asr.augment import SpecAugment, WaveformAugment
-from asr.checkpoint import LoadedModel, build_model
+from asr.acoustic.checkpoint import LoadedModel, build_model
+from asr.augment.augment import SpecAugment, WaveformAugment
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.data.loading import BatchLoader, Corpus
 from asr.text import Tokenizer

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM
-from asr.recognizer import Decoder, load
-from asr.transcripts import FORMATS, format_transcripts
+from asr.recognition.recognizer import Decoder, load
+from asr.recognition.transcripts import FORMATS, format_transcripts
 
 EXAMPLE = """examples:
   asr transcribe speech.wav --checkpoint runs/quickstart/ckpt/best.ckpt

@@ -11,11 +11,12 @@ from typing import NamedTuple, cast
 
 import yaml
 
-from asr.checkpoint import load_checkpoint, write_atomically
+from asr.acoustic.checkpoint import load_checkpoint, write_atomically
 from asr.cli.decode import open_files
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.cli.train import choose_device, make_loader
-from asr.emissions import (
+from asr.training.run_folder import check_same_config
+from asr.tuning.emissions import (
     Emissions,
     EmissionsError,
     compute_emissions,
@@ -24,12 +25,11 @@ from asr.emissions import (
     fingerprint_model,
     read_emissions,
 )
-from asr.search_space import Point, Space, read_space
-from asr.surface import draw_surface
-from asr.training.run_folder import check_same_config
-from asr.tuning import Decoder, check_space, import_optuna
-from asr.tuning import tune as search
-from asr.tuning_report import Outcome, format_best, format_report, judge
+from asr.tuning.report import Outcome, format_best, format_report, judge
+from asr.tuning.search import Decoder, check_space, import_optuna
+from asr.tuning.search import tune as search
+from asr.tuning.space import Point, Space, read_space
+from asr.tuning.surface import draw_surface
 
 EXAMPLE = """examples:
   asr tune checkpoint=runs/synth/ckpt/best.ckpt data=synth decoder.lm=lm.arpa

@@ -1,0 +1,1 @@
+"""Manifests, and from their utterances to batches."""

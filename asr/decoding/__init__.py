@@ -8,9 +8,9 @@ from asr.decoding.beam_search import BeamSearchDecoder
 from asr.decoding.ctcdecoder import build_ctcdecoder
 from asr.decoding.greedy import GreedyDecoder
 from asr.decoding.hypothesis import Hypothesis, Word
-from asr.decoding.language_model import NGramLM
 from asr.decoding.prefix_search import PrefixSearchDecoder
 from asr.decoding.streaming import BeamSearchStream, Partial
+from asr.ngram.model import NGramLM
 
 __all__ = [
     "Alternative",

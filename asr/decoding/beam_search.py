@@ -17,9 +17,9 @@ from asr.decoding.hypothesis import (
     check_tokens,
     hypothesis_factory,
 )
-from asr.decoding.language_model import NGramLM
 from asr.decoding.streaming import BeamSearchStream
 from asr.decoding.vocabulary import read_vocabulary
+from asr.ngram.model import NGramLM
 
 
 class BeamSearchDecoder:

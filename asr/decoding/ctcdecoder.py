@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from asr.decoding.beam_search import BeamSearchDecoder
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.language_model import NGramLM
 from asr.decoding.vocabulary import normalise_labels
+from asr.ngram.model import NGramLM
 
 
 class OutputBeam(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asr.checkpoint import read_checkpoint
+from asr.acoustic.checkpoint import read_checkpoint
 
 
 def average_tensors(paths: Sequence[Path]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from asr.checkpoint import restore, save_checkpoint
+from asr.acoustic.checkpoint import restore, save_checkpoint
 from asr.data.loading import Batch, BatchLoader
 from asr.training import distributed
 from asr.training.averaging import average_tensors

@@ -18,7 +18,7 @@ import yaml
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from asr.checkpoint import write_atomically
+from asr.acoustic.checkpoint import write_atomically
 
 PACKAGES = ("asr", "torch", "torchaudio", "numba", "numpy", "sentencepiece", "hydra-core")
 # A resumed run may differ in these: they steer the loop, not what a step computes.

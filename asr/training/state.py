@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from asr.checkpoint import LoadedModel, ModelFileError, read_checkpoint, restore, save_checkpoint
+from asr.acoustic.checkpoint import (
+    LoadedModel,
+    ModelFileError,
+    read_checkpoint,
+    restore,
+    save_checkpoint,
+)
 
 
 @dataclass

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from asr.augment import SpecAugment
-from asr.checkpoint import LoadedModel
+from asr.acoustic.checkpoint import LoadedModel
+from asr.augment.augment import SpecAugment
 from asr.ctc import explain, minimum_input_length
 from asr.ctc.loss import runs_on
 from asr.data.loading import Batch

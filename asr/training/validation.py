@@ -6,11 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asr.checkpoint import LoadedModel
+from asr.acoustic.checkpoint import LoadedModel
 from asr.ctc import ctc_loss
 from asr.data.loading import Batch
 from asr.decoding import GreedyDecoder
-from asr.metrics import character_error_rate, word_error_rate
+from asr.evaluation.metrics import character_error_rate, word_error_rate
 
 
 class Validation(NamedTuple):

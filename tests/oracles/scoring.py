@@ -1,4 +1,4 @@
-"""Edit distance by enumeration, obviously right and slow: the oracle of asr.metrics."""
+"""Edit distance by enumeration, obviously right and slow: the oracle of asr.evaluation.metrics."""
 
 from functools import cache
 

@@ -1,0 +1,1 @@
+"""The acoustic model: waveforms of any length in, log-probabilities of the classes out."""

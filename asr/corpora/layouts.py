@@ -1,0 +1,191 @@
+"""Speech as people keep it: manifests, and audio files with a text beside each.
+
+An importer takes a folder and gives the utterances of each split. Durations are NaN until
+`verification` has measured them; whatever an importer must pass over, it lists.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asr.corpora.verification import Rejection
+from asr.data.manifest import Utterance, read_manifest
+
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64", ".caf"}
+)
+REJECTED_NAME = "rejected.jsonl"
+# Of a hundred speakers (or files, where speakers are unknown) that come without a split.
+DEV_PERCENT = 5
+TEST_PERCENT = 5
+SPLIT_NAMES = {"valid": "dev", "val": "dev", "validation": "dev"}
+
+
+@dataclass
+class Imported:
+    """Utterances by split, what was passed over and why, and what the user should know."""
+
+    splits: dict[str, list[Utterance]] = field(default_factory=dict)
+    rejected: list[Rejection] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, split: str, path: Path, text: str, **extra: object) -> None:
+        """Add an utterance whose duration is not measured yet."""
+        self.splits.setdefault(split, []).append(Utterance(path, math.nan, text, extra))
+
+    def reject(
+        self, split: str, path: Path, reason: str, detail: str, identity: str | None = None
+    ) -> None:
+        """List something that is passed over."""
+        self.rejected.append(Rejection(split, identity or path.stem, path, reason, detail))
+
+
+def import_manifests(source: Path, audio_root: Path) -> Imported:
+    """Import a folder of manifests (`<split>.jsonl`); splits, texts and further keys are kept.
+
+    Args:
+        audio_root: where audio lies that is not below `source`, because it was unpacked elsewhere.
+    """
+    imported = Imported()
+    for path in find_manifests(source):
+        imported.splits[path.stem] = [
+            Utterance(
+                _relocate(item.audio_filepath, source, audio_root),
+                item.duration,
+                item.text,
+                item.extra,
+            )
+            for item in read_manifest(path)
+        ]
+    return imported
+
+
+def find_manifests(source: Path) -> list[Path]:
+    """List the manifests of a folder."""
+    return sorted(path for path in source.glob("*.jsonl") if path.name != REJECTED_NAME)
+
+
+def import_folder(source: Path, out: Path) -> Imported:
+    """Import audio files with a .txt of the same name beside each.
+
+    Folders train, dev (or valid, val) and test are the splits; without a folder train, speech is
+    divided by a hash of each name.
+    """
+    imported = Imported()
+    has_splits = (source / "train").is_dir()
+    transcripts = {path for path in walk(source, out) if path.suffix.lower() == ".txt"}
+    for path in walk(source, out):
+        if path.suffix.lower() not in AUDIO_SUFFIXES:
+            continue
+        relative = path.relative_to(source)
+        split = SPLIT_NAMES.get(relative.parts[0], relative.parts[0]) if has_splits else "all"
+        transcript = path.with_suffix(".txt")
+        if has_splits and len(relative.parts) == 1:
+            imported.reject("-", path, "outside the split folders", f"{path}: is in no split")
+        elif transcript not in transcripts:
+            imported.reject(split, path, "no transcript", f"{path}: has no {transcript.name}")
+        else:
+            _add_pair(imported, split, path, transcript, relative)
+        transcripts.discard(transcript)
+    for transcript in sorted(transcripts):
+        imported.reject("-", transcript, "no audio", f"{transcript}: has no audio beside it")
+    return imported if has_splits else divide(imported)
+
+
+def divide(imported: Imported) -> Imported:
+    """Divide the split "all" by a hash of the speaker, or of the id where there is none.
+
+    An utterance stays in its split whatever is added later.
+    """
+    utterances = imported.splits.pop("all", [])
+    for utterance in utterances:
+        key = str(utterance.extra.get("speaker", utterance.id))
+        percent = int(hashlib.sha256(key.encode()).hexdigest(), 16) % 100
+        if percent < DEV_PERCENT:
+            split = "dev"
+        else:
+            split = "test" if percent < DEV_PERCENT + TEST_PERCENT else "train"
+        imported.splits.setdefault(split, []).append(utterance)
+    imported.notes.append(
+        f"no split was given: {DEV_PERCENT} % of speakers (or files) went to dev, "
+        f"{TEST_PERCENT} % to test, by a hash of the name"
+    )
+    return imported
+
+
+def hold_out_speakers(imported: Imported, every: int) -> None:
+    """Move every n-th speaker of train, in alphabetical order, to dev."""
+    train = imported.splits.get("train", [])
+    held_out = set(sorted({str(item.extra["speaker"]) for item in train})[every - 1 :: every])
+    imported.splits["train"] = [i for i in train if i.extra["speaker"] not in held_out]
+    imported.splits["dev"] = [i for i in train if i.extra["speaker"] in held_out]
+    imported.notes.append(
+        f"dev is every {every}th speaker of the official training part: "
+        f"{', '.join(sorted(held_out))}"
+    )
+
+
+def find_below(source: Path, marker: str) -> Path:
+    """Find the folder that holds `marker`: `source`, or one at most two levels below it.
+
+    Raises:
+        ValueError: none does.
+    """
+    for pattern in (marker, f"*/{marker}", f"*/*/{marker}"):
+        for path in sorted(source.glob(pattern)):
+            return Path(*path.parts[: len(path.parts) - len(Path(marker).parts)])
+    raise ValueError(f"{source}: holds no {marker}, nor do the folders in it")
+
+
+def resolve_inside(name: str, folders: Iterable[Path]) -> Path:
+    """Find a file by its name, relative to the first of `folders` that holds it, or absolute.
+
+    Raises:
+        ValueError: a relative name leaves the last of `folders`.
+    """
+    if Path(name).is_absolute():
+        return Path(name)
+    folders = list(folders)
+    paths = [Path(os.path.abspath(folder / name)) for folder in folders]
+    if not all(path.is_relative_to(folders[-1]) for path in paths):
+        raise ValueError(f"path leaves the folder: {name}")
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read a text file's lines.
+
+    Raises:
+        ValueError: the file cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 at byte {error.start}") from error
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _relocate(path: Path, source: Path, audio_root: Path) -> Path:
+    """Point to the unpacked copy where the file is not where its manifest says."""
+    moved = audio_root / path.relative_to(source) if path.is_relative_to(source) else path
+    return moved if not path.exists() and moved.exists() else path
+
+
+def walk(source: Path, out: Path) -> Iterator[Path]:
+    """Give all files below `source` but not below `out`, in order."""
+    for folder, folders, names in os.walk(source):
+        folders[:] = sorted(name for name in folders if Path(folder, name) != out)
+        yield from (Path(folder, name) for name in sorted(names))
+
+
+def _add_pair(imported: Imported, split: str, path: Path, transcript: Path, relative: Path) -> None:
+    identity = "-".join(relative.with_suffix("").parts)
+    try:
+        imported.add(split, path, transcript.read_text(encoding="utf-8-sig"), id=identity)
+    except UnicodeDecodeError as error:
+        detail = f"{transcript}: is not UTF-8 at byte {error.start}"
+        imported.reject(split, path, "transcript is not UTF-8", detail)

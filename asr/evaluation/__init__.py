@@ -1,0 +1,1 @@
+"""How good a model is: hypotheses, error rates with intervals, their listing and the report."""

@@ -1,0 +1,229 @@
+"""Figures of a report as inline SVG that takes its colours from the page, light or dark.
+
+Matplotlib is imported when the first figure is drawn: nothing else in the package needs it.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from asr.recognition.transcripts import TimedWord
+from asr.text import BLANK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Matplotlib writes these colours into the SVG; they become what the page's style sheet says.
+TEXT, MUTED, GRID, FIRST, SECOND = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
+PAGE_STYLES = {
+    TEXT: "currentColor",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    FIRST: "var(--first)",
+    SECOND: "var(--second)",
+}
+WIDTH_IN = 9.6
+# Labels whose posterior never gets that far are not drawn: they lie on the axis.
+MIN_DRAWN_POSTERIOR = 0.02
+
+
+class Curve(NamedTuple):
+    """A line of a chart."""
+
+    label: str
+    values: list[float]
+
+
+class Posteriors(NamedTuple):
+    """What a model made of an utterance: probabilities (T, C), and when it did."""
+
+    title: str
+    probabilities: np.ndarray
+
+
+def draw_history(epochs: Sequence[int], losses: list[Curve], rates: list[Curve]) -> str:
+    """Draw losses in nats and error rates in percent, each pair over the epochs."""
+    figure = _new_figure(3.0)
+    left, right = figure.subplots(1, 2)
+    _draw_curves(left, epochs, losses, "loss, nats an utterance")
+    _draw_curves(right, epochs, rates, "dev error rate, %")
+    return _to_svg(figure, "history", "Loss and error rates over the epochs")
+
+
+def draw_utterance(
+    energies: np.ndarray,
+    frame_s: float,
+    posteriors: np.ndarray,
+    output_frame_s: float,
+    words: Sequence[TimedWord],
+    tokens: Sequence[str],
+) -> str:
+    """Draw log energies (T, F) above posteriors (T', C), the decoded words at their times."""
+    figure = _new_figure(4.6)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    duration_s = len(energies) * frame_s
+    low, high = np.percentile(energies, (5, 99.5))
+    top.imshow(
+        energies.T,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0.0, duration_s, 0, energies.shape[1]),
+        vmin=low,
+        vmax=max(high, low + 1e-6),
+        cmap="magma",
+    )
+    top.set_ylabel("mel band", color=MUTED)
+    _calm(top)
+    _draw_posteriors(bottom, posteriors, output_frame_s, tokens)
+    for word in words:
+        _draw_word(top, bottom, word)
+    bottom.set_xlim(0.0, duration_s)
+    bottom.set_xlabel("seconds", color=MUTED)
+    return _to_svg(figure, "utterance", "Spectrogram, posteriors and decoded words")
+
+
+def draw_snapshots(
+    snapshots: Sequence[Posteriors], output_frame_s: float, tokens: Sequence[str]
+) -> str:
+    """Draw one utterance's posteriors at several moments of training, one below the other."""
+    figure = _new_figure(0.5 + 1.35 * len(snapshots))
+    rows = figure.subplots(len(snapshots), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (title, probabilities) in zip(rows, snapshots, strict=True):
+        _draw_posteriors(axes, probabilities, output_frame_s, tokens)
+        axes.set_title(title, loc="left", color=TEXT, fontsize=10, parse_math=False)
+    rows[-1].set_xlim(0.0, len(snapshots[0].probabilities) * output_frame_s)
+    rows[-1].set_xlabel("seconds", color=MUTED)
+    return _to_svg(figure, "snapshots", "Posteriors of one utterance after some epochs")
+
+
+def _new_figure(height_in: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    # A figure without pyplot has no global state and needs no display.
+    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+
+
+def _draw_curves(
+    axes: "Axes", epochs: Sequence[int], curves: Sequence[Curve], quantity: str
+) -> None:
+    """Draw lines and name each at its end; a legend would send the eye back and forth."""
+    from matplotlib.ticker import MaxNLocator
+
+    for curve, color in zip(curves, (FIRST, SECOND), strict=True):
+        axes.plot(epochs, curve.values, color=color, marker="o", markersize=3, linewidth=1.6)
+    # Names of lines that end close together are pushed apart, in axes heights.
+    top = 1.05 * max(max(curve.values) for curve in curves) or 1.0
+    ends = sorted(zip(curves, (FIRST, SECOND), strict=True), key=lambda item: item[0].values[-1])
+    lowest = -1.0
+    for curve, color in ends:
+        lowest = max(lowest + 0.075, curve.values[-1] / top)
+        axes.text(1.01, lowest, curve.label, color=color, transform=axes.transAxes, va="center")
+    axes.set_ylim(0.0, top)
+    axes.set_title(quantity, loc="left", color=TEXT, fontsize=10)
+    axes.set_xlabel("epoch", color=MUTED)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    _calm(axes)
+
+
+def _draw_posteriors(
+    axes: "Axes", probabilities: np.ndarray, frame_s: float, tokens: Sequence[str]
+) -> None:
+    """Draw every label's posterior over time, the blank's dashed, a name at every spike."""
+    times = np.arange(len(probabilities)) * frame_s
+    axes.plot(times, probabilities[:, BLANK], color=MUTED, linewidth=1.0, linestyle=(0, (3, 2)))
+    for label in range(len(tokens)):
+        curve = probabilities[:, label]
+        if label != BLANK and curve.max() > MIN_DRAWN_POSTERIOR:
+            axes.plot(times, curve, color=FIRST, linewidth=1.1)
+            axes.fill_between(times, curve, color=FIRST, alpha=0.25, linewidth=0)
+    for frame, label in _spikes(probabilities):
+        name = "\N{OPEN BOX}" if tokens[label] == " " else tokens[label]
+        axes.text(
+            times[frame],
+            1.04,
+            name,
+            color=TEXT,
+            fontsize=8,
+            ha="center",
+            va="bottom",
+            parse_math=False,
+        )
+    axes.set_ylim(0.0, 1.25)
+    axes.set_yticks([0.0, 0.5, 1.0])
+    axes.set_ylabel("posterior", color=MUTED)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    _calm(axes)
+
+
+def _spikes(probabilities: np.ndarray) -> list[tuple[int, int]]:
+    """Return (frame, label) of the middle of the peak of every run of a label on the best path."""
+    path = probabilities.argmax(axis=1)
+    borders = np.flatnonzero(np.diff(path, prepend=-1, append=-1)).tolist()
+    spikes = []
+    for start, end in pairwise(borders):
+        label = int(path[start])
+        if label != BLANK:
+            run = probabilities[start:end, label]
+            peak = np.flatnonzero(run >= 0.95 * run.max())
+            spikes.append((start + int(peak[len(peak) // 2]), label))
+    return spikes
+
+
+def _draw_word(top: "Axes", bottom: "Axes", word: TimedWord) -> None:
+    """Name a word above the spectrogram and shade its time in the posteriors."""
+    middle = (word.start_s + word.end_s) / 2
+    top.text(
+        middle,
+        1.03,
+        word.word,
+        color=TEXT,
+        ha="center",
+        va="bottom",
+        transform=top.get_xaxis_transform(),
+        parse_math=False,
+    )
+    bottom.axvspan(word.start_s, word.end_s, color=SECOND, alpha=0.15, linewidth=0)
+
+
+def _calm(axes: "Axes") -> None:
+    """Leave of an axis what helps reading."""
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(colors=MUTED, length=0, labelsize=9)
+
+
+def _to_svg(figure: "Figure", name: str, description: str) -> str:
+    """Render as SVG without size, ids or colours of its own."""
+    import matplotlib
+
+    text = io.StringIO()
+    # Text stays text, in the page's font; the salt keeps ids of two figures of a page apart.
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}),
+        warnings.catch_warnings(),
+    ):
+        # The browser has the glyphs that matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for color, style in PAGE_STYLES.items():
+        svg = svg.replace(color, style)
+    svg = re.sub(r' id="[\w.]+_\d+"', "", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", svg)
+    return re.sub(
+        r'<svg [^>]*?(viewBox="[^"]*")[^>]*>',
+        rf'<svg role="img" aria-label="{description}" \1 xmlns:xlink="http://www.w3.org/1999/xlink">',
+        svg,
+        count=1,
+    )

@@ -1,0 +1,1 @@
+"""n-gram language models: counted, smoothed, pruned, written as ARPA, read and scored."""

@@ -1,0 +1,1 @@
+"""Audio to text: the recogniser, and the formats of what it says."""

@@ -1,0 +1,1 @@
+"""Decoder options that make the fewest errors: space, log-probabilities, search, report."""

@@ -1,0 +1,142 @@
+"""What a search found, in words: against greedy search, against the options before it."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import yaml
+
+from asr.decoding import GreedyDecoder
+from asr.evaluation.metrics import (
+    ErrorRate,
+    RateDifference,
+    compare_word_error_rates,
+    word_error_rate,
+)
+from asr.tuning.emissions import Emissions
+from asr.tuning.search import Choice, Decoder, Trial, choose, decode_texts
+from asr.tuning.space import Point, Space
+
+
+class Outcome(NamedTuple):
+    """A finished search and its baselines."""
+
+    trials: list[Trial]
+    choice: Choice
+    greedy: ErrorRate
+    from_greedy: RateDifference  # of the best trial; below 0 where the best is better
+    from_start: RateDifference
+
+
+def judge(
+    emissions: Emissions,
+    make_decoder: Callable[[Point], Decoder],
+    trials: list[Trial],
+    space: Space,
+) -> Outcome:
+    """Choose the best trial and compare it with greedy search and with trial 0."""
+    choice = choose(trials, space)
+    greedy, start, best = (
+        decode_texts(emissions, decoder)
+        for decoder in (
+            GreedyDecoder(emissions.tokens, emissions.blank),
+            make_decoder(trials[0].options),
+            make_decoder(choice.best.options),
+        )
+    )
+    return Outcome(
+        trials,
+        choice,
+        word_error_rate(emissions.references, greedy),
+        compare_word_error_rates(emissions.references, best, greedy),
+        compare_word_error_rates(emissions.references, best, start),
+    )
+
+
+def format_report(outcome: Outcome, space: Space, title: str) -> str:
+    """Lay out the table, the plateau, and what to think of them."""
+    best, plateau = outcome.choice
+    start = outcome.trials[0]
+    rows = [
+        ("", "WER %", "95 % interval", "ins / del / sub", "options"),
+        ("greedy", *_cells(outcome.greedy), ""),
+        ("before (trial 0)", *_cells(start.wer), format_options(start.options)),
+        (f"best (trial {best.number})", *_cells(best.wer), format_options(best.options)),
+        ("best - greedy", *_difference_cells(outcome.from_greedy), "", ""),
+        ("best - before", *_difference_cells(outcome.from_start), "", ""),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *map(str.rjust, row[1:4], widths[1:4]), row[4]]
+        ).rstrip()
+        for row in rows
+    ]
+    lines = [title, *table, _describe_plateau(best, plateau, space)]
+    lines += _warn_of_ends(best, space)
+    if best.number == 0:
+        lines.append("no trial made fewer errors than the options before the search")
+    lines.append(
+        "the best was chosen on this set, where its rate is too good: measure it on another"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def format_best(outcome: Outcome, overrides: Sequence[str], command: str | None) -> str:
+    """Write best.yaml: options for Python, overrides for the command line, what they gave."""
+    best = outcome.choice.best
+    record = {
+        "options": dict(best.options),
+        "overrides": list(overrides),
+        "command": command,
+        "trial": best.number,
+        "wer": best.wer._asdict(),
+        "wer_before": outcome.trials[0].wer._asdict(),
+        "wer_greedy": outcome.greedy._asdict(),
+        "num_trials": len(outcome.trials) - 1,
+    }
+    return yaml.safe_dump(record, sort_keys=False, width=1000)
+
+
+def format_options(options: Point) -> str:
+    """Write options as one reads them: lm_alpha=0.5 lm_beta=1."""
+    return " ".join(f"{name}={value:.9g}" for name, value in options.items())
+
+
+def _cells(wer: ErrorRate) -> tuple[str, str, str]:
+    return (
+        f"{100 * wer.rate:.2f}",
+        f"{100 * wer.low:.2f} to {100 * wer.high:.2f}",
+        f"{wer.insertions} / {wer.deletions} / {wer.substitutions}",
+    )
+
+
+def _difference_cells(found: RateDifference) -> tuple[str, str]:
+    return (
+        f"{100 * found.difference:+.2f}",
+        f"{100 * found.low:+.2f} to {100 * found.high:+.2f}",
+    )
+
+
+def _describe_plateau(best: Trial, plateau: Sequence[Trial], space: Space) -> str:
+    errors = best.wer.insertions + best.wer.deletions + best.wer.substitutions
+    if len(plateau) == 1:
+        return f"plateau: none, no other point makes as few as {errors} errors"
+    choice = "the options before" if best.number == 0 else "the one in their middle"
+    spans = []
+    for name in space:
+        values = [trial.options[name] for trial in plateau]
+        spans.append(f"{name} {min(values):.9g} .. {max(values):.9g}")
+    return (
+        f"plateau: {len(plateau)} points make {errors} errors, {', '.join(spans)}; the best is "
+        f"{choice}"
+    )
+
+
+def _warn_of_ends(best: Trial, space: Space) -> list[str]:
+    """Say where the range may have cut the search off; zero weight is an end of its own."""
+    return [
+        f"range: {name}={best.options[name]:.9g} is at an end of space.{name}: widen it"
+        for name, found in space.items()
+        if best.options[name] in (found.low, found.high)
+        and not (name == "lm_alpha" and best.options[name] == 0)
+    ]

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+import torch
+
+from asr.augment.augment import SpecAugment, WaveformAugment, add_noise, change_speed
+
+SPEC = {
+    "freq_masks": 2,
+    "freq_width": 6,
+    "time_masks": 2,
+    "time_width": 10,
+    "time_fraction": 0.2,
+}
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def tone(num_samples, sample_rate=16000, frequency=440.0):
+    return np.sin(2 * np.pi * frequency * np.arange(num_samples) / sample_rate).astype(np.float32)
+
+
+def test_spec_augment_masks_at_most_what_was_asked():
+    features = torch.ones(8, 100, 40)
+    lengths = torch.tensor([100, 90, 50, 40, 30, 20, 10, 1])
+
+    masked = SpecAugment(**SPEC)(features, lengths, generator())
+
+    for row, length in enumerate(lengths.tolist()):
+        bands = int((masked[row, :length].amax(0) == 0).sum())
+        frames = int((masked[row, :length].amax(1) == 0).sum())
+        assert bands <= 2 * 6
+        assert frames <= 2 * min(10, int(0.2 * length))
+    assert (masked == 0).any()
+
+
+def test_spec_augment_follows_its_generator():
+    features, lengths = torch.ones(4, 50, 20), torch.full((4,), 50)
+    augment = SpecAugment(**SPEC)
+
+    first = augment(features, lengths, generator(1))
+
+    assert torch.equal(first, augment(features, lengths, generator(1)))
+    assert not torch.equal(first, augment(features, lengths, generator(2)))
+
+
+def test_spec_augment_without_masks_changes_nothing():
+    features = torch.randn(3, 20, 10)
+    augment = SpecAugment(**(SPEC | {"freq_masks": 0, "time_masks": 0}))
+
+    assert torch.equal(augment(features, torch.full((3,), 20), generator()), features)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"freq_masks": -1}, "freq_masks must be >= 0, got -1"),
+        ({"time_fraction": 1.5}, r"time_fraction must be in \[0, 1\], got 1.5"),
+    ],
+)
+def test_spec_augment_refuses_parameters_out_of_range(change, message):
+    with pytest.raises(ValueError, match=message):
+        SpecAugment(**(SPEC | change))
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_speed_changes_length_and_pitch(factor):
+    faster = change_speed(tone(16000), factor)
+
+    assert abs(len(faster) - 16000 / factor) <= 1
+    peak = np.abs(np.fft.rfft(faster)).argmax() * 16000 / len(faster)
+    assert peak == pytest.approx(440 * factor, abs=2)
+
+
+def test_speed_one_changes_nothing():
+    waveform = tone(100)
+
+    assert change_speed(waveform, 1.0) is waveform
+
+
+def test_noise_has_the_ratio_that_was_asked(rng):
+    waveform = tone(160000)
+
+    noise = add_noise(waveform, 10.0, rng) - waveform
+
+    ratio = 10 * np.log10(np.mean(waveform**2) / np.mean(noise**2))
+    assert ratio == pytest.approx(10.0, abs=0.1)
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_noise_leaves_silence_silent(rng, size):
+    assert not add_noise(np.zeros(size, np.float32), 10.0, rng).any()
+
+
+def waveform_augment(**changes):
+    options = {
+        "speeds": [0.9, 1.0, 1.1],
+        "gain_db": 6.0,
+        "noise_snr_db": (10.0, 40.0),
+        "noise_probability": 0.5,
+    }
+    return WaveformAugment(**(options | changes))
+
+
+def test_waveform_augment_is_a_function_of_its_generator():
+    augment, waveform = waveform_augment(), tone(8000)
+
+    first = augment(waveform, np.random.default_rng(3))
+
+    np.testing.assert_array_equal(first, augment(waveform, np.random.default_rng(3)))
+    assert first.dtype == np.float32
+    assert (waveform == tone(8000)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"speeds": []}, "speeds must be one or more factors"),
+        ({"speeds": [3.0]}, r"factors in \[0.5, 2\], got \[3.0\]"),
+        ({"gain_db": -1.0}, "gain_db must be >= 0, got -1.0"),
+        ({"noise_snr_db": (20.0, 10.0)}, "noise_snr_db must be low <= high"),
+        ({"noise_probability": 2.0}, r"noise_probability must be in \[0, 1\], got 2.0"),
+    ],
+)
+def test_waveform_augment_refuses_parameters_out_of_range(change, message):
+    with pytest.raises(ValueError, match=message):
+        waveform_augment(**change)

@@ -1,0 +1,93 @@
+"""Every YAML is composed, and every part that it describes is built."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from asr.acoustic.checkpoint import CLASSES, build_model
+from asr.cli.decode import make_decoder
+from asr.cli.hydra_config import ConfigError, compose_config
+from asr.text import CharTokenizer
+
+CONF = Path(__file__).parents[2] / "conf"
+GROUPS = sorted(
+    (path.parent.name, path.stem) for path in CONF.glob("*/*.yaml") if path.parent.name != "decoder"
+)
+NEEDS = {"sentencepiece": ["tokenizer.path=pieces.model"]}
+
+
+def test_every_group_is_listed():
+    folders = {path.name for path in CONF.iterdir() if path.is_dir() and path.name[0] != "_"}
+
+    assert folders == {group for group, _ in GROUPS} | {"decoder"}
+
+
+@pytest.mark.parametrize(("group", "choice"), GROUPS)
+def test_training_config_composes_with(group, choice):
+    config = compose_config("train", [f"{group}={choice}", *NEEDS.get(choice, [])])
+
+    loaded = build_model(config, CharTokenizer(" ab"))
+    assert loaded.seconds_per_frame > 0
+    optimizer = instantiate(config["optimizer"])(loaded.model.parameters())
+    assert optimizer.param_groups[0]["lr"] > 0
+    assert instantiate(config["scheduler"])(0.5, 10) > 0
+    instantiate(config["trainer"])
+    instantiate(config["augment"])
+    losses = instantiate(config["loss"])(torch.randn(6, 1, 4), [[1, 2]], [6], [2])
+    assert losses.shape == (1,)
+
+
+@pytest.mark.parametrize("choice", [path.stem for path in CONF.glob("data/*.yaml")])
+def test_data_config_names_the_manifest_that_is_missing(choice, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = compose_config("train", [f"data={choice}"])
+
+    with pytest.raises(Exception, match=r"train\.jsonl|manifests must name") as caught:
+        instantiate(config["data"]["train"])
+
+    assert "train" in str(caught.value) or choice == "manifest"
+
+
+@pytest.mark.parametrize("choice", [path.stem for path in CONF.glob("decoder/*.yaml")])
+def test_decoder_config_builds_a_decoder(choice):
+    config = compose_config("decode", ["checkpoint=x", "data=synth", f"decoder={choice}"])
+
+    decoder = make_decoder(config, ["<blank>", "a", " "])
+
+    assert decoder([[[-0.1, -3.0, -4.0]]])[0][0].text == ""
+
+
+def test_quickstart_sizes_compose():
+    full, tiny = (compose_config("quickstart", [f"quickstart.size={s}"]) for s in ("full", "tiny"))
+
+    assert full["quickstart"]["hours"] > 10 * tiny["quickstart"]["hours"]
+    assert full["run_dir"] != tiny["run_dir"]
+
+
+def test_quickstart_refuses_an_unknown_size():
+    with pytest.raises(ConfigError, match=r"quickstart\.huge\.\w+"):
+        compose_config("quickstart", ["quickstart.size=huge"])
+
+
+def test_model_targets_can_be_rebuilt_from_a_checkpoint():
+    for path in [*CONF.glob("model/*.yaml"), *CONF.glob("features/*.yaml")]:
+        group = path.parent.name
+        assert compose_config("train", [f"{group}={path.stem}"])[group]["_target_"] in CLASSES
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.hiden_size=3", "no key 'model.hiden_size'.*did you mean model.hidden_size"),
+        ("model=ds3", "Could not find 'model/ds3'"),
+        ("nonsense", "nonsense"),
+        ("data=manifest tokenizer=sentencepiece", "give a value for tokenizer.path=..."),
+    ],
+)
+def test_wrong_override_is_explained_in_one_line(override, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        compose_config("train", override.split())
+
+    assert "\n" not in str(caught.value)

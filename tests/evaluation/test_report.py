@@ -1,0 +1,263 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import tones
+import torch
+
+from asr.acoustic.checkpoint import save_checkpoint
+from asr.evaluation.figures import Curve, Posteriors, draw_history, draw_snapshots
+from asr.evaluation.report import write_report
+from asr.evaluation.scoring import Decoded, DecoderResult, read_scores, write_results
+
+EVIL = '<script>alert("x")</script>'
+
+
+class Hyp:
+    def __init__(self, text):
+        self.text, self.words = text, ()
+        self.score = self.acoustic_score = self.lm_score = -1.0
+
+
+class Speech:
+    id = "dev0"
+    text = "ab cad"
+    duration = 2.0
+
+    def waveform(self, sample_rate):
+        return tones.speak(self.text, np.random.default_rng(0))
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order, and collects text and what would be fetched."""
+
+    VOID = frozenset({"meta", "br", "link", "img"})
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.fetched, self.texts = [], [], []
+        self.sections = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for key, value in attrs:
+            if key in ("src", "href", "xlink:href") and not value.startswith(("#", "data:")):
+                self.fetched.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+        if self.open and self.open[-1] == "h2":
+            self.sections.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+def report_of(run, **options):
+    out = run.parent / "report.html"
+    write_report(run, out, **options)
+    html = out.read_text()
+    page = Page(html)
+    assert page.open == []
+    return html, page
+
+
+def fill(run):
+    """Write what a run leaves, with two epochs, two snapshots and two decoders."""
+    model = tones.trained_model()
+    (run / "ckpt").mkdir(parents=True)
+    (run / "snapshots").mkdir()
+    save_checkpoint(run / "ckpt" / "best.ckpt", model)
+    rows = [
+        {"epoch": 1, "train_loss": 9.0, "dev_loss": 8.0, "dev_wer": 1.0, "dev_cer": 0.5},
+        {"epoch": 2, "train_loss": 2.0, "dev_loss": 1.5, "dev_wer": 0.125, "dev_cer": 0.03},
+    ]
+    lines = [json.dumps(row | {"skipped_steps": 3, "seconds": 75.0 * row["epoch"]}) for row in rows]
+    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    waveform = torch.from_numpy(Speech().waveform(tones.SAMPLE_RATE))[None]
+    for epoch, source in ((1, tones.untrained_model()), (10, model)):
+        log_probs, _ = source.log_probs(waveform, torch.tensor([waveform.shape[1]]))
+        np.savez(
+            run / "snapshots" / f"epoch_{epoch:03d}.npz",
+            log_probs=log_probs[0].numpy(),
+            utterance_id="dev0",
+            text="ab cad",
+        )
+    results = {
+        "greedy": decoded("turn the left light", "turn a light on"),
+        "beam": decoded("turn the left light", "turn the light"),
+    }
+    write_results(run / "decode" / "test", results, [])
+    environment = {"command": ["asr", "train", f"run_dir={EVIL}"], "python": "3.11", "cuda": None}
+    (run / "env.json").write_text(json.dumps(environment))
+    (run / "config.yaml").write_text(f"note: {EVIL}\n")
+    return run
+
+
+def decoded(reference, *texts, name="u<1>"):
+    return DecoderResult([Decoded(name, reference, 2.0, [Hyp(t) for t in texts])], 0.04, 0.1)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return fill(tmp_path / "digits")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """HTML and parsed page of a full run; drawing takes a second, so once for all."""
+    return report_of(fill(tmp_path_factory.mktemp("report") / "digits"), utterance=Speech())
+
+
+def test_report_has_every_section(report):
+    _, page = report
+
+    assert page.sections == [
+        "Training",
+        "Decoders",
+        "One utterance, seen and read",
+        "How the spikes emerge",
+        "Worst utterances of test, beam",
+        "Command and environment",
+    ]
+
+
+def test_report_is_one_file_that_fetches_nothing(report):
+    html, page = report
+
+    assert page.fetched == []
+    assert "url(http" not in html
+    assert "@import" not in html
+
+
+def test_report_escapes_every_text(report):
+    html, page = report
+
+    assert "<script" not in html
+    assert page.text.count(EVIL) == 2
+    assert "u<1>: 1 error in 4 words" in page.text
+
+
+def test_report_shows_the_numbers_of_the_run(report):
+    _, page = report
+
+    for words in ("25.00 % WER on test, beam", "12.50 % best dev WER", "2 min 30 s", "finite: 3."):
+        assert words in page.text
+
+
+def test_report_has_the_table_with_the_best_decoder_marked(report):
+    html, _ = report
+
+    (best,) = re.findall(r'<tr class="best">(.*?)</tr>', html)
+    assert best.startswith("<td>beam</td><td>25.00</td>")
+    assert "<td>greedy</td><td>75.00</td>" in html
+
+
+def test_report_colours_errors_by_kind(tmp_path):
+    write_results(tmp_path / "run" / "decode" / "t", {"g": decoded("a b c", "x b c d")}, [])
+
+    html, _ = report_of(tmp_path / "run")
+
+    assert '<span class="sub"><del>a</del> <ins>x</ins></span><span>b</span>' in html
+    assert '<span class="ins"><ins>d</ins></span>' in html
+
+
+def test_report_names_decoded_words_over_the_spectrogram(report):
+    html, page = report
+
+    figure = html[html.index("One utterance, seen") : html.index("How the spikes")]
+    assert "data:image/png;base64," in figure
+    assert [">ab</text>" in figure, ">cad</text>" in figure] == [True, True]
+    assert "dev0: 0 errors in 2 words" in page.text
+
+
+def test_report_shows_snapshots_and_the_final_model(report):
+    _, page = report
+
+    for title in ("after 1 epoch", "after 10 epochs", "the final model"):
+        assert title in page.text
+
+
+def test_report_of_an_empty_run_says_what_is_missing(tmp_path):
+    (tmp_path / "run").mkdir()
+
+    _, page = report_of(tmp_path / "run")
+
+    assert "No epoch has ended yet." in page.text
+    assert "Nothing has been decoded yet." in page.text
+
+
+def test_report_of_a_set_without_errors_says_so(tmp_path):
+    write_results(tmp_path / "run" / "decode" / "t", {"greedy": decoded("a", "a")}, [])
+
+    _, page = report_of(tmp_path / "run")
+
+    assert "Every utterance was read without an error." in page.text
+
+
+def test_report_survives_words_outside_of_any_font_and_formulas(tmp_path):
+    write_results(
+        tmp_path / "run" / "decode" / "t", {"g": decoded("$a_$ \U0001f600", "漢字 &")}, []
+    )
+
+    _, page = report_of(tmp_path / "run")
+
+    assert "$a_$" in page.text
+    assert "漢字" in page.text
+
+
+def test_broken_metrics_are_named_with_their_line(run):
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write("{cut")
+
+    with pytest.raises(ValueError, match=r"metrics\.jsonl:3: is not JSON"):
+        write_report(run, run / "report.html")
+
+    assert not (run / "report.html").exists()
+
+
+def test_broken_scores_are_named(run):
+    (run / "decode" / "test" / "scores.json").write_text('{"greedy": {"wer": 3}}')
+
+    with pytest.raises(ValueError, match=r"scores\.json: is not a table of scores"):
+        write_report(run, run / "report.html")
+
+
+def test_scores_read_back_as_written(tmp_path):
+    written = write_results(tmp_path, {"a": decoded("a b", "a"), "b": decoded("", "x")}, [])
+
+    read = read_scores(tmp_path / "scores.json")
+
+    assert read["a"].wer == pytest.approx(written["a"].wer, abs=1e-6)
+    assert read["b"].wer == written["b"].wer
+
+
+def test_history_of_one_epoch_without_errors_is_drawn():
+    losses = [Curve("train", [0.0]), Curve("dev", [0.0])]
+
+    assert draw_history([1], losses, losses).endswith("</svg>\n")
+
+
+def test_figures_take_colours_from_the_page():
+    svg = draw_snapshots([Posteriors("t", np.full((5, 3), 1 / 3))], 0.04, ["<blank>", " ", "a"])
+
+    assert "var(--first)" in svg
+    assert not re.search(r"(?:stroke|fill): #(?!f)", svg)
+
+
+def test_label_of_a_spike_is_text_and_not_a_formula():
+    probabilities = np.eye(3)[[0, 1, 0, 2, 0]]
+
+    svg = draw_snapshots([Posteriors("t", probabilities)], 0.04, ["<blank>", "$^", "<"])
+
+    assert ">$^</text>" in svg
+    assert ">&lt;</text>" in svg

@@ -1,0 +1,299 @@
+import numpy as np
+import pytest
+import soundfile
+import tones
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import asr
+from asr.acoustic.checkpoint import ModelFileError
+from asr.acoustic.chunks import MARGIN_S, MAX_CHUNK_S, find_quiet, group_by_length, plan_chunks
+from asr.audio import AudioError, write_wav
+from asr.decoding import BeamSearchDecoder
+from asr.evaluation.metrics import word_error_rate
+from asr.recognition.recognizer import Recognizer
+
+RATE = tones.SAMPLE_RATE
+
+
+@pytest.fixture
+def model():
+    return asr.load(tones.checkpoint_path())
+
+
+@pytest.fixture
+def wav(tmp_path, rng):
+    path = tmp_path / "speech.wav"
+    write_wav(path, tones.speak("ab cad", rng), RATE)
+    return path
+
+
+def test_file_is_transcribed_with_words_at_their_times(model, wav):
+    result = model.transcribe(wav)
+
+    assert result.text == "ab cad"
+    assert [word.word for word in result.words] == ["ab", "cad"]
+    ab, cad = result.words
+    # "ab" sounds from 0.1 s for about 0.4 s, a silence of 0.24 s follows.
+    assert 0.05 < ab.start_s < ab.end_s < 0.6 < cad.start_s < cad.end_s <= result.duration_s
+    assert all(0.5 < word.confidence <= 1 for word in result.words)
+
+
+def test_result_carries_duration_score_and_name(model, wav):
+    result = model.transcribe(str(wav))
+
+    assert result.duration_s == pytest.approx(soundfile.info(wav).duration)
+    assert -10 < result.score < 0
+    assert (result.audio, result.notes, result.error) == (str(wav), [], None)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, torch.tensor])
+def test_waveform_equals_file(model, wav, kind):
+    samples, _ = soundfile.read(wav, dtype="float32")
+    waveform = torch.tensor(samples) if kind is torch.tensor else samples.astype(kind)
+
+    assert model.transcribe(waveform, RATE).words == model.transcribe(wav).words
+
+
+def test_list_equals_one_by_one(model, rng):
+    waveforms = [tones.speak(tones.invent_text(rng, 1 + i % 5), rng) for i in range(12)]
+
+    together = model.transcribe(waveforms, RATE)
+
+    for waveform, result in zip(waveforms, together, strict=True):
+        alone = model.transcribe(waveform, RATE)
+        assert (result.text, result.duration_s) == (alone.text, alone.duration_s)
+        assert result.score == pytest.approx(alone.score, abs=1e-3)
+        for a, b in zip(result.words, alone.words, strict=True):
+            assert a[:3] == b[:3]
+            assert a.confidence == pytest.approx(b.confidence, abs=1e-4)
+
+
+def test_list_larger_than_a_window_keeps_its_order(model, rng, monkeypatch):
+    monkeypatch.setattr("asr.recognition.recognizer.WINDOW_S", 4.0)
+    texts = [tones.invent_text(rng, 1 + i % 4) for i in range(9)]
+
+    results = model.transcribe([tones.speak(text, rng) for text in texts], RATE)
+
+    assert [result.text for result in results] == texts
+
+
+def test_empty_list_gives_an_empty_list(model):
+    assert model.transcribe([]) == []
+
+
+def test_broken_file_in_a_list_is_named_and_the_others_are_kept(model, wav, tmp_path):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF, not really")
+
+    first, failed, last = model.transcribe([wav, broken, wav])
+
+    assert first.text == last.text == "ab cad"
+    assert failed.text == ""
+    assert failed.audio == str(broken)
+    assert str(broken) in failed.error
+
+
+def test_broken_file_in_a_list_is_logged(model, tmp_path, caplog):
+    model.transcribe([tmp_path / "absent.wav"])
+
+    assert "absent.wav: no such audio file" in caplog.text
+
+
+def test_broken_file_alone_raises(model, tmp_path):
+    with pytest.raises(AudioError, match=r"absent\.wav: no such audio file"):
+        model.transcribe(tmp_path / "absent.wav")
+
+
+def test_conversions_are_noted_and_the_text_survives_them(model, wav, tmp_path):
+    samples, _ = soundfile.read(wav)
+    louder = np.interp(np.arange(0, len(samples), 0.5), np.arange(len(samples)), samples)
+    stereo = tmp_path / "stereo.wav"
+    soundfile.write(stereo, np.stack([louder, louder], axis=1), 2 * RATE, subtype="PCM_24")
+
+    result = model.transcribe(stereo)
+
+    assert result.text == "ab cad"
+    assert result.notes == [
+        "2 channels averaged to one",
+        f"resampled from {2 * RATE} Hz to {RATE} Hz",
+    ]
+
+
+def test_channels_of_a_waveform_are_averaged(model, wav):
+    samples, _ = soundfile.read(wav, dtype="float32")
+
+    result = model.transcribe(np.stack([samples, samples]), RATE)
+
+    assert (result.text, result.notes) == ("ab cad", ["2 channels averaged to one"])
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (np.zeros(0, np.float32), "holds no samples"),
+        (np.zeros((2, 0), np.float32), "holds no samples"),
+        (np.zeros(39, np.float32), "39 samples at 8000 Hz are too short"),
+        (np.array([0.0, np.nan] * 500), "samples must be finite"),
+        (np.full(8000, 3000.0), r"must lie in \[-1, 1\], the peak is 3000"),
+    ],
+)
+def test_unusable_waveform_raises_audio_error(model, waveform, message):
+    with pytest.raises(AudioError, match=message):
+        model.transcribe(waveform, RATE)
+
+
+def test_shortest_usable_waveform_is_transcribed(model):
+    assert model.transcribe(np.zeros(40, np.float32), RATE).duration_s == 40 / RATE
+
+
+@pytest.mark.parametrize(
+    ("audio", "sample_rate", "error", "message"),
+    [
+        (np.zeros(8000, np.int16), RATE, TypeError, "floating point in .* got int16"),
+        (torch.zeros(8000, dtype=torch.int16), RATE, TypeError, "got int16"),
+        (np.zeros((8000, 2)), RATE, ValueError, "transpose it"),
+        (np.zeros((1, 2, 8000)), RATE, ValueError, r"\(L,\) or \(channels, L\)"),
+        (np.zeros(8000), None, ValueError, "sample_rate must be given"),
+        (np.zeros(8000), 0, ValueError, "sample_rate must be 1000"),
+        ("a.wav", 16000, ValueError, "sample_rate is for waveforms"),
+        ([1.0, 2.0], RATE, TypeError, "must be a path or a waveform .* got float"),
+        (None, None, TypeError, "got NoneType"),
+    ],
+)
+def test_wrong_arguments_are_refused(model, audio, sample_rate, error, message):
+    with pytest.raises(error, match=message):
+        model.transcribe(audio, sample_rate)
+
+
+def test_silence_gives_no_words(model):
+    result = model.transcribe(np.zeros(RATE, np.float32), RATE)
+
+    assert isinstance(result.text, str)
+    assert len(result.words) == len(result.text.split())
+
+
+def test_long_recording_is_read_as_well_as_a_short_one(model, rng):
+    text = tones.invent_text(rng, 120)
+    waveform = tones.speak(text, rng)
+    assert len(waveform) > 2 * MAX_CHUNK_S * RATE
+
+    result = model.transcribe(waveform, RATE)
+
+    assert word_error_rate([text], [result.text]).rate <= 0.01
+    starts = [word.start_s for word in result.words]
+    assert starts == sorted(starts)
+    assert starts[-1] > 0.95 * result.duration_s
+
+
+def test_recording_of_thirty_seconds_is_not_cut(model, rng):
+    waveform = tones.speak(tones.invent_text(rng, 60), rng)[: int(MAX_CHUNK_S * RATE)]
+    waveform = np.pad(waveform, (0, int(MAX_CHUNK_S * RATE) - len(waveform)))
+
+    log_probs, lengths = model.loaded.log_probs(
+        torch.tensor(waveform)[None], torch.tensor([240000])
+    )
+    whole = model.decoder(log_probs, lengths)[0][0]
+
+    result = model.transcribe(waveform, RATE)
+    assert (result.text, result.score) == (whole.text, pytest.approx(whole.score, abs=1e-3))
+
+
+@pytest.mark.parametrize("num_samples", [240_001, 240_319, 512_345, 960_000])
+def test_chunks_give_as_many_frames_as_the_whole(num_samples, rng):
+    model = Recognizer(tones.untrained_model())
+    waveform = rng.standard_normal(num_samples).astype(np.float32) / 10
+    seen = []
+    model.decoder = lambda log_probs, lengths: seen.append(lengths.tolist()) or [[EMPTY]]
+
+    model.transcribe(waveform, RATE)
+
+    features, network = model.loaded.features, model.loaded.model
+    whole = network.output_lengths(features.num_frames(torch.tensor([num_samples])))
+    assert seen == [whole.tolist()]
+
+
+class EMPTY:
+    text, words, score = "", (), 0.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seconds=st.floats(0.01, 200), frame_samples=st.sampled_from([160, 320]), seed=st.integers(0, 9)
+)
+def test_plan_covers_the_recording_with_bounded_chunks(seconds, frame_samples, seed):
+    size = max(1, int(seconds * RATE))
+    waveform = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
+
+    chunks = plan_chunks(waveform, RATE, frame_samples)
+
+    cores = [(chunk.core_start, chunk.core_end) for chunk in chunks]
+    assert [start for start, _ in cores] == [0, *(end for _, end in cores[:-1])]
+    assert cores[-1][1] == size
+    for chunk in chunks:
+        assert 0 < chunk.end - chunk.start <= MAX_CHUNK_S * RATE
+        assert chunk.start % frame_samples == chunk.core_start % frame_samples == 0
+        margin = MARGIN_S * RATE - frame_samples
+        assert chunk.start == 0 or chunk.core_start - chunk.start > margin
+        assert chunk.end == size or chunk.end - chunk.core_end > margin
+
+
+def test_plan_cuts_in_the_pause():
+    waveform = np.full(40 * RATE, 0.5, np.float32)
+    waveform[20 * RATE : 20 * RATE + 4000] = 0.0
+
+    first, second = plan_chunks(waveform, RATE, 320)
+
+    assert 20 * RATE <= first.core_end <= 20 * RATE + 4000
+    assert second.core_start == first.core_end
+
+
+def test_find_quiet_returns_the_middle_of_the_quietest_stretch():
+    waveform = np.ones(4 * RATE, np.float32)
+    waveform[2 * RATE : 2 * RATE + 2000] = 0.0
+
+    assert find_quiet(waveform, 1000, 4 * RATE, RATE) == pytest.approx(2 * RATE + 1000, abs=80)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 100), max_size=30), st.integers(1, 300))
+def test_groups_hold_every_index_once_within_the_budget(lengths, most):
+    groups = group_by_length(lengths, most)
+
+    assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
+    for group in groups:
+        assert len(group) == 1 or max(lengths[i] for i in group) * len(group) <= most
+
+
+def test_load_with_a_language_model_searches_with_it(tmp_path, rng):
+    arpa = tmp_path / "lm.arpa"
+    arpa.write_text(
+        "\\data\\\nngram 1=5\n\n\\1-grams:\n-3\t<unk>\n-99\t<s>\n-1\t</s>\n-0.5\tab\n-0.5\tcad\n"
+        "\n\\end\\\n"
+    )
+
+    model = asr.load(tones.checkpoint_path(), lm=arpa)
+
+    assert isinstance(model.decoder, BeamSearchDecoder)
+    assert model.transcribe(tones.speak("ab cad", rng), RATE).text == "ab cad"
+
+
+def test_load_takes_a_decoder(rng):
+    tokens = tones.untrained_model().tokenizer.tokens
+
+    model = asr.load(tones.checkpoint_path(), decoder=BeamSearchDecoder(tokens, beam_width=4))
+
+    assert model.transcribe(tones.speak("dab", rng), RATE).text == "dab"
+
+
+def test_load_refuses_a_decoder_beside_a_language_model():
+    decoder = BeamSearchDecoder(tones.untrained_model().tokenizer.tokens)
+
+    with pytest.raises(ValueError, match="lm must not be given beside a decoder"):
+        asr.load(tones.checkpoint_path(), decoder=decoder, lm="lm.arpa")
+
+
+def test_load_of_a_missing_checkpoint_names_it(tmp_path):
+    with pytest.raises(ModelFileError, match=r"absent\.ckpt: no such checkpoint"):
+        asr.load(tmp_path / "absent.ckpt")

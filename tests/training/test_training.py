@@ -1,0 +1,370 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from tiny import make_corpus, overrides
+
+from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_checkpoint
+from asr.cli.hydra_config import compose_config
+from asr.cli.train import train
+from asr.training.averaging import average_tensors
+from asr.training.loop import TrainingError
+from asr.training.run_folder import RunFolderError
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tones")
+    make_corpus(folder)
+    return folder
+
+
+def fit(corpus, run_dir, **changes):
+    return train(compose_config("train", overrides(corpus, run_dir, **changes)))
+
+
+def metrics(run_dir):
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(path):
+    return read_checkpoint(path)[1]
+
+
+def assert_same_tensors(first, second):
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+class Killed(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+def kill_at(monkeypatch, step):
+    """Make the training die before step number `step`."""
+    from asr.training import loop
+
+    original, calls = loop._Fit._step, []
+
+    def dying(self, *args):
+        calls.append(1)
+        if len(calls) == step:
+            raise Killed
+        return original(self, *args)
+
+    monkeypatch.setattr(loop._Fit, "_step", dying)
+
+
+def test_training_learns_tones(corpus, tmp_path):
+    validation = fit(
+        corpus,
+        tmp_path / "run",
+        trainer__max_epochs=25,
+        optimizer__lr=0.02,
+        model__hidden_size=16,
+        augment="none",
+    )
+
+    assert validation.wer < 0.35
+    assert load_checkpoint(tmp_path / "run/ckpt/best.ckpt").tokenizer.tokens[1:] == list(" abc")
+
+
+def test_run_folder_holds_what_it_should(corpus, tmp_path):
+    fit(corpus, tmp_path / "run", trainer__snapshot_epochs="[1]")
+
+    files = {str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*")}
+    assert {"config.yaml", "env.json", "log.txt", "metrics.jsonl"} <= files
+    assert {"ckpt/last.ckpt", "ckpt/best.ckpt", "ckpt/averaged.ckpt"} <= files
+    assert "snapshots/epoch_001.npz" in files
+    lines = metrics(tmp_path / "run")
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert all(line["train_loss"] > 0 for line in lines)
+    assert not [name for name in files if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 5, 7])
+def test_resumed_training_equals_an_uninterrupted_one(corpus, tmp_path, monkeypatch, step):
+    fit(corpus, tmp_path / "whole", trainer__max_epochs=3, augment="full")
+    with monkeypatch.context() as patch:
+        kill_at(patch, step)
+        with pytest.raises(Killed):
+            fit(
+                corpus,
+                tmp_path / "cut",
+                trainer__max_epochs=3,
+                augment="full",
+                trainer__checkpoint_minutes=1e-9,
+            )
+
+    fit(
+        corpus,
+        tmp_path / "cut",
+        trainer__max_epochs=3,
+        augment="full",
+        trainer__checkpoint_minutes=1e-9,
+        resume="auto",
+    )
+
+    for name in ("last", "best"):
+        assert_same_tensors(
+            weights(tmp_path / f"whole/ckpt/{name}.ckpt"),
+            weights(tmp_path / f"cut/ckpt/{name}.ckpt"),
+        )
+    scores = [
+        [{k: v for k, v in line.items() if k != "seconds"} for line in metrics(tmp_path / run)]
+        for run in ("whole", "cut")
+    ]
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.slow
+def test_killed_process_resumes(corpus, tmp_path):
+    words = overrides(corpus, tmp_path / "run", trainer__max_epochs=40, resume="auto")
+    command = [sys.executable, "-m", "asr", "train", *words, "trainer.checkpoint_minutes=1e-9"]
+    last = tmp_path / "run/ckpt/last.ckpt"
+    for wait in (0.3, 0.9, 0.5):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        before = last.stat().st_mtime_ns if last.exists() else 0
+        while time.monotonic() < deadline and process.poll() is None:
+            if last.exists() and last.stat().st_mtime_ns != before:
+                break
+            time.sleep(0.01)
+        time.sleep(wait)
+        process.kill()
+        process.wait()
+        read_checkpoint(last)
+
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    fit(corpus, tmp_path / "whole", trainer__max_epochs=40)
+
+    assert_same_tensors(weights(last), weights(tmp_path / "whole/ckpt/last.ckpt"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signal_saves_and_exits(corpus, tmp_path, number, code):
+    words = overrides(corpus, tmp_path / "run", trainer__max_epochs=1000, trainer__patience=1000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "asr", "train", *words], stderr=subprocess.PIPE, text=True
+    )
+    last = tmp_path / "run/ckpt/last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == code
+    assert "go on with resume=auto" in errors
+    assert "Traceback" not in errors
+    assert read_checkpoint(last)[0]["extra"]["progress"]["step"] > 0
+
+
+def test_two_ranks_learn_what_one_does(corpus, tmp_path):
+    one = tmp_path / "one"
+    fit(corpus, one, loading__batch_seconds=8, augment="none", model__batch_norm=False)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    words = overrides(
+        corpus, tmp_path / "two", loading__batch_seconds=4, augment="none", model__batch_norm=False
+    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    subprocess.run(
+        [*torchrun, "--standalone", "-m", "asr", "train", *words],
+        check=True,
+        env=environment,
+        capture_output=True,
+    )
+
+    first, second = metrics(one), metrics(tmp_path / "two")
+    assert [line["step"] for line in first] == [line["step"] for line in second]
+    # The convolutions' batch norm sees half a batch on each rank, so losses agree roughly only.
+    for a, b in zip(first, second, strict=True):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=0.2)
+
+
+def broken_loss(bad_steps):
+    """A loss that is infinite in the given steps."""
+    from asr.ctc import ctc_loss
+
+    calls = []
+
+    def loss(logits, targets, lengths, target_lengths):
+        calls.append(1)
+        losses = ctc_loss(
+            logits, targets, lengths, target_lengths, reduction="none", from_logits=True
+        )
+        return losses * float("inf") if len(calls) in bad_steps else losses
+
+    return loss
+
+
+def fit_with_loss(monkeypatch, corpus, run_dir, loss, **changes):
+    from asr.cli import train as command
+
+    build = command.build
+    monkeypatch.setattr(
+        command, "build", lambda config, key, **k: loss if key == "loss" else build(config, key)
+    )
+    return fit(corpus, run_dir, **changes)
+
+
+def test_infinite_loss_skips_the_step_and_names_the_utterances(
+    corpus, tmp_path, monkeypatch, caplog
+):
+    fit_with_loss(monkeypatch, corpus, tmp_path / "run", broken_loss({2}))
+
+    warning = next(r.message for r in caplog.records if "skipped" in r.message)
+    assert "train" in warning
+    assert "loss inf, T=" in warning
+    assert "repeats=" in warning
+    assert metrics(tmp_path / "run")[-1]["skipped_steps"] == 1
+
+
+def test_infinite_losses_in_a_row_stop_the_run_and_keep_the_batch(corpus, tmp_path, monkeypatch):
+    with pytest.raises(TrainingError, match="max_bad_steps=1"):
+        fit_with_loss(
+            monkeypatch,
+            corpus,
+            tmp_path / "run",
+            broken_loss({2, 3}),
+            trainer__max_bad_steps=1,
+        )
+
+    assert (tmp_path / "run/bad_batch_rank0.safetensors").exists()
+
+
+def test_skipped_step_changes_no_weight(corpus, tmp_path, monkeypatch):
+    fit_with_loss(
+        monkeypatch,
+        corpus,
+        tmp_path / "run",
+        broken_loss(set(range(1, 100))),
+        trainer__max_epochs=1,
+        trainer__max_bad_steps=100,
+    )
+    config = compose_config("train", overrides(corpus, tmp_path / "fresh"))
+    torch.manual_seed(config["seed"])
+    from asr.acoustic.checkpoint import build_model
+    from asr.text import CharTokenizer
+
+    fresh = build_model(config, CharTokenizer(" abc"))
+
+    trained = weights(tmp_path / "run/ckpt/last.ckpt")
+    for name, parameter in fresh.model.named_parameters():
+        assert torch.equal(parameter, trained[f"model.{name}"]), name
+
+
+def test_folder_that_is_not_empty_is_refused(corpus, tmp_path):
+    (tmp_path / "precious.txt").write_text("mine")
+
+    with pytest.raises(RunFolderError, match="is not empty: add resume=auto or overwrite=true"):
+        fit(corpus, tmp_path)
+
+    assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_resuming_with_another_model_is_refused(corpus, tmp_path):
+    fit(corpus, tmp_path / "run", trainer__max_epochs=1)
+
+    with pytest.raises(RunFolderError, match=r"another model\.hidden_size: 8 -> 9"):
+        fit(corpus, tmp_path / "run", model__hidden_size=9, resume="auto")
+
+    fit(corpus, tmp_path / "run", trainer__max_epochs=2, resume="auto")
+    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert config["trainer"]["max_epochs"] == 2
+
+
+def test_overwriting_starts_afresh(corpus, tmp_path):
+    fit(corpus, tmp_path / "run", trainer__max_epochs=2)
+    fit(corpus, tmp_path / "run", trainer__max_epochs=1, overwrite="true")
+
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_patience_stops_training(corpus, tmp_path):
+    fit(
+        corpus,
+        tmp_path / "run",
+        trainer__max_epochs=30,
+        trainer__patience=2,
+        optimizer__lr=1e-12,
+    )
+
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) < 10
+
+
+def test_only_the_best_checkpoints_stay(corpus, tmp_path):
+    fit(corpus, tmp_path / "run", trainer__max_epochs=4, trainer__keep_best=2)
+
+    assert len(list((tmp_path / "run/ckpt").glob("epoch_*.ckpt"))) == 2
+
+
+def test_corpus_statistics_are_in_the_checkpoint(corpus, tmp_path):
+    fit(corpus, tmp_path / "run", features__normalize="corpus", trainer__max_epochs=1)
+
+    mean = load_checkpoint(tmp_path / "run/ckpt/best.ckpt").features.corpus_mean
+    assert (mean != 0).all()
+
+
+def test_word_pieces_train_and_stay_in_the_checkpoint(corpus, tmp_path):
+    from asr.cli import main
+
+    manifest, pieces = corpus / "train.jsonl", tmp_path / "pieces.model"
+    words = ["--manifest", str(manifest), "--vocab-size", "8", "-o", str(pieces)]
+    assert main(["prepare", "sentencepiece", *words]) == 0
+    config = overrides(corpus, tmp_path / "run", tokenizer="sentencepiece")
+    config = [word for word in config if not word.startswith("tokenizer.alphabet")]
+    train(compose_config("train", [*config, f"tokenizer.path={pieces}"]))
+    pieces.unlink()
+
+    loaded = load_checkpoint(tmp_path / "run/ckpt/best.ckpt")
+    assert loaded.tokenizer.decode(loaded.tokenizer.encode("abc")) == "abc"
+
+
+def test_average_is_the_mean(corpus, tmp_path):
+    fit(corpus, tmp_path / "run", trainer__max_epochs=2, trainer__keep_best=2)
+    paths = sorted((tmp_path / "run/ckpt").glob("epoch_*.ckpt"))
+
+    averaged = average_tensors(paths)
+
+    one, other = (weights(path) for path in paths)
+    name = "model.linear.weight"
+    torch.testing.assert_close(averaged[name], (one[name] + other[name]) / 2)
+
+
+def test_average_refuses_nothing():
+    with pytest.raises(ValueError, match="at least one checkpoint"):
+        average_tensors([])
+
+
+def test_checkpoint_cut_short_is_named(corpus, tmp_path):
+    fit(corpus, tmp_path / "run", trainer__max_epochs=1)
+    path = tmp_path / "run/ckpt/best.ckpt"
+    path.write_bytes(path.read_bytes()[:-100])
+
+    with pytest.raises(ModelFileError, match=r"best\.ckpt: not a readable checkpoint"):
+        load_checkpoint(path)
+
+
+def test_checkpoint_never_builds_foreign_classes(corpus, tmp_path):
+    fit(corpus, tmp_path / "run", trainer__max_epochs=1)
+    path = tmp_path / "run/ckpt/best.ckpt"
+    data = path.read_bytes()
+    evil = data.replace(b"asr.models.DeepSpeech2", b"os.system.............")
+    assert evil != data
+    path.write_bytes(evil)
+
+    with pytest.raises(ModelFileError, match="_target_ must be one of"):
+        load_checkpoint(path)
+
+
+def test_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match=r"none\.ckpt: no such checkpoint"):
+        load_checkpoint(tmp_path / "none.ckpt")
