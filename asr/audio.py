@@ -7,7 +7,6 @@ mono float32 waveform (L,) in [-1, 1]. Whatever is wrong with a file is said in 
 Why block by block: memory then follows what a file holds, never what its header promises.
 """
 
-import os
 import re
 from functools import lru_cache
 from math import gcd
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import soundfile
+
+from asr.files import replacing
 
 if TYPE_CHECKING:
     from torchaudio.transforms import Resample
@@ -146,13 +147,8 @@ def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
         raise ValueError("waveform must be finite, got NaN or infinity")
     # The inverse of libsndfile's reading (value / 32768), so that 16-bit audio survives unchanged.
     samples = np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype(np.int16)
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         soundfile.write(temporary, samples, sample_rate, subtype="PCM_16", format="WAV")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=64)

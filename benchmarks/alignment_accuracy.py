@@ -65,9 +65,9 @@ def compare(
 
 def align(path: Path, utterances: Sequence[ComposedUtterance]) -> Errors:
     """Align all strings with a checkpoint; a string that cannot be aligned stops the benchmark."""
-    loaded = load_checkpoint(path)
+    model = load_checkpoint(path)
     found = []
-    results = align_each(loaded, utterances, MAX_TABLE_GB)
+    results = align_each(model, utterances, MAX_TABLE_GB)
     for result in tqdm(results, desc=str(path), total=len(utterances), leave=False):
         if isinstance(result, Unusable):
             raise SystemExit(f"{path}: {result.id} cannot be aligned: {result.reason}")

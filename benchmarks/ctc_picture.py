@@ -69,11 +69,11 @@ def main() -> None:
     parser.add_argument("--text", required=True, help="what is said in it")
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/images/ctc_variables.png"))
     options = parser.parse_args()
-    loaded = asr.load(options.checkpoint).loaded
-    waveform = torch.from_numpy(read_audio(options.audio, loaded.sample_rate)[0])
-    rows, _ = loaded.log_probs(waveform[None], torch.tensor([len(waveform)]))  # (1, T, C)
+    model = asr.load(options.checkpoint).model
+    waveform = torch.from_numpy(read_audio(options.audio, model.sample_rate)[0])
+    rows, _ = model.log_probs(waveform[None], torch.tensor([len(waveform)]))  # (1, T, C)
     log_probs = rows[0].double().log_softmax(-1)
-    target = loaded.tokenizer.encode(options.text)
+    target = model.tokenizer.encode(options.text)
     states = np.zeros(2 * len(target) + 1, int)
     states[1::2] = target
 
@@ -86,7 +86,7 @@ def main() -> None:
     np.testing.assert_allclose(loss.item(), -log_p, rtol=1e-6)
     np.testing.assert_allclose(gamma.numpy(), np.exp(alpha + beta - log_p)[:, 1::2], atol=1e-6)
 
-    names = ["" if k == 0 else loaded.tokenizer.tokens[k] for k in states]
+    names = ["" if k == 0 else model.tokenizer.tokens[k] for k in states]
     panels = [
         ("alpha: the target's first states end here", alpha),
         ("beta: from here the rest of the target can be spelt", beta),

@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from asr.acoustic.checkpoint import load_checkpoint
+from asr.cli.assembly import make_loader
 from asr.cli.hydra_config import compose_config
-from asr.cli.train import make_loader
 from asr.tuning.emissions import compute_emissions
 
 
@@ -25,10 +25,10 @@ def main() -> None:
     options = parser.parse_args()
     words = [f"checkpoint={options.checkpoint}", f"data={options.data}"]
     words += [f"data.root={options.root.resolve()}"] if options.root else []
-    loaded = load_checkpoint(options.checkpoint)
-    loader = make_loader(compose_config("decode", words), options.split, loaded, aligned=False)
+    model = load_checkpoint(options.checkpoint)
+    loader = make_loader(compose_config("decode", words), options.split, model, aligned=False)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    compute_emissions(loaded, loader, options.out, {})
+    compute_emissions(model, loader, options.out, {})
     for unusable in loader.bad.skipped:
         print(f"left out: {unusable.id}: {unusable.reason}")
 

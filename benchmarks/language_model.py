@@ -45,13 +45,13 @@ start = time.process_time()
 model = Model(sys.argv[1])
 model.score("the")
 load_s = time.process_time() - start
-loaded, peak = memory("VmRSS") - before, memory("VmHWM") - before
+model, peak = memory("VmRSS") - before, memory("VmHWM") - before
 sentences = open(sys.argv[2]).read().splitlines()
 start = time.process_time()
 scores = [model.score(sentence) for sentence in sentences]
 seconds = time.process_time() - start
 words = sum(len(sentence.split()) + 1 for sentence in sentences)
-print(json.dumps([load_s, loaded, peak, words / seconds, [s / unit for s in scores]]))
+print(json.dumps([load_s, model, peak, words / seconds, [s / unit for s in scores]]))
 """
 
 

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from asr.acoustic.checkpoint import build_model
+from asr.acoustic.model import build_model
+from asr.cli.assembly import make_loader
 from asr.cli.hydra_config import build, compose_config
-from asr.cli.train import make_loader
 from asr.data.loading import Batch
 from asr.synth.corpus import SynthRequest, generate
 from asr.training.precision import measure_precision
@@ -56,11 +56,11 @@ def assert_losses_agree(ours: Stepper, batch: Batch) -> None:
 def make_steppers(config: dict) -> tuple[dict[str, Stepper], object]:
     """The same network twice, with our loss and with PyTorch's, and the batches."""
     torch.manual_seed(1)
-    loaded = build_model(config, build(config, "tokenizer"))
-    loader = make_loader(config, "train", loaded)
+    model = build_model(config, build(config, "tokenizer"))
+    loader = make_loader(config, "train", model)
     steppers = {}
     for name, loss in (("asr", build(config, "loss")), ("torch", torch_loss)):
-        model = deepcopy(loaded)
+        model = deepcopy(model)
         steppers[name] = Stepper(
             model,
             build(config, "optimizer")(model.model.parameters()),

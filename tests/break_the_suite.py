@@ -156,15 +156,15 @@ DEFECTS = (
     Defect(
         "model: the first convolution sees what stands in the padding",
         "asr/models/deepspeech2.py",
-        "        x = features.masked_fill(~mask[..., None], 0.0)[:, None]",
+        "        x = features.masked_fill(~mask, 0.0)[:, None]",
         "        x = features[:, None]",
         MODEL_TESTS,
     ),
     Defect(
         "model: no length mask at all inside the layers",
-        "asr/models/blocks.py",
-        "    return torch.arange(size, device=lengths.device)[:, None] < lengths",
-        "    return torch.ones(size, len(lengths), dtype=torch.bool, device=lengths.device)",
+        "asr/features/front_end.py",
+        "    return torch.arange(size, device=lengths.device) < lengths[:, None]",
+        "    return torch.ones(len(lengths), size, dtype=torch.bool, device=lengths.device)",
         MODEL_TESTS,
     ),
     Defect(
@@ -198,7 +198,7 @@ DEFECTS = (
     Defect(
         "resume: the weights are not restored",
         "asr/training/state.py",
-        "    restore(loaded, tensors, path)\n",
+        "    restore(model, tensors, path)\n",
         "",
         RESUME_TESTS,
     ),

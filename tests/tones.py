@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asr.acoustic.checkpoint import LoadedModel, build_model, load_checkpoint, save_checkpoint
+from asr.acoustic.checkpoint import load_checkpoint, save_checkpoint
+from asr.acoustic.model import AcousticModel, build_model
 from asr.ctc import ctc_loss
 from asr.text import CharTokenizer
 
@@ -70,7 +71,7 @@ def invent_text(rng: np.random.Generator, num_words: int) -> str:
     return " ".join(words)
 
 
-def untrained_model(seed: int = 0) -> LoadedModel:
+def untrained_model(seed: int = 0) -> AcousticModel:
     """A model of the tone language with random weights."""
     torch.manual_seed(seed)
     return build_model(CONFIG, CharTokenizer(ALPHABET))
@@ -79,31 +80,31 @@ def untrained_model(seed: int = 0) -> LoadedModel:
 @functools.cache
 def checkpoint_path() -> Path:
     """Train the model once a session and return its checkpoint."""
-    loaded = untrained_model()
-    _train(loaded, num_steps=60)
+    model = untrained_model()
+    _train(model, num_steps=60)
     path = Path(tempfile.mkdtemp(prefix="tones-")) / "tones.ckpt"
-    save_checkpoint(path, loaded)
+    save_checkpoint(path, model)
     return path
 
 
-def trained_model() -> LoadedModel:
+def trained_model() -> AcousticModel:
     """A fresh copy of the trained model."""
     return load_checkpoint(checkpoint_path())
 
 
-def _train(loaded: LoadedModel, num_steps: int) -> None:
+def _train(model: AcousticModel, num_steps: int) -> None:
     rng = np.random.default_rng(0)
-    loaded.model.train()
-    optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=0.01)
+    model.network.train()
+    optimizer = torch.optim.AdamW(model.network.parameters(), lr=0.01)
     for _ in range(num_steps):
         texts = [invent_text(rng, rng.integers(1, 5)) for _ in range(16)]
         waveforms = [torch.from_numpy(speak(text, rng)) for text in texts]
         lengths = torch.tensor([len(w) for w in waveforms])
         padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
         with torch.no_grad():
-            features, feature_lengths = loaded.features(padded, lengths)
-        logits, output_lengths = loaded.model(features, feature_lengths)
-        targets = [torch.tensor(loaded.tokenizer.encode(text)) for text in texts]
+            features, feature_lengths = model.features(padded, lengths)
+        logits, output_lengths = model.network(features, feature_lengths)
+        targets = [torch.tensor(model.tokenizer.encode(text)) for text in texts]
         loss = ctc_loss(
             logits,
             torch.cat(targets),
@@ -114,4 +115,4 @@ def _train(loaded: LoadedModel, num_steps: int) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    loaded.model.eval()
+    model.network.eval()

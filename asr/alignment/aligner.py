@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from asr.acoustic.checkpoint import LoadedModel
+from asr.acoustic.model import AcousticModel
 from asr.acoustic.posteriors import batch_by_frames, recordings_log_probs
 from asr.alignment.spans import Alignment, align_labels, time_alignment
 from asr.data.loading import Speech, Unusable
@@ -25,7 +25,7 @@ class _Readied(NamedTuple):
 
 
 def align_each(
-    loaded: LoadedModel, utterances: Iterable[Speech], max_table_gb: float
+    model: AcousticModel, utterances: Iterable[Speech], max_table_gb: float
 ) -> Iterator[Alignment | Unusable]:
     """Align utterances with their texts, in order; results come as they are done.
 
@@ -33,7 +33,7 @@ def align_each(
     overlapping chunks. An empty text is aligned with silence: no words.
 
     Args:
-        loaded: the model.
+        model: the model.
         utterances: recordings with texts in the model's alphabet.
         max_table_gb: gigabytes (1e9 bytes), > 0, that aligning one utterance may take: one byte
             for each frame and label.
@@ -50,26 +50,26 @@ def align_each(
     window: list[_Readied | Unusable] = []
     seconds = 0.0
     for utterance in utterances:
-        readied = _ready(loaded, utterance, 1e9 * max_table_gb)
+        readied = _ready(model, utterance, 1e9 * max_table_gb)
         window.append(readied)
         if isinstance(readied, _Readied):
-            seconds += len(readied.waveform) / loaded.sample_rate
+            seconds += len(readied.waveform) / model.sample_rate
         if seconds >= WINDOW_S:
-            yield from _align_window(loaded, window)
+            yield from _align_window(model, window)
             window, seconds = [], 0.0
-    yield from _align_window(loaded, window)
+    yield from _align_window(model, window)
 
 
-def _ready(loaded: LoadedModel, utterance: Speech, most_bytes: float) -> _Readied | Unusable:
+def _ready(model: AcousticModel, utterance: Speech, most_bytes: float) -> _Readied | Unusable:
     """Read and encode one utterance, and refuse what the aligner cannot hold."""
     try:
-        labels = loaded.tokenizer.encode(utterance.text)
-        waveform = utterance.waveform(loaded.sample_rate)
+        labels = model.tokenizer.encode(utterance.text)
+        waveform = utterance.waveform(model.sample_rate)
     except ValueError as error:
         return Unusable(utterance.id, str(error))
-    frames = loaded.num_frames(len(waveform))
+    frames = model.num_frames(len(waveform))
     if frames < 1:
-        reason = f"{len(waveform)} samples at {loaded.sample_rate} Hz are too short for a frame"
+        reason = f"{len(waveform)} samples at {model.sample_rate} Hz are too short for a frame"
         return Unusable(utterance.id, reason)
     if frames * len(labels) > most_bytes:
         return Unusable(
@@ -82,15 +82,15 @@ def _ready(loaded: LoadedModel, utterance: Speech, most_bytes: float) -> _Readie
 
 
 def _align_window(
-    loaded: LoadedModel, window: Sequence[_Readied | Unusable]
+    model: AcousticModel, window: Sequence[_Readied | Unusable]
 ) -> Iterator[Alignment | Unusable]:
     """Align what could be read and put the failures where they were."""
     usable = [item for item in window if isinstance(item, _Readied)]
-    log_probs = recordings_log_probs(loaded, [item.waveform for item in usable])
+    log_probs = recordings_log_probs(model, [item.waveform for item in usable])
     found: dict[int, Alignment | Unusable] = {}
-    for group in batch_by_frames(loaded, log_probs):
+    for group in batch_by_frames(model, log_probs):
         chosen = [usable[i] for i in group]
-        aligned = _align_batch(loaded, chosen, [log_probs[i] for i in group])
+        aligned = _align_batch(model, chosen, [log_probs[i] for i in group])
         found |= dict(zip(group, aligned, strict=True))
     done = iter(found[i] for i in range(len(usable)))
     for item in window:
@@ -98,16 +98,16 @@ def _align_window(
 
 
 def _align_batch(
-    loaded: LoadedModel, items: Sequence[_Readied], log_probs: Sequence[Tensor]
+    model: AcousticModel, items: Sequence[_Readied], log_probs: Sequence[Tensor]
 ) -> list[Alignment | Unusable]:
-    framed = align_labels(log_probs, [item.labels for item in items], loaded.tokenizer.tokens)
+    framed = align_labels(log_probs, [item.labels for item in items], model.tokenizer.tokens)
     results: list[Alignment | Unusable] = []
     for item, aligned in zip(items, framed, strict=True):
         if isinstance(aligned, str):
             results.append(Unusable(item.id, aligned))
             continue
-        duration_s = len(item.waveform) / loaded.sample_rate
-        alignment = time_alignment(aligned, loaded.seconds_per_frame, duration_s)
+        duration_s = len(item.waveform) / model.sample_rate
+        alignment = time_alignment(aligned, model.seconds_per_frame, duration_s)
         words = [word.word for word in alignment.words]
         if words == item.text.split():
             results.append(alignment)

@@ -1,17 +1,16 @@
 """Alignments of a manifest -> files: JSON Lines, NIST's CTM or Praat's TextGrid."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from asr.acoustic.checkpoint import write_atomically
 from asr.alignment.spans import Alignment
 from asr.alignment.textgrid import format_textgrid
 from asr.data.loading import Unusable
 from asr.data.manifest import Utterance, write_manifest
 from asr.evaluation.scoring import trn_ids
+from asr.files import write_atomically, write_json_lines
 from asr.recognition.transcripts import (
     TimedWord,
     Transcript,
@@ -61,8 +60,7 @@ def write_alignments(
         names = safe_names([u.id for u, _ in aligned])
         write(folder, dict(zip(names, [alignment for _, alignment in aligned], strict=True)))
     failures = [found for found in results if isinstance(found, Unusable)]
-    lines = [json.dumps(f._asdict(), ensure_ascii=False) + "\n" for f in failures]
-    write_atomically(folder / "failures.jsonl", "".join(lines).encode())
+    write_json_lines(folder / "failures.jsonl", [f._asdict() for f in failures])
     return failures
 
 
@@ -97,12 +95,12 @@ def safe_names(ids: Sequence[str]) -> list[str]:
 def _write_ctm(folder: Path, alignments: Mapping[str, Alignment]) -> None:
     words = {name: alignment.words for name, alignment in alignments.items()}
     tokens = {name: alignment.tokens for name, alignment in alignments.items()}
-    write_atomically(folder / "words.ctm", format_ctm(words).encode())
-    write_atomically(folder / "tokens.ctm", format_ctm(tokens).encode())
+    write_atomically(folder / "words.ctm", format_ctm(words))
+    write_atomically(folder / "tokens.ctm", format_ctm(tokens))
 
 
 def _write_textgrids(folder: Path, alignments: Mapping[str, Alignment]) -> None:
     for name, alignment in alignments.items():
         tiers = {"words": alignment.words, "tokens": alignment.tokens}
         text = format_textgrid(tiers, alignment.duration_s)
-        write_atomically(folder / f"{name}.TextGrid", text.encode())
+        write_atomically(folder / f"{name}.TextGrid", text)

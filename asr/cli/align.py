@@ -13,8 +13,8 @@ from asr.acoustic.checkpoint import load_checkpoint
 from asr.alignment.aligner import align_each
 from asr.alignment.files import FORMATS, KEYS, check_format, write_alignments
 from asr.alignment.spans import Alignment
+from asr.cli.assembly import choose_device, run_of
 from asr.cli.hydra_config import add_override_arguments, run_with_config
-from asr.cli.train import choose_device
 from asr.data.loading import Unusable
 from asr.data.manifest import Utterance, read_manifest
 
@@ -51,14 +51,17 @@ def align(config: dict) -> int:
     utterances = read_manifest(config["manifest"])
     if not utterances:
         raise ValueError(f"{config['manifest']}: holds no utterances")
-    loaded = load_checkpoint(config["checkpoint"]).to(choose_device(config["device"]))
-    folder = Path(config["output_dir"] or _default_folder(config))
+    model = load_checkpoint(config["checkpoint"]).to(choose_device(config["device"]))
+    folder = Path(
+        config["output_dir"]
+        or run_of(config["checkpoint"]) / "align" / Path(config["manifest"]).stem
+    )
     # Where nothing can be written, that is better known before the work than after it.
     folder.mkdir(parents=True, exist_ok=True)
     _warn_of_keys(utterances, config["format"])
     results: list[Alignment | Unusable] = list(
         tqdm(
-            align_each(loaded, utterances, config["max_table_gb"]),
+            align_each(model, utterances, config["max_table_gb"]),
             desc="aligning",
             unit="utt",
             total=len(utterances),
@@ -68,13 +71,6 @@ def align(config: dict) -> int:
     )
     failures = write_alignments(folder, config["format"], utterances, results)
     return _report(results, failures, folder)
-
-
-def _default_folder(config: dict) -> Path:
-    """Alignments go beside the checkpoints of a run, otherwise beside the checkpoint."""
-    folder = Path(config["checkpoint"]).parent
-    run = folder.parent if folder.name == "ckpt" else folder
-    return run / "align" / Path(config["manifest"]).stem
 
 
 def _warn_of_keys(utterances: Sequence[Utterance], style: str) -> None:

@@ -4,10 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from asr.acoustic.checkpoint import write_atomically
 from asr.corpora.prepare import IMPORTERS, prepare
 from asr.corpora.verification import VerificationRules
 from asr.data.manifest import read_manifest
+from asr.files import write_atomically
 from asr.synth.corpus import QUICKSTART, TINY, SynthRequest, generate
 from asr.text import SentencePieceTokenizer
 

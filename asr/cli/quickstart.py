@@ -5,14 +5,15 @@ import logging
 import time
 from pathlib import Path
 
-from asr.acoustic.checkpoint import LoadedModel, load_checkpoint
-from asr.cli.decode import decode_set
+from asr.acoustic.checkpoint import load_checkpoint
+from asr.acoustic.model import AcousticModel
+from asr.cli.assembly import choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, run_with_config
-from asr.cli.train import choose_device, make_loader, train
+from asr.cli.train import train
 from asr.data.manifest import read_manifest
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
 from asr.evaluation.report import write_report
-from asr.evaluation.scoring import format_table
+from asr.evaluation.scoring import decode_set, format_table
 from asr.ngram.estimation import build_ngram
 from asr.recognition.recognizer import Decoder, Recognizer
 from asr.synth.corpus import SynthRequest, generate
@@ -48,12 +49,12 @@ def quickstart(config: dict) -> int:
     lm_path = corpus / f"lm_{options['lm_order']}.arpa"
     _build_lm(corpus / "lm_text.txt", lm_path, options["lm_order"])
     _train(run_folder, config)
-    loaded = load_checkpoint(run_folder.best).to(choose_device(config["device"]))
-    _decode(loaded, run_folder, config, lm_path)
+    model = load_checkpoint(run_folder.best).to(choose_device(config["device"]))
+    _decode(model, run_folder, config, lm_path)
     report = run_folder.path / "report.html"
     # Training keeps the posteriors of the first dev utterance: the report draws the same one.
     write_report(run_folder.path, report, utterance=read_manifest(corpus / "dev.jsonl")[0])
-    _transcribe_one(loaded, corpus)
+    _transcribe_one(model, corpus)
     logger.info("report: %s", report)
     logger.info("all done in %.0f s", time.monotonic() - started)
     return 0
@@ -89,16 +90,16 @@ def _train(run_folder: RunFolder, config: dict) -> None:
     train(config)
 
 
-def _decode(loaded: LoadedModel, run_folder: RunFolder, config: dict, lm_path: Path) -> None:
+def _decode(model: AcousticModel, run_folder: RunFolder, config: dict, lm_path: Path) -> None:
     folder = run_folder.path / "decode" / f"{config['data']['name']}_test"
     logger.info("4/5 decoding: %s", folder)
-    loader = make_loader(config, "test", loaded, aligned=False)
-    scores = decode_set(loaded, loader, _decoders(loaded, config["quickstart"], lm_path), folder)
+    loader = make_loader(config, "test", model, aligned=False)
+    scores = decode_set(model, loader, _decoders(model, config["quickstart"], lm_path), folder)
     print(format_table(scores), end="")
 
 
-def _decoders(loaded: LoadedModel, options: dict, lm_path: Path) -> dict[str, Decoder]:
-    tokens, width = loaded.tokenizer.tokens, options["beam_width"]
+def _decoders(model: AcousticModel, options: dict, lm_path: Path) -> dict[str, Decoder]:
+    tokens, width = model.tokenizer.tokens, options["beam_width"]
     weights = {"lm_alpha": options["lm_alpha"], "lm_beta": options["lm_beta"]}
     return {
         "greedy": GreedyDecoder(tokens),
@@ -112,8 +113,8 @@ def _decoders(loaded: LoadedModel, options: dict, lm_path: Path) -> dict[str, De
     }
 
 
-def _transcribe_one(loaded: LoadedModel, corpus: Path) -> None:
+def _transcribe_one(model: AcousticModel, corpus: Path) -> None:
     utterance = read_manifest(corpus / "test.jsonl")[0]
     logger.info("5/5 one recording: asr transcribe %s", utterance.audio_filepath)
     print(f"said:  {utterance.text}")
-    print(f"heard: {Recognizer(loaded).transcribe(utterance.audio_filepath).text}")
+    print(f"heard: {Recognizer(model).transcribe(utterance.audio_filepath).text}")

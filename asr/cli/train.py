@@ -11,10 +11,11 @@ from typing import cast
 
 import torch
 
-from asr.acoustic.checkpoint import LoadedModel, build_model
+from asr.acoustic.model import AcousticModel, build_model
 from asr.augment.augment import SpecAugment, WaveformAugment
+from asr.cli.assembly import choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
-from asr.data.loading import BatchLoader, Corpus
+from asr.data.loading import BatchLoader
 from asr.text import Tokenizer
 from asr.training import distributed
 from asr.training.loop import Interrupted, Schedule, Trainer
@@ -63,18 +64,18 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     # Everything is built, and so checked, before the folder is touched.
     torch.manual_seed(config["seed"])
     trainer = cast(Trainer, build(config, "trainer"))
-    loaded = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
-    loaded.to(choose_device(config["device"]))
+    model = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
+    model.to(choose_device(config["device"]))
     make_optimizer = cast(partial, build(config, "optimizer"))
     waveform_augment = build(config["augment"], "waveform")
     train_loader = make_loader(
-        config, "train", loaded, cast(WaveformAugment | None, waveform_augment), rank, world_size
+        config, "train", model, cast(WaveformAugment | None, waveform_augment), rank, world_size
     )
-    dev_loader = make_loader(config, "dev", loaded)
+    dev_loader = make_loader(config, "dev", model)
     schedule = cast(Schedule, build(config, "scheduler"))
     stepper = Stepper(
-        loaded,
-        make_optimizer(loaded.model.parameters()),
+        model,
+        make_optimizer(model.network.parameters()),
         augment=cast(SpecAugment | None, build(config["augment"], "features")),
         loss=cast(Loss, build(config, "loss")),
         precision="float32",
@@ -82,53 +83,12 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     )
     run = _open_run(config)
     with _log_file(run.path / "log.txt") if distributed.is_first() else nullcontext():
-        if config["features"]["normalize"] == "corpus":
+        if model.features.needs_fit:
             batches = train_loader.batches(0)
-            loaded.features.fit((b.waveforms, b.waveform_lengths) for b in batches)
-        _describe(loaded, train_loader, dev_loader, run)
+            model.features.fit((b.waveforms, b.waveform_lengths) for b in batches)
+        _describe(model, train_loader, dev_loader, run)
         resume = config["resume"] is not None
         return trainer.fit(stepper, schedule, train_loader, dev_loader, run, resume=resume)
-
-
-def make_loader(
-    config: dict,
-    split: str,
-    loaded: LoadedModel,
-    augment: WaveformAugment | None = None,
-    rank: int = 0,
-    world_size: int = 1,
-    *,
-    aligned: bool = True,
-) -> BatchLoader:
-    """Build the loader of a split; only training's is shuffled and augmented.
-
-    With `aligned`, utterances whose text CTC cannot align with them are left out.
-    """
-    loading = dict(config["loading"])
-    sorta_grad = loading.pop("sorta_grad", False) and split == "train"
-    return BatchLoader(
-        cast(Corpus, build(config["data"], split)),
-        loaded.tokenizer,
-        sample_rate=loaded.sample_rate,
-        seed=config.get("seed", 0),
-        sorta_grad=sorta_grad or split != "train",
-        augment=augment,
-        num_frames=loaded.num_frames if aligned else None,
-        rank=rank,
-        world_size=world_size,
-        **loading,
-    )
-
-
-def choose_device(name: str) -> torch.device:
-    """Resolve "auto" to a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise ValueError(f"device must be auto, cpu or cuda, got {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda, but PyTorch sees no GPU here")
-    return torch.device(name)
 
 
 def _open_run(config: dict) -> RunFolder:
@@ -157,9 +117,9 @@ def _log_file(path: Path) -> Iterator[None]:
 
 
 def _describe(
-    loaded: LoadedModel, train_loader: BatchLoader, dev_loader: BatchLoader, run: RunFolder
+    model: AcousticModel, train_loader: BatchLoader, dev_loader: BatchLoader, run: RunFolder
 ) -> None:
-    weights = sum(p.numel() for p in loaded.model.parameters())
+    weights = sum(p.numel() for p in model.network.parameters())
     for name, loader in (("train", train_loader), ("dev", dev_loader)):
         utterances = loader.corpus.utterances(0)
         hours = sum(u.duration for u in utterances) / 3600
@@ -167,9 +127,9 @@ def _describe(
     logger.info(
         "model: %.2f million weights, %d classes, one frame every %.0f ms, on %s, %d threads",
         weights / 1e6,
-        len(loaded.tokenizer.tokens),
-        1000 * loaded.seconds_per_frame,
-        loaded.device,
+        len(model.tokenizer.tokens),
+        1000 * model.seconds_per_frame,
+        model.device,
         torch.get_num_threads(),
     )
     logger.info("run: %s (%s)", run.path, " ".join(sys.argv[1:]))

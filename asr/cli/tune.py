@@ -11,10 +11,10 @@ from typing import NamedTuple, cast
 
 import yaml
 
-from asr.acoustic.checkpoint import load_checkpoint, write_atomically
-from asr.cli.decode import open_files
+from asr.acoustic.checkpoint import load_checkpoint
+from asr.cli.assembly import choose_device, make_loader, open_files, run_of
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
-from asr.cli.train import choose_device, make_loader
+from asr.files import write_atomically
 from asr.training.run_folder import check_same_config
 from asr.tuning.emissions import (
     Emissions,
@@ -144,10 +144,10 @@ def _open_log_probs(config: dict) -> Source:
 
 def _open_checkpoint(config: dict) -> Source:
     checkpoint, split = Path(config["checkpoint"]), config["split"]
-    loaded = load_checkpoint(checkpoint)
+    model = load_checkpoint(checkpoint)
     if split not in config["data"]:
         raise ValueError(f"split must be one that data={config['data']['name']} has, got {split}")
-    loader = make_loader(config, split, loaded, aligned=False)
+    loader = make_loader(config, split, model, aligned=False)
     utterances = loader.corpus.utterances(0)
     prints = fingerprint_model(checkpoint) | {"data": fingerprint_corpus(utterances)}
 
@@ -155,16 +155,17 @@ def _open_checkpoint(config: dict) -> Source:
         cache = folder / "log_probs.safetensors"
         emissions = _read_cache(cache, prints)
         if emissions is None:
-            compute_emissions(loaded.to(choose_device(config["device"])), loader, cache, prints)
+            compute_emissions(model.to(choose_device(config["device"])), loader, cache, prints)
             for unusable in loader.bad.skipped:
                 logger.warning("not decoded: %s: %s", unusable.id, unusable.reason)
             emissions = read_emissions(cache)
         return emissions
 
-    run_folder = checkpoint.parent.parent if checkpoint.parent.name == "ckpt" else checkpoint.parent
     name = f"{config['data']['name']}_{split}"
-    tokens = loaded.tokenizer.tokens
-    return Source(name, tokens, 0, run_folder / "tune" / name, prints, len(utterances), read)
+    tokens = model.tokenizer.tokens
+    return Source(
+        name, tokens, 0, run_of(checkpoint) / "tune" / name, prints, len(utterances), read
+    )
 
 
 def _read_cache(cache: Path, prints: dict[str, str]) -> Emissions | None:
@@ -215,7 +216,7 @@ def _open_folder(folder: Path, config: dict, fingerprints: dict[str, str]) -> No
         elif not config["resume"]:
             raise ValueError(f"output_dir {folder} is not empty: add resume=auto or overwrite=true")
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(old, yaml.safe_dump(described, sort_keys=False).encode())
+    write_atomically(old, yaml.safe_dump(described, sort_keys=False))
 
 
 def _title(source: Source, emissions: Emissions) -> str:
@@ -234,8 +235,8 @@ def _write(folder: Path, outcome: Outcome, space: Space, title: str, words: list
     report = format_report(outcome, space, title)
     picture = draw_surface(outcome.trials, outcome.choice.best, space, title)
     write_atomically(folder / "surface.png", picture)
-    write_atomically(folder / "best.yaml", format_best(outcome, overrides, command).encode())
-    write_atomically(folder / "report.txt", report.encode())
+    write_atomically(folder / "best.yaml", format_best(outcome, overrides, command))
+    write_atomically(folder / "report.txt", report)
     print(report, end="")
     if command:
         print(command)

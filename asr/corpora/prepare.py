@@ -24,6 +24,7 @@ from asr.corpora.verification import (
     verify,
 )
 from asr.data.manifest import Utterance, write_manifest
+from asr.files import temporary_name, write_atomically, write_json_lines
 from asr.text import CharTokenizer, TextNormalizer
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
@@ -204,7 +205,7 @@ def _unpack(archives: list[Path], folder: Path) -> Path:
     marker = folder / ".unpacked"
     if marker.is_file() and marker.read_text(encoding="utf-8") == stamp:
         return folder
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(folder)
     try:
         for archive in archives:
             with tarfile.open(archive) as tar:
@@ -271,15 +272,8 @@ def _write(
 ) -> None:
     for split, utterances in written.items():
         write_manifest(out / f"{split}.jsonl", utterances)
-    lines = [
-        json.dumps(item._asdict() | {"audio_filepath": str(item.audio_filepath)})
-        for item in rejected
-    ]
-    _replace_text(out / REJECTED_NAME, "".join(line + "\n" for line in lines))
-    _replace_text(out / REPORT_NAME, json.dumps(asdict(report), indent=2) + "\n")
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_json_lines(
+        out / REJECTED_NAME,
+        [item._asdict() | {"audio_filepath": str(item.audio_filepath)} for item in rejected],
+    )
+    write_atomically(out / REPORT_NAME, json.dumps(asdict(report), indent=2) + "\n")

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from asr.audio import read_audio
+from asr.files import write_atomically
 
 logger = logging.getLogger(__name__)
 REQUIRED_KEYS = ("audio_filepath", "duration", "text")
@@ -117,15 +118,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
             lines.append(_format_utterance(utterance, path.parent))
         except (ValueError, TypeError) as error:
             raise ManifestError(f"{path}: utterance '{utterance.id}': {error}") from error
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(line + "\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, "".join(line + "\n" for line in lines))
 
 
 def _parse_utterance(line: bytes, folder: Path) -> Utterance:

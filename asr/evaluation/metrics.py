@@ -9,13 +9,14 @@ necessary (2 + 2 rather than 3 substitutions); there the fewest errors win, so t
 always the edit distance, as jiwer's, and always the sum of the three counts.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import kaldialign
 import numpy as np
+
+from asr.files import write_atomically
 
 _GAP = -1
 _REPLICATES = 2000
@@ -171,12 +172,7 @@ def write_trn(path: str | Path, ids: Sequence[str], texts: Sequence[str]) -> Non
         f"{' '.join(text.split()).translate(_MARKUP)} ({name.translate(_MARKUP)})\n"
         for name, text in zip(ids, texts, strict=True)
     ]
-    temporary = Path(f"{path}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text("".join(lines), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, "".join(lines))
 
 
 def _check(references: Sequence[str], hypotheses: Sequence[str]) -> None:

@@ -17,11 +17,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from asr.acoustic.checkpoint import LoadedModel, load_checkpoint, write_atomically
+from asr.acoustic.checkpoint import load_checkpoint
+from asr.acoustic.model import AcousticModel
 from asr.data.loading import Speech
 from asr.evaluation.errors import Aligned, align_texts, mark_error, worst_first
 from asr.evaluation.figures import Curve, Posteriors, draw_history, draw_snapshots, draw_utterance
 from asr.evaluation.scoring import HEADER, Score, read_scores, table_rows
+from asr.files import write_atomically
 from asr.recognition.recognizer import Recognizer
 
 NUM_WORST = 12
@@ -63,18 +65,18 @@ def write_report(run_path: Path, out: Path, *, utterance: Speech | None = None) 
         if (scores := read_scores(path))
     ]
     best = run_path / "ckpt" / "best.ckpt"
-    loaded = load_checkpoint(best) if best.is_file() else None
+    model = load_checkpoint(best) if best.is_file() else None
     body = [
         _header(run_path),
-        _tiles(history, sets, loaded),
+        _tiles(history, sets, model),
         _history_section(history),
         _decoders_section(sets),
-        _utterance_section(loaded, utterance),
-        _snapshots_section(run_path, loaded, utterance),
+        _utterance_section(model, utterance),
+        _snapshots_section(run_path, model, utterance),
         *(_worst_section(scored) for scored in sets),
         _environment_section(run_path),
     ]
-    write_atomically(Path(out), _page(f"Run {run_path.resolve().name}", body).encode())
+    write_atomically(Path(out), _page(f"Run {run_path.resolve().name}", body))
 
 
 def _page(title: str, body: Sequence[str]) -> str:
@@ -107,7 +109,7 @@ def _header(run_path: Path) -> str:
     )
 
 
-def _tiles(history: list[dict], sets: Sequence[ScoredSet], loaded: LoadedModel | None) -> str:
+def _tiles(history: list[dict], sets: Sequence[ScoredSet], model: AcousticModel | None) -> str:
     tiles = []
     for scored in sets[:1]:
         best = scored.scores[scored.best]
@@ -116,8 +118,8 @@ def _tiles(history: list[dict], sets: Sequence[ScoredSet], loaded: LoadedModel |
         tiles.append((f"{100 * min(row['dev_wer'] for row in history):.2f} %", "best dev WER"))
         tiles.append((str(history[-1]["epoch"]), "epochs"))
         tiles.append((_duration(history[-1]["seconds"]), "training time"))
-    if loaded is not None:
-        size = sum(p.numel() for p in loaded.model.parameters())
+    if model is not None:
+        size = sum(p.numel() for p in model.network.parameters())
         tiles.append((f"{size / 1e6:.2f} M", "parameters"))
     cells = [
         f'<div class="tile"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
@@ -182,22 +184,22 @@ def _table(scored: ScoredSet) -> str:
     return f'<div class="scroll"><table>\n<tr>{head}</tr>\n{"".join(rows)}</table></div>'
 
 
-def _utterance_section(loaded: LoadedModel | None, utterance: Speech | None) -> str:
+def _utterance_section(model: AcousticModel | None, utterance: Speech | None) -> str:
     title = "One utterance, seen and read"
-    if loaded is None or utterance is None:
+    if model is None or utterance is None:
         return _section(title, _note("No utterance was given, or no model is there yet."))
-    waveform = utterance.waveform(loaded.sample_rate)
+    waveform = utterance.waveform(model.sample_rate)
     batch, lengths = torch.from_numpy(waveform)[None], torch.tensor([len(waveform)])
-    energies = loaded.features.log_energies(batch, lengths)[0][0].numpy()  # (T, F)
-    log_probs, _ = loaded.log_probs(batch, lengths)
-    transcript = Recognizer(loaded).transcribe(waveform, loaded.sample_rate)
+    energies = model.features.log_energies(batch, lengths)[0][0].numpy()  # (T, F)
+    log_probs, _ = model.log_probs(batch, lengths)
+    transcript = Recognizer(model).transcribe(waveform, model.sample_rate)
     svg = draw_utterance(
         energies,
-        loaded.features.seconds_per_frame,
+        model.features.hop_length / model.sample_rate,
         log_probs[0].exp().numpy(),
-        loaded.seconds_per_frame,
+        model.seconds_per_frame,
         transcript.words,
-        loaded.tokenizer.tokens,
+        model.tokenizer.tokens,
     )
     note = (
         "Above, log-mel energies; below, what the network makes of them: the posterior of every "
@@ -207,10 +209,12 @@ def _utterance_section(loaded: LoadedModel | None, utterance: Speech | None) -> 
     return _section(title, _note(note), _figure(svg), _alignment(aligned))
 
 
-def _snapshots_section(run_path: Path, loaded: LoadedModel | None, utterance: Speech | None) -> str:
+def _snapshots_section(
+    run_path: Path, model: AcousticModel | None, utterance: Speech | None
+) -> str:
     title = "How the spikes emerge"
     paths = sorted((run_path / "snapshots").glob("epoch_*.npz"))
-    if loaded is None or not paths:
+    if model is None or not paths:
         return _section(title, _note("No snapshot has been kept yet."))
     snapshots = []
     name = text = ""
@@ -221,10 +225,10 @@ def _snapshots_section(run_path: Path, loaded: LoadedModel | None, utterance: Sp
             snapshots.append(Posteriors(label, np.exp(snapshot["log_probs"])))
             name, text = str(snapshot["utterance_id"]), str(snapshot["text"])
     if utterance is not None and (utterance.id, utterance.text) == (name, text):
-        waveform = torch.from_numpy(utterance.waveform(loaded.sample_rate))[None]
-        log_probs, _ = loaded.log_probs(waveform, torch.tensor([waveform.shape[1]]))
+        waveform = torch.from_numpy(utterance.waveform(model.sample_rate))[None]
+        log_probs, _ = model.log_probs(waveform, torch.tensor([waveform.shape[1]]))
         snapshots.append(Posteriors("the final model", log_probs[0].exp().numpy()))
-    svg = draw_snapshots(snapshots, loaded.seconds_per_frame, loaded.tokenizer.tokens)
+    svg = draw_snapshots(snapshots, model.seconds_per_frame, model.tokenizer.tokens)
     note = (
         f"Utterance {name}, \u201c{text}\u201d. To look for: blank, dashed, covers almost "
         "everything at first; labels rise out of it one by one, and end as short spikes."

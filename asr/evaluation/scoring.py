@@ -8,6 +8,7 @@ results, bootstrap intervals included, do not depend on how batches were made.
 import json
 import math
 import re
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from asr.acoustic.checkpoint import LoadedModel, write_atomically
-from asr.data.loading import Batch, Unusable
+from asr.acoustic.model import AcousticModel
+from asr.data.loading import Batch, BatchLoader, Unusable
+from asr.data.manifest import Utterance
 from asr.decoding import Hypothesis
 from asr.evaluation.errors import (
     Aligned,
@@ -28,6 +30,7 @@ from asr.evaluation.errors import (
     worst_first,
 )
 from asr.evaluation.metrics import ErrorRate, character_error_rate, word_error_rate, write_trn
+from asr.files import write_atomically, write_json_lines
 from asr.recognition.recognizer import Decoder
 from asr.recognition.transcripts import finite, time_words, word_record
 
@@ -81,7 +84,7 @@ class Score(NamedTuple):
 
 
 def decode_batches(
-    loaded: LoadedModel,
+    model: AcousticModel,
     batches: Iterable[Batch],
     decoders: Mapping[str, Decoder],
     *,
@@ -91,7 +94,7 @@ def decode_batches(
     """Run the model once over all batches and every decoder on its log-probabilities.
 
     Args:
-        loaded: the model.
+        model: the model.
         batches: what to decode; empty batches are passed over.
         decoders: by the names that tables show.
         progress: whether to draw a bar.
@@ -105,16 +108,16 @@ def decode_batches(
     """
     if not decoders:
         raise ValueError("decoders must name at least one decoder, got none")
-    results = {name: DecoderResult([], loaded.seconds_per_frame, 0.0) for name in decoders}
+    results = {name: DecoderResult([], model.seconds_per_frame, 0.0) for name in decoders}
     acoustic_s = 0.0
     with tqdm(total=total, desc="decoding", unit="utt", leave=False, disable=not progress) as bar:
         for batch in batches:
             if not batch.ids:
                 continue
             started = time.perf_counter()
-            log_probs, lengths = loaded.log_probs(batch.waveforms, batch.waveform_lengths)
+            log_probs, lengths = model.log_probs(batch.waveforms, batch.waveform_lengths)
             acoustic_s += time.perf_counter() - started
-            durations = (batch.waveform_lengths.double() / loaded.sample_rate).tolist()
+            durations = (batch.waveform_lengths.double() / model.sample_rate).tolist()
             for name, decoder in decoders.items():
                 started = time.perf_counter()
                 hypotheses = decoder(log_probs, lengths)
@@ -127,6 +130,19 @@ def decode_batches(
         result.acoustic_s = acoustic_s
         result.utterances.sort(key=lambda u: u.id)
     return results
+
+
+def decode_set(
+    model: AcousticModel, loader: BatchLoader, decoders: Mapping[str, Decoder], folder: Path
+) -> dict[str, Score]:
+    """Decode a loader's utterances with every decoder and write what came out."""
+    utterances = loader.corpus.utterances(0)
+    progress = sys.stderr.isatty()
+    results = decode_batches(
+        model, loader.batches(0), decoders, progress=progress, total=len(utterances)
+    )
+    audio = {u.id: u.audio_filepath for u in utterances if isinstance(u, Utterance)}
+    return write_results(folder, results, loader.bad.skipped, audio)
 
 
 def score(result: DecoderResult) -> Score:
@@ -189,7 +205,7 @@ def write_results(
         name: {"folder": slugs[name] if len(results) > 1 else "."} | score_record(value)
         for name, value in scores.items()
     }
-    write_atomically(folder / "scores.json", (json.dumps(table, indent=2) + "\n").encode())
+    write_atomically(folder / "scores.json", json.dumps(table, indent=2) + "\n")
     return scores
 
 
@@ -208,13 +224,13 @@ def _write_result(
         _utterance_record(u, a, result.seconds_per_frame, audio_filepaths.get(u.id))
         for u, a in zip(result.utterances, aligned, strict=True)
     ]
-    _write_lines(folder / "hyp.jsonl", records)
-    _write_lines(folder / "failures.jsonl", [f._asdict() for f in failures])
+    write_json_lines(folder / "hyp.jsonl", records)
+    write_json_lines(folder / "failures.jsonl", [f._asdict() for f in failures])
     ids = trn_ids([u.id for u in result.utterances])
     write_trn(folder / "hyp.trn", ids, result.texts)
     write_trn(folder / "ref.trn", ids, result.references)
     listing = format_listing(scored, aligned, len(failures))
-    write_atomically(folder / "wer.txt", listing.encode())
+    write_atomically(folder / "wer.txt", listing)
 
 
 def _utterance_record(
@@ -236,11 +252,6 @@ def _utterance_record(
         "words": [word_record(word) for word in words],
         "nbest": [{"text": h.text, "score": finite(h.score)} for h in utterance.hypotheses],
     }
-
-
-def _write_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:
-    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
-    write_atomically(path, "".join(lines).encode())
 
 
 def trn_ids(ids: Sequence[str]) -> list[str]:

@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from asr.features.front_end import length_mask
+
 PREEMPHASIS = 0.97
 # Kaldi floors mel energies at float32's epsilon before the logarithm.
 ENERGY_FLOOR = torch.finfo(torch.float32).eps
@@ -70,9 +72,9 @@ class LogMel(nn.Module):
         self.register_buffer("corpus_std", torch.ones(n_mels))
 
     @property
-    def seconds_per_frame(self) -> float:
-        """Time from one frame to the next."""
-        return self.hop_length / self.sample_rate
+    def needs_fit(self) -> bool:
+        """Whether normalisation takes statistics that `fit` measures."""
+        return self.normalize == "corpus"
 
     def num_frames(self, num_samples: Tensor) -> Tensor:
         """Frames of utterances of that many samples: round half up of samples / hop_length."""
@@ -145,11 +147,6 @@ class LogMel(nn.Module):
         centred = (features - mean).masked_fill(~mask, 0.0)
         std = (centred.square().sum(1, keepdim=True) / count).sqrt()
         return centred / (std + STD_FLOOR)
-
-
-def length_mask(lengths: Tensor, size: int) -> Tensor:
-    """Mark what is speech: (N,) lengths -> (N, size) bool, True before each length."""
-    return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
 def mel_filterbank(n_mels: int, n_fft: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:

@@ -1,5 +1,9 @@
-"""Acoustic models: features (N, T, F) and lengths in, logits (T', N, C) and lengths out."""
+"""Networks: features (N, T, F) and lengths in, logits (T', N, C) and lengths out."""
 
 from asr.models.deepspeech2 import DeepSpeech2
+from asr.models.network import Network
 
-__all__ = ["DeepSpeech2"]
+# The classes that a model file may name.
+NETWORKS: dict[str, type[Network]] = {"asr.models.DeepSpeech2": DeepSpeech2}
+
+__all__ = ["NETWORKS", "DeepSpeech2", "Network"]

@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from asr.features.front_end import length_mask
+
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
@@ -96,7 +98,7 @@ class ConvBlock(nn.Module):
         """Map (N, C, T, F), (N,) to (N, C', ceil(T / s), ceil(F / s')), (N,)."""
         x = self.conv(x)
         lengths = self.output_lengths(lengths)
-        mask = _time_mask(lengths, x.shape[2]).transpose(0, 1)[:, None, :, None]  # (N, 1, T, 1)
+        mask = length_mask(lengths, x.shape[2])[:, None, :, None]  # (N, 1, T, 1)
         x = self.norm(x.masked_fill(~mask, 0.0), mask)
         # Clipped ReLU maps zero to zero: padding stays zero.
         return self.activation(x), lengths
@@ -139,7 +141,7 @@ class RecurrentBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Map (T, N, F) to (T, N, output_size)."""
-        mask = _time_mask(lengths, len(x))[..., None]  # (T, N, 1)
+        mask = length_mask(lengths, len(x)).T[..., None]  # (T, N, 1)
         if self.norm is not None:
             x = self.norm(x, mask)
         y = self.forwards(x)[0]
@@ -182,8 +184,3 @@ def reversal(lengths: Tensor, size: int) -> Tensor:
     """
     frame = torch.arange(size, device=lengths.device)[:, None]  # (T, 1)
     return torch.where(frame < lengths, lengths - 1 - frame, frame)
-
-
-def _time_mask(lengths: Tensor, size: int) -> Tensor:
-    """(N,) lengths -> (size, N) bool, True where there is speech."""
-    return torch.arange(size, device=lengths.device)[:, None] < lengths

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import Literal, cast
 
-import torch
 from torch import Tensor, nn
 
+from asr.features.front_end import length_mask
 from asr.models.blocks import ClippedReLU, ConvBlock, Lookahead, MaskedBatchNorm, RecurrentBlock
 
 
@@ -89,8 +89,8 @@ class DeepSpeech2(nn.Module):
         Returns:
             logits (T', N, C) and their lengths (N,), T' = ceil(T / subsampling_factor).
         """
-        mask = torch.arange(features.shape[1], device=features.device) < feature_lengths[:, None]
-        x = features.masked_fill(~mask[..., None], 0.0)[:, None]  # (N, 1, T, F)
+        mask = length_mask(feature_lengths, features.shape[1])[..., None]  # (N, T, 1)
+        x = features.masked_fill(~mask, 0.0)[:, None]  # (N, 1, T, F)
         lengths = feature_lengths
         for conv in self.convs:
             x, lengths = conv(x, lengths)
@@ -99,7 +99,7 @@ class DeepSpeech2(nn.Module):
             x = self.dropout(layer(x, lengths))
         if self.lookahead is not None:
             x = self.lookahead_activation(self.lookahead(x))
-        mask = (torch.arange(len(x), device=x.device)[:, None] < lengths)[..., None]  # (T', N, 1)
+        mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
         return self.linear(self.norm(x.masked_fill(~mask, 0.0), mask)), lengths
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:

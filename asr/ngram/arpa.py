@@ -1,6 +1,5 @@
 """A smoothed model -> an ARPA file."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TextIO
 import numpy as np
 from tqdm import tqdm
 
+from asr.files import replacing
 from asr.ngram.counting import NGramCounts
 from asr.ngram.rows import Cursor, Scratch
 from asr.ngram.smoothing import CONTEXT, ESTIMATE, SmoothedOrder
@@ -52,15 +52,8 @@ def write_arpa(
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[TextIO]:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(f"{path}: cannot write ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
 
 
 def _format(

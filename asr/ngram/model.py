@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from asr import _native
+from asr.files import write_atomically
 
 _BINARY_MAGIC = b"ASR-LM"  # a version of two digits follows
 
@@ -86,13 +87,7 @@ class NGramLM:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the compiled form, which loads in milliseconds on machines of this byte order."""
-        path = Path(path)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(self.native.to_binary())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(Path(path), self.native.to_binary())
 
     def __reduce__(self) -> tuple[type["NGramLM"], tuple[Path, str]]:
         return type(self), (self.path, self.unit)

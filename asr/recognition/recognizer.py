@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.acoustic.checkpoint import LoadedModel, load_checkpoint
+from asr.acoustic.checkpoint import load_checkpoint
+from asr.acoustic.model import AcousticModel
 from asr.acoustic.posteriors import batch_by_frames, pad_log_probs, recordings_log_probs
 from asr.audio import MAX_PEAK, AudioError, read_audio, resample
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, Hypothesis, NGramLM
@@ -67,36 +68,36 @@ def load(
     """
     if decoder is not None and lm is not None:
         raise ValueError("lm must not be given beside a decoder: give it to the decoder")
-    loaded = load_checkpoint(Path(path)).to(device)
+    model = load_checkpoint(Path(path)).to(device)
     if lm is not None:
-        decoder = BeamSearchDecoder(loaded.tokenizer.tokens, lm=NGramLM(Path(lm)))
-    return Recognizer(loaded, decoder)
+        decoder = BeamSearchDecoder(model.tokenizer.tokens, lm=NGramLM(Path(lm)))
+    return Recognizer(model, decoder)
 
 
 class Recognizer:
     """Transcribes recordings.
 
     Args:
-        loaded: the model.
+        model: the model.
         decoder: greedy by default.
 
     Attributes:
         decoder: may be replaced by another one made for `tokens`.
     """
 
-    def __init__(self, loaded: LoadedModel, decoder: Decoder | None = None) -> None:
-        self.loaded = loaded
-        self.decoder: Decoder = decoder or GreedyDecoder(loaded.tokenizer.tokens)
+    def __init__(self, model: AcousticModel, decoder: Decoder | None = None) -> None:
+        self.model = model
+        self.decoder: Decoder = decoder or GreedyDecoder(model.tokenizer.tokens)
 
     @property
     def tokens(self) -> list[str]:
         """What a decoder for this model is made with."""
-        return self.loaded.tokenizer.tokens
+        return self.model.tokenizer.tokens
 
     @property
     def sample_rate(self) -> int:
         """Hz that the model works at; other rates are converted."""
-        return self.loaded.sample_rate
+        return self.model.sample_rate
 
     @overload
     def transcribe(self, audio: AudioInput, sample_rate: int | None = None) -> Transcript: ...
@@ -188,7 +189,7 @@ class Recognizer:
         return _Speech(name, waveform, notes)
 
     def _check_length(self, name: str, num_samples: int) -> None:
-        features, model = self.loaded.features, self.loaded.model
+        features, model = self.model.features, self.model.network
         frames = model.output_lengths(features.num_frames(torch.tensor([num_samples])))
         if int(frames) < 1:
             raise AudioError(
@@ -197,16 +198,16 @@ class Recognizer:
             )
 
     def _transcribe(self, speeches: list[_Speech]) -> list[Transcript]:
-        log_probs = recordings_log_probs(self.loaded, [speech.waveform for speech in speeches])
+        log_probs = recordings_log_probs(self.model, [speech.waveform for speech in speeches])
         best: dict[int, Hypothesis] = {}
-        for group in batch_by_frames(self.loaded, log_probs):
+        for group in batch_by_frames(self.model, log_probs):
             n_best = self.decoder(*pad_log_probs([log_probs[i] for i in group]))
             best |= {i: hypotheses[0] for i, hypotheses in zip(group, n_best, strict=True)}
         return [self._transcript(speech, best[i]) for i, speech in enumerate(speeches)]
 
     def _transcript(self, speech: _Speech, hypothesis: Hypothesis) -> Transcript:
         duration_s = len(speech.waveform) / self.sample_rate
-        words = time_words(hypothesis.words, self.loaded.seconds_per_frame, duration_s)
+        words = time_words(hypothesis.words, self.model.seconds_per_frame, duration_s)
         return Transcript(
             hypothesis.text, words, duration_s, hypothesis.score, speech.name, speech.notes
         )

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from asr.audio import audio_info
 from asr.data.manifest import Utterance, write_manifest
+from asr.files import write_atomically
 from asr.synth import espeak
 from asr.synth.grammar import Split, compose_for, transcript
 from asr.synth.recording import record_utterance
@@ -152,7 +153,7 @@ def generate(
             write_manifest(out / f"{split}.jsonl", utterances)
             hours = sum(utterance.duration for utterance in utterances) / 3600
             summaries[split] = SplitSummary(len(utterances), round(hours, 4))
-    _write_text(out / "lm_text.txt", "".join(f"{line}\n" for line in compose_lm_text(request)))
+    write_atomically(out / "lm_text.txt", "".join(f"{line}\n" for line in compose_lm_text(request)))
     _write_record(out, request, summaries)
     return summaries
 
@@ -270,13 +271,7 @@ def _write_record(
     out: Path, request: SynthRequest, summaries: dict[Split, SplitSummary] | None
 ) -> None:
     record = {"parameters": _parameters(request), "splits": summaries}
-    _write_text(out / _RECORD, json.dumps(record, indent=2) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(out / _RECORD, json.dumps(record, indent=2) + "\n")
 
 
 def _describe_difference(record: dict[str, Any] | None, asked: dict[str, object]) -> str:

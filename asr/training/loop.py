@@ -142,7 +142,7 @@ class _Fit:
     ) -> None:
         self.options = options
         self.stepper = stepper
-        self.loaded = stepper.loaded
+        self.model = stepper.model
         self.optimizer = stepper.optimizer
         self.schedule = schedule
         self.train = train
@@ -166,12 +166,12 @@ class _Fit:
 
     def _start(self, resume: bool) -> None:
         if resume and self.run.last.is_file():
-            self.now = load_training(self.run.last, self.loaded, self.optimizer)
+            self.now = load_training(self.run.last, self.model, self.optimizer)
             if distributed.is_first():
                 self.run.cut_metrics(self.now.metrics_size)
             logger.info("resuming at epoch %d, batch %d", self.now.epoch + 1, self.now.batch)
         else:
-            distributed.copy_from_first(self.loaded.model.state_dict().values())
+            distributed.copy_from_first(self.model.network.state_dict().values())
             self.now.precision = self.options.precision
             if self.now.precision == "auto":
                 first = next(batch for batch in self.train.batches(0) if batch.ids)
@@ -239,10 +239,10 @@ class _Fit:
 
     def _validate(self) -> Validation | None:
         """Score the dev set on the first rank."""
-        distributed.copy_from_first(self.loaded.model.buffers())
+        distributed.copy_from_first(self.model.network.buffers())
         if not distributed.is_first():
             return None
-        return validate(self.loaded, self.dev.batches(0))
+        return validate(self.model, self.dev.batches(0))
 
     def _end_epoch(self, validation: Validation | None) -> None:
         now, epoch = self.now, self.now.epoch
@@ -264,10 +264,10 @@ class _Fit:
         best.append(entry)
         best.sort()
         if entry in best[: self.options.keep_best]:
-            save_checkpoint(self._path_of(entry[2]), self.loaded, {"dev": entry})
+            save_checkpoint(self._path_of(entry[2]), self.model, {"dev": entry})
         del best[self.options.keep_best :]
         if first:
-            save_checkpoint(self.run.best, self.loaded, {"dev": entry})
+            save_checkpoint(self.run.best, self.model, {"dev": entry})
         return first
 
     def _log(self, validation: Validation) -> None:
@@ -303,7 +303,7 @@ class _Fit:
             return
         speech = self.dev.corpus.utterances(0)[0]
         waveform = torch.from_numpy(speech.waveform(self.dev.sample_rate))[None]  # (1, L)
-        log_probs, _ = self.loaded.log_probs(waveform, torch.tensor([waveform.shape[1]]))
+        log_probs, _ = self.model.log_probs(waveform, torch.tensor([waveform.shape[1]]))
         self.run.save_snapshot(epoch, speech.id, speech.text, log_probs[0])
 
     def _finish(self) -> Validation:
@@ -312,8 +312,8 @@ class _Fit:
             return Validation(math.nan, math.nan, math.nan, [], [], [])
         paths = [self._path_of(epoch) for _, _, epoch in self.now.best]
         wer, loss, epoch = self.now.best[0]
-        restore(self.loaded, average_tensors(paths), self.run.averaged)
-        validation = validate(self.loaded, self.dev.batches(0))
+        restore(self.model, average_tensors(paths), self.run.averaged)
+        validation = validate(self.model, self.dev.batches(0))
         better = (validation.wer, validation.loss) <= (wer, loss)
         logger.info(
             "mean of %d epochs: WER %.2f %%; best epoch (%d): WER %.2f %%; best.ckpt is the %s",
@@ -325,12 +325,12 @@ class _Fit:
         )
         facts = {"dev": (validation.wer, validation.loss)}
         if better:
-            save_checkpoint(self.run.best, self.loaded, facts)
-        save_checkpoint(self.run.averaged, self.loaded, facts)
+            save_checkpoint(self.run.best, self.model, facts)
+        save_checkpoint(self.run.averaged, self.model, facts)
         if better:
             return validation
-        restore(self.loaded, average_tensors(paths[:1]), paths[0])
-        return validate(self.loaded, self.dev.batches(0))
+        restore(self.model, average_tensors(paths[:1]), paths[0])
+        return validate(self.model, self.dev.batches(0))
 
     def _report_bad(self) -> None:
         for unusable in self.train.bad.skipped:
@@ -339,7 +339,7 @@ class _Fit:
     def _save_last(self) -> None:
         if distributed.is_first():
             self.now.metrics_size = self.run.metrics_size()
-            save_training(self.run.last, self.loaded, self.optimizer, self.now)
+            save_training(self.run.last, self.model, self.optimizer, self.now)
             self._remove_worse()
 
     def _remove_worse(self) -> None:

@@ -25,8 +25,8 @@ def measure_precision(stepper: Stepper, batch: Batch) -> str:
     Returns:
         "float32" or "bfloat16", the same on every rank.
     """
-    trial = deepcopy(stepper.loaded)
-    optimizer = torch.optim.SGD(trial.model.parameters(), lr=0.0)
+    trial = deepcopy(stepper.model)
+    optimizer = torch.optim.SGD(trial.network.parameters(), lr=0.0)
     steps = {
         precision: Stepper(
             trial,

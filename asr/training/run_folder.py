@@ -18,7 +18,7 @@ import yaml
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from asr.acoustic.checkpoint import write_atomically
+from asr.files import write_atomically
 
 PACKAGES = ("asr", "torch", "torchaudio", "numba", "numpy", "sentencepiece", "hydra-core")
 # A resumed run may differ in these: they steer the loop, not what a step computes.
@@ -119,8 +119,8 @@ def open_run_folder(path: Path, config: dict, *, resume: str | None, overwrite: 
     elif occupied:
         _remove_old_run(run)
     run.checkpoints.mkdir(parents=True, exist_ok=True)
-    write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
-    write_atomically(path / "env.json", json.dumps(environment(), indent=2).encode())
+    write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_atomically(path / "env.json", json.dumps(environment(), indent=2))
     return run
 
 

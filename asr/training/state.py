@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from asr.acoustic.checkpoint import (
-    LoadedModel,
+    AcousticModel,
     ModelFileError,
     read_checkpoint,
     restore,
@@ -38,19 +38,19 @@ class Progress:
     seconds: float = 0.0  # of training so far
 
 
-def save_training(path: Path, loaded: LoadedModel, optimizer: Optimizer, now: Progress) -> None:
+def save_training(path: Path, model: AcousticModel, optimizer: Optimizer, now: Progress) -> None:
     """Write everything that resuming needs into one file, atomically."""
-    save_checkpoint(path, loaded, {"progress": asdict(now)}, optimizer_tensors(optimizer))
+    save_checkpoint(path, model, {"progress": asdict(now)}, optimizer_tensors(optimizer))
 
 
-def load_training(path: Path, loaded: LoadedModel, optimizer: Optimizer) -> Progress:
+def load_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> Progress:
     """Restore weights and optimizer in place and return where training stood.
 
     Raises:
         ModelFileError: the file cannot be read or does not fit.
     """
     header, tensors = read_checkpoint(path)
-    restore(loaded, tensors, path)
+    restore(model, tensors, path)
     try:
         restore_optimizer(optimizer, tensors)
         progress = Progress(**header["extra"]["progress"])

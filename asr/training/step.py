@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from asr.acoustic.checkpoint import LoadedModel
+from asr.acoustic.model import AcousticModel
 from asr.augment.augment import SpecAugment
 from asr.ctc import explain, minimum_input_length
 from asr.ctc.loss import runs_on
@@ -50,7 +50,7 @@ class Stepper:
     """Takes training steps.
 
     Args:
-        loaded: the model that learns.
+        model: the model that learns.
         optimizer: of its parameters.
         augment: masks features, or None.
         loss: (logits (T, N, C), targets, input_lengths, target_lengths) -> (N,) nats.
@@ -60,7 +60,7 @@ class Stepper:
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        model: AcousticModel,
         optimizer: Optimizer,
         *,
         augment: SpecAugment | None,
@@ -68,7 +68,7 @@ class Stepper:
         precision: str,
         grad_clip: float,
     ) -> None:
-        self.loaded = loaded
+        self.model = model
         self.optimizer = optimizer
         self.augment = augment
         self.loss = loss
@@ -79,7 +79,7 @@ class Stepper:
     def __call__(self, batch: Batch, lr: float, seed: int) -> StepOutcome:
         """Take one step at that learning rate; dropout and masks follow from `seed`."""
         torch.manual_seed(seed)
-        self.loaded.model.train()
+        self.model.network.train()
         losses, problems = self._losses(batch, seed)
         counts = torch.tensor([float(losses.detach().sum()), len(losses), bool(problems)])
         counts = distributed.sum_over_ranks(counts.double())
@@ -114,10 +114,10 @@ class Stepper:
 
     def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         """Compute logits (T, N, C) and lengths (N,)."""
-        device = self.loaded.device
+        device = self.model.device
         with self.stopwatch.measure("features"):
             waveforms, lengths = batch.waveforms.to(device), batch.waveform_lengths.to(device)
-            features, lengths = self.loaded.features(waveforms, lengths)
+            features, lengths = self.model.features(waveforms, lengths)
             if self.augment is not None:
                 generator = torch.Generator().manual_seed(seed)
                 features = self.augment(features, lengths, generator)
@@ -126,7 +126,7 @@ class Stepper:
             self.stopwatch.measure("forward"),
             torch.autocast(device.type, dtype=DTYPES[self.precision], enabled=enabled),
         ):
-            return self.loaded.model(features, lengths)
+            return self.model.network(features, lengths)
 
 
 def explain_losses(losses: Tensor, logits: Tensor, lengths: Tensor, batch: Batch) -> list[str]:

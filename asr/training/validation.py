@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asr.acoustic.checkpoint import LoadedModel
+from asr.acoustic.model import AcousticModel
 from asr.ctc import ctc_loss
 from asr.data.loading import Batch
 from asr.decoding import GreedyDecoder
@@ -24,9 +24,9 @@ class Validation(NamedTuple):
     hypotheses: list[str]
 
 
-def validate(loaded: LoadedModel, batches: Iterable[Batch]) -> Validation:
+def validate(model: AcousticModel, batches: Iterable[Batch]) -> Validation:
     """Decode every batch greedily and score it; runs in evaluation mode, float32."""
-    decoder = GreedyDecoder(loaded.tokenizer.tokens)
+    decoder = GreedyDecoder(model.tokenizer.tokens)
     loss_sum = 0.0
     ids: list[str] = []
     references: list[str] = []
@@ -34,7 +34,7 @@ def validate(loaded: LoadedModel, batches: Iterable[Batch]) -> Validation:
     for batch in batches:
         if not batch.ids:
             continue
-        log_probs, lengths = loaded.log_probs(batch.waveforms, batch.waveform_lengths)
+        log_probs, lengths = model.log_probs(batch.waveforms, batch.waveform_lengths)
         loss_sum += _loss_sum(log_probs, lengths, batch)
         ids += batch.ids
         references += batch.texts

@@ -13,7 +13,6 @@ The file is safetensors, so reading it never executes anything, and any program 
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +24,11 @@ from safetensors.numpy import save
 from tqdm import tqdm
 
 from asr import __version__
+from asr.files import write_atomically
 from asr.text import BLANK
 
 if TYPE_CHECKING:  # PyTorch would take seconds to load for users of other models
-    from asr.acoustic.checkpoint import LoadedModel
+    from asr.acoustic.model import AcousticModel
     from asr.data.loading import BatchLoader, Speech
 
 # Padded values that a decoder is given at once: 64 MB.
@@ -120,15 +120,7 @@ def save_emissions(
         "ids": json.dumps(names, ensure_ascii=False),
         "fingerprint": json.dumps(dict(fingerprint or {})),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(save({"log_probs": flat, "lengths": lengths}, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, save({"log_probs": flat, "lengths": lengths}, metadata))
 
 
 def read_emissions(path: str | Path) -> Emissions:
@@ -162,7 +154,7 @@ def read_emissions(path: str | Path) -> Emissions:
 
 
 def compute_emissions(
-    loaded: "LoadedModel", loader: "BatchLoader", path: Path, fingerprint: Mapping[str, str]
+    model: "AcousticModel", loader: "BatchLoader", path: Path, fingerprint: Mapping[str, str]
 ) -> None:
     """Run a model over a loader's utterances and save the log-probabilities.
 
@@ -178,7 +170,7 @@ def compute_emissions(
         for batch in loader.batches(0):
             if not batch.ids:
                 continue
-            log_probs, lengths = loaded.log_probs(batch.waveforms, batch.waveform_lengths)
+            log_probs, lengths = model.log_probs(batch.waveforms, batch.waveform_lengths)
             ids += batch.ids
             texts += batch.texts
             rows += [
@@ -186,7 +178,7 @@ def compute_emissions(
                 for row, length in zip(log_probs, lengths.tolist(), strict=True)
             ]
             bar.update(len(batch.ids))
-    save_emissions(path, rows, texts, loaded.tokenizer.tokens, BLANK, ids, fingerprint)
+    save_emissions(path, rows, texts, model.tokenizer.tokens, BLANK, ids, fingerprint)
 
 
 def fingerprint_file(path: str | Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 import tones
 import torch
 
-from asr.acoustic.checkpoint import build_model
+from asr.acoustic.model import build_model
 from asr.alignment.aligner import align_each
 from asr.corpora.connected_digits import ConnectedDigits
 from asr.ctc import ctc_loss
@@ -28,23 +28,23 @@ def learn(utterances, num_steps):
     """Train a model of the tone language's size on these utterances alone."""
     torch.manual_seed(0)
     config = tones.CONFIG | {"model": tones.CONFIG["model"] | {"hidden_size": 48}}
-    loaded = build_model(config, CharTokenizer(" efghinorstuvwxz"))
+    model = build_model(config, CharTokenizer(" efghinorstuvwxz"))
     waveforms = [torch.from_numpy(u.waveform(tones.SAMPLE_RATE)) for u in utterances]
     lengths = torch.tensor([len(w) for w in waveforms])
-    targets = [torch.tensor(loaded.tokenizer.encode(u.text)) for u in utterances]
+    targets = [torch.tensor(model.tokenizer.encode(u.text)) for u in utterances]
     with torch.no_grad():
         padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
-        features, feature_lengths = loaded.features(padded, lengths)
-    loaded.model.train()
-    optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=0.01)
+        features, feature_lengths = model.features(padded, lengths)
+    model.network.train()
+    optimizer = torch.optim.AdamW(model.network.parameters(), lr=0.01)
     for _ in range(num_steps):
-        logits, output_lengths = loaded.model(features, feature_lengths)
+        logits, output_lengths = model.network(features, feature_lengths)
         sizes = torch.tensor([len(t) for t in targets])
         loss = ctc_loss(logits, torch.cat(targets), output_lengths, sizes, from_logits=True)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return loaded
+    return model
 
 
 def clip_starts(utterance):

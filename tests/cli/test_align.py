@@ -65,12 +65,12 @@ def spoken_words(waveform):
 
 
 def test_words_are_where_the_tones_are(rng):
-    loaded = tones.trained_model()
+    model = tones.trained_model()
     errors = []
     for text in [*TEXTS, *(tones.invent_text(rng, 4) for _ in range(10))]:
         waveform = tones.speak(text, rng)
         recording = Rendered(text, text, waveform)
-        (found,) = align_each(loaded, [recording], 1.0)
+        (found,) = align_each(model, [recording], 1.0)
         assert [word.word for word in found.words] == text.split()
         assert all(a.end_s <= b.start_s for a, b in pairwise(found.words))
         known = spoken_words(waveform)
@@ -101,7 +101,7 @@ def test_text_that_was_recognised_is_aligned_where_it_was_heard(rng):
     waveform = tones.speak("abc dab", rng)
     heard = recognizer.transcribe(waveform, tones.SAMPLE_RATE)
 
-    (found,) = align_each(recognizer.loaded, [Rendered("a", heard.text, waveform)], 1.0)
+    (found,) = align_each(recognizer.model, [Rendered("a", heard.text, waveform)], 1.0)
 
     assert found.score == pytest.approx(heard.score, abs=1e-3)
     assert " ".join(w.word for w in found.words) == heard.text
@@ -115,10 +115,10 @@ def test_text_that_was_recognised_is_aligned_where_it_was_heard(rng):
 
 def test_wrong_word_gets_a_low_confidence(rng):
     waveform = tones.speak("abc dab", rng)
-    loaded = tones.trained_model()
+    model = tones.trained_model()
 
     right, wrong = align_each(
-        loaded, [Rendered(t, t, waveform) for t in ("abc dab", "abc cba")], 1.0
+        model, [Rendered(t, t, waveform) for t in ("abc dab", "abc cba")], 1.0
     )
 
     assert wrong.words[1].confidence < 0.1 < right.words[1].confidence
@@ -126,13 +126,13 @@ def test_wrong_word_gets_a_low_confidence(rng):
 
 
 def test_long_recording_keeps_its_times(rng):
-    loaded = tones.trained_model()
+    model = tones.trained_model()
     texts = [tones.invent_text(rng, 4) for _ in range(30)]
     parts = [tones.speak(text, rng) for text in texts]
     whole = Rendered("long", " ".join(texts), np.concatenate(parts))
     assert whole.duration > 60
 
-    (found,) = align_each(loaded, [whole], 1.0)
+    (found,) = align_each(model, [whole], 1.0)
 
     assert [word.word for word in found.words] == whole.text.split()
     starts = np.array([word.start_s for word in found.words])
@@ -145,13 +145,13 @@ def test_long_recording_keeps_its_times(rng):
 
 
 def test_windows_do_not_change_results_or_their_order(rng, monkeypatch):
-    loaded = tones.trained_model()
+    model = tones.trained_model()
     recordings = [Rendered(str(i), text, tones.speak(text, rng)) for i, text in enumerate(TEXTS)]
     recordings.insert(2, Rendered("bad", "?", recordings[0].samples))
-    together = list(align_each(loaded, recordings, 1.0))
+    together = list(align_each(model, recordings, 1.0))
     monkeypatch.setattr("asr.alignment.aligner.WINDOW_S", 1.0)
 
-    apart = list(align_each(loaded, recordings, 1.0))
+    apart = list(align_each(model, recordings, 1.0))
 
     assert [isinstance(found, Unusable) for found in apart] == [False, False, True, False, False]
     for one, other in zip(together, apart, strict=True):
@@ -184,7 +184,7 @@ def test_table_limit_must_be_positive():
 
 
 def test_token_over_several_words_is_refused(rng):
-    loaded = tones.untrained_model()
+    model = tones.untrained_model()
 
     class Pieces(CharTokenizer):
         """Label 2 stands for two words, as some SentencePiece models have it."""
@@ -192,8 +192,8 @@ def test_token_over_several_words_is_refused(rng):
         def encode(self, text):
             return [2]
 
-    loaded.tokenizer = Pieces(tones.ALPHABET)
-    (found,) = align_each(loaded, [Rendered("x", "a b", tones.speak("a b", rng))], 1.0)
+    model.tokenizer = Pieces(tones.ALPHABET)
+    (found,) = align_each(model, [Rendered("x", "a b", tones.speak("a b", rng))], 1.0)
 
     assert found == Unusable("x", "a token of the model reaches over several words")
 

@@ -353,7 +353,7 @@ def test_manifest_with_a_broken_file_is_scored_without_it(model, decoders, tmp_p
 def test_untrained_model_is_scored_too(decoders, texts, rng):
     model = tones.untrained_model()
     with torch.no_grad():
-        model.model.linear.weight.mul_(30)
+        model.network.linear.weight.mul_(30)
 
     results = decode_batches(model, [batch_of(texts, rng)], decoders, progress=False)
 

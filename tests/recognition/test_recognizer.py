@@ -191,9 +191,7 @@ def test_recording_of_thirty_seconds_is_not_cut(model, rng):
     waveform = tones.speak(tones.invent_text(rng, 60), rng)[: int(MAX_CHUNK_S * RATE)]
     waveform = np.pad(waveform, (0, int(MAX_CHUNK_S * RATE) - len(waveform)))
 
-    log_probs, lengths = model.loaded.log_probs(
-        torch.tensor(waveform)[None], torch.tensor([240000])
-    )
+    log_probs, lengths = model.model.log_probs(torch.tensor(waveform)[None], torch.tensor([240000]))
     whole = model.decoder(log_probs, lengths)[0][0]
 
     result = model.transcribe(waveform, RATE)
@@ -209,7 +207,7 @@ def test_chunks_give_as_many_frames_as_the_whole(num_samples, rng):
 
     model.transcribe(waveform, RATE)
 
-    features, network = model.loaded.features, model.loaded.model
+    features, network = model.model.features, model.model.network
     whole = network.output_lengths(features.num_frames(torch.tensor([num_samples])))
     assert seen == [whole.tolist()]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import overrides
 
-from asr.acoustic.checkpoint import build_model
+from asr.acoustic.model import build_model
 from asr.cli.hydra_config import build, compose_config
 from asr.data.loading import Batch
 from asr.text import CharTokenizer
@@ -16,10 +16,10 @@ from asr.training.step import Stepper, explain_losses
 def stepper(tmp_path):
     config = compose_config("train", overrides(tmp_path, tmp_path / "run"))
     torch.manual_seed(0)
-    loaded = build_model(config, CharTokenizer(" abc"))
-    optimizer = torch.optim.SGD(loaded.model.parameters(), lr=0.1)
+    model = build_model(config, CharTokenizer(" abc"))
+    optimizer = torch.optim.SGD(model.network.parameters(), lr=0.1)
     return Stepper(
-        loaded,
+        model,
         optimizer,
         augment=build(config["augment"], "features"),
         loss=build(config, "loss"),
@@ -38,7 +38,7 @@ def batch():
 
 
 def snapshot(stepper):
-    return [p.detach().clone() for p in stepper.loaded.model.parameters()]
+    return [p.detach().clone() for p in stepper.model.network.parameters()]
 
 
 def test_step_lowers_the_loss(stepper, batch):
@@ -53,7 +53,7 @@ def test_step_is_a_function_of_its_seed(stepper, batch):
     results = []
     for seed in (1, 1, 2):
         copy = deepcopy(before)
-        copy.optimizer = torch.optim.SGD(copy.loaded.model.parameters(), lr=0.1)
+        copy.optimizer = torch.optim.SGD(copy.model.network.parameters(), lr=0.1)
         copy(batch, 0.1, seed)
         results.append(snapshot(copy))
 
@@ -128,17 +128,17 @@ def test_stopwatch_knows_every_stage(stepper, batch):
 
 
 def test_measuring_precision_leaves_the_model_alone(stepper, batch):
-    before = {k: v.clone() for k, v in stepper.loaded.model.state_dict().items()}
+    before = {k: v.clone() for k, v in stepper.model.network.state_dict().items()}
 
     assert measure_precision(stepper, batch) in ("float32", "bfloat16")
 
-    after = stepper.loaded.model.state_dict()
+    after = stepper.model.network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_bfloat16_agrees_with_float32_roughly(stepper, batch):
     stepper.augment = None
-    stepper.loaded.model.eval()
+    stepper.model.network.eval()
     exact, _ = stepper.forward(batch, 0)
     stepper.precision = "bfloat16"
     rounded, _ = stepper.forward(batch, 0)

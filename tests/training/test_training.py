@@ -257,7 +257,7 @@ def test_skipped_step_changes_no_weight(corpus, tmp_path, monkeypatch):
     fresh = build_model(config, CharTokenizer(" abc"))
 
     trained = weights(tmp_path / "run/ckpt/last.ckpt")
-    for name, parameter in fresh.model.named_parameters():
+    for name, parameter in fresh.network.named_parameters():
         assert torch.equal(parameter, trained[f"model.{name}"]), name
 
 
@@ -324,8 +324,8 @@ def test_word_pieces_train_and_stay_in_the_checkpoint(corpus, tmp_path):
     train(compose_config("train", [*config, f"tokenizer.path={pieces}"]))
     pieces.unlink()
 
-    loaded = load_checkpoint(tmp_path / "run/ckpt/best.ckpt")
-    assert loaded.tokenizer.decode(loaded.tokenizer.encode("abc")) == "abc"
+    model = load_checkpoint(tmp_path / "run/ckpt/best.ckpt")
+    assert model.tokenizer.decode(model.tokenizer.encode("abc")) == "abc"
 
 
 def test_average_is_the_mean(corpus, tmp_path):

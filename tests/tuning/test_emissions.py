@@ -148,12 +148,12 @@ def test_model_is_run_over_every_batch(rng, tmp_path):
         corpus=SimpleNamespace(utterances=lambda epoch: range(3)),
         batches=lambda epoch: iter(batches),
     )
-    loaded = SimpleNamespace(
+    model = SimpleNamespace(
         log_probs=lambda waveforms, lengths: (waveforms, lengths),
         tokenizer=SimpleNamespace(tokens=TOKENS),
     )
 
-    compute_emissions(loaded, loader, tmp_path / "x", {"checkpoint": "1"})
+    compute_emissions(model, loader, tmp_path / "x", {"checkpoint": "1"})
 
     read = read_emissions(tmp_path / "x")
     assert (read.ids, read.references) == (["u", "v", "w"], ["a", "a a", "a"])

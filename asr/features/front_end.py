@@ -1,0 +1,79 @@
+"""What every front end offers, and the mask of lengths that networks share with it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+
+class TorchModule(Protocol):
+    """The part of `torch.nn.Module` that callers of a front end or a network use."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move parameters and buffers."""
+        ...
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training."""
+        ...
+
+    def eval(self) -> Self:
+        """Switch to evaluation."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is learnt."""
+        ...
+
+    def buffers(self) -> Iterator[Tensor]:
+        """What is measured."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a file keeps."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> object:
+        """Restore what `state_dict` gave."""
+        ...
+
+
+class FrontEnd(TorchModule, Protocol):
+    """A module from waveforms to features; padding never changes a result.
+
+    Attributes:
+        sample_rate: Hz that waveforms must have.
+        hop_length: samples between frames.
+        num_features: F, bins of a frame.
+    """
+
+    sample_rate: int
+    hop_length: int
+    num_features: int
+
+    def num_frames(self, num_samples: Tensor) -> Tensor:
+        """Frames of utterances of that many samples, (N,) to (N,)."""
+        ...
+
+    def __call__(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, L) float32 in [-1, 1] and (N,) samples to (N, T, F) and (N,) frames."""
+        ...
+
+    def log_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Like a call, before normalisation: what a picture of the speech shows."""
+        ...
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether `fit` must be called before training."""
+        ...
+
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Measure statistics of a corpus on batches of (waveforms, lengths)."""
+        ...
+
+
+def length_mask(lengths: Tensor, size: int) -> Tensor:
+    """Mark what is speech: (N,) lengths -> (N, size) bool, True before each length."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]

@@ -1,0 +1,25 @@
+"""What every network offers."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from asr.features.front_end import TorchModule
+
+
+class Network(TorchModule, Protocol):
+    """A module from features to class scores; padding never changes a result.
+
+    Attributes:
+        subsampling_factor: frames in for a frame out.
+    """
+
+    subsampling_factor: int
+
+    def output_lengths(self, feature_lengths: Tensor) -> Tensor:
+        """Frames that come out for features of that many frames, (N,) to (N,)."""
+        ...
+
+    def __call__(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, T, F) and (N,) frames to logits (T', N, C) and (N,) frames."""
+        ...
