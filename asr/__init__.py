@@ -19,4 +19,8 @@ _HOME = {"load": "asr.recognition.recognizer", "Recognizer": "asr.recognition.re
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'asr' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        hint = f"asr.{name} needs {error.name}: pip install 'ctc-asr[train]'"
+        raise ModuleNotFoundError(hint, name=error.name) from error

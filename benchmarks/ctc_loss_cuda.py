@@ -170,7 +170,7 @@ def main() -> int:
         print("ctc_loss_cuda.py needs a CUDA device, and torch sees none", file=sys.stderr)
         return 2
     if not runs_on(torch.device("cuda")):
-        print("ctc_loss_cuda.py needs numba-cuda: pip install 'asr[cuda]'", file=sys.stderr)
+        print("ctc_loss_cuda.py needs numba-cuda: pip install 'ctc-asr[cuda]'", file=sys.stderr)
         return 2
     print(machine())
     print(f"T={options.frames} C={options.classes} S={options.labels}; ms, least and median")

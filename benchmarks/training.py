@@ -63,7 +63,7 @@ def make_steppers(config: dict) -> tuple[dict[str, Stepper], object]:
         model = deepcopy(model)
         steppers[name] = Stepper(
             model,
-            build(config, "optimizer")(model.model.parameters()),
+            build(config, "optimizer")(model.network.parameters()),
             augment=build(config["augment"], "features"),
             loss=loss,
             precision="float32",

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
-"$root/scripts/setup.sh" dev synth
+"$root/scripts/setup.sh" dev
 if [[ $# -gt 0 ]]; then
     exec "$root/.venv/bin/python" "$root/benchmarks/$1.py" "${@:2}"
 fi

@@ -3,5 +3,5 @@
 set -euo pipefail
 
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
-"$root/scripts/setup.sh" synth
+"$root/scripts/setup.sh" train synth tune
 exec "$root/.venv/bin/asr" decode "$@"

@@ -136,7 +136,7 @@ if [[ ! -e $venv ]]; then
     "$python" -m venv "$venv" >/dev/null || refuse "$python -m venv failed; remove $venv and run again"
 fi
 names="$(IFS=,; echo "${extras[*]}")"
-say "installing asr[$names] into .venv (1 to 5 minutes the first time, mostly PyTorch)"
+say "installing ctc-asr[$names] into .venv (1 to 5 minutes the first time, mostly PyTorch)"
 run_pip --editable "${root}[$names]" || refuse "pip failed: $(last_error) (log: $log)"
 for extra in "${extras[@]}"; do
     fingerprint >"$venv/setup-$extra.stamp"

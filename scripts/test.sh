@@ -3,7 +3,7 @@
 set -euo pipefail
 
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
-"$root/scripts/setup.sh" dev synth
+"$root/scripts/setup.sh" dev
 cd -- "$root"
 PATH="$root/.venv/bin:$PATH"
 

@@ -1,6 +1,9 @@
 import os
 from pathlib import Path
 
+# As the commands do, before anything imports torch: tests run beside other work.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import numpy as np
 import pytest
 from hypothesis import settings

@@ -43,8 +43,8 @@ def test_wheel_holds_nothing_else(wheel):
     folders = {path.partition("/")[0] for path in wheel.namelist()}
     suffixes = {Path(p).suffix for p in wheel.namelist() if p.startswith("asr/")}
 
-    assert folders == {"asr", "asr-0.1.0.dist-info"}
-    assert suffixes <= {".py", ".pyi", ".typed", ".yaml", ".css"}
+    assert folders == {"asr", "ctc_asr-0.1.0.dist-info"}
+    assert suffixes <= {".py", ".pyi", ".typed", ".yaml", ".css", ".j2"}
 
 
 def test_wheel_metadata_names_licence_python_and_extras(wheel):
@@ -52,7 +52,7 @@ def test_wheel_metadata_names_licence_python_and_extras(wheel):
 
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"synth", "tune", "cuda", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {"train", "synth", "tune", "cuda", "dev"}
     assert read_dist_info(wheel, "licenses/LICENSE").lstrip().startswith("Apache License")
 
 
@@ -62,6 +62,39 @@ def test_wheel_needs_the_gpl_voice_only_as_an_extra(wheel):
     (voice,) = [r for r in requirements if r.startswith("espeakng-loader")]
 
     assert "extra == 'synth'" in voice.replace('"', "'")
+
+
+def test_wheel_alone_needs_numpy_and_nothing_else(wheel):
+    requirements = Parser().parsestr(read_dist_info(wheel, "METADATA")).get_all("Requires-Dist")
+
+    assert [r for r in requirements if "extra ==" not in r] == ["numpy>=2.0"]
+
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "hydra"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Block())
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("from asr.cli import main; main(['train'])", "asr train needs torch"),
+        ("import asr; asr.load", "asr.load needs torch"),
+    ],
+)
+def test_missing_package_is_said_with_the_extra_that_brings_it(code, message):
+    result = subprocess.run(
+        [sys.executable, "-c", BLOCK + code], capture_output=True, text=True, check=False
+    )
+
+    last = result.stderr.splitlines()[-1]
+    assert message in last
+    assert last.endswith("pip install 'ctc-asr[train]'")
 
 
 def test_wheel_installs_the_command(wheel):

@@ -112,7 +112,7 @@ def test_script_installs_and_passes_its_words_on_from_the_callers_folder(checkou
         result.stdout
         == f"cwd={checkout.outside} {command} model.hidden_size=8 run_dir=with space\n"
     )
-    assert [call.split("[")[1] for call in checkout.installations()] == ["synth]"]
+    assert [call.split("[")[1] for call in checkout.installations()] == ["train,synth,tune]"]
 
 
 def test_setup_installs_once(checkout):

@@ -33,9 +33,13 @@ EXAMPLE = """examples:
 every command explains itself with --help"""
 
 
+# Must be set before PyTorch loads; what a user has set stays.
 # oneDNN's cache holds 1024 compiled kernels by default, a gigabyte in a long training; the shapes
-# of an epoch need far fewer. Must be set before PyTorch loads.
+# of an epoch need far fewer.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+# Threads that spin at a barrier keep a core from the one they wait for: beside a busy process
+# training was many times slower than with threads that sleep (benchmarks/waiting.py).
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if not sys.stderr.isatty():
     # Progress bars in a log file: one line in half a minute.
     os.environ.setdefault("TQDM_MININTERVAL", "30")
@@ -61,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         # Importing torch for `asr --help` would take seconds: only the chosen command loads.
         if words[:1] == [name]:
-            import_module(home).add_arguments(command)
+            try:
+                import_module(home).add_arguments(command)
+            except ModuleNotFoundError as error:
+                return _report_missing(name, error)
     return _guard(_parse(parser, words))
 
 
@@ -73,6 +80,14 @@ def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Na
     if rest:
         args.overrides += rest
     return args
+
+
+def _report_missing(command: str, error: ModuleNotFoundError) -> int:
+    """Say which extra brings a package; the distribution alone is the decoder library."""
+    if (error.name or "asr").partition(".")[0] == "asr":
+        raise error
+    print(f"asr {command} needs {error.name}: pip install 'ctc-asr[train]'", file=sys.stderr)
+    return 2
 
 
 def _guard(args: argparse.Namespace) -> int:

@@ -220,7 +220,7 @@ class _NoSecondDerivative(Function):
 def _cuda_functions() -> tuple[Callable[..., Any], Fit]:
     """What `check_batch` and `_fit_and_reduce` are for tensors on a GPU."""
     if find_spec("numba_cuda") is None:
-        raise ValueError("ctc_loss of CUDA tensors needs numba-cuda: pip install 'asr[cuda]'")
+        raise ValueError("ctc_loss of CUDA tensors needs numba-cuda: pip install 'ctc-asr[cuda]'")
     # Imported late: most who use the loss have no GPU.
     from asr.ctc import cuda_loss
 

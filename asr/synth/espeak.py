@@ -54,7 +54,7 @@ def require_espeak() -> None:
     """
     if importlib.util.find_spec("espeakng_loader") is None:
         raise ModuleNotFoundError(
-            "the embedded corpus needs the voice of espeak-ng (GPL-3.0): pip install asr[synth]"
+            "the voice espeak-ng (GPL-3.0) is an extra: pip install 'ctc-asr[synth]'"
         )
 
 

@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from asr.files import write_atomically
 
-PACKAGES = ("asr", "torch", "torchaudio", "numba", "numpy", "sentencepiece", "hydra-core")
+PACKAGES = ("ctc-asr", "torch", "torchaudio", "numba", "numpy", "sentencepiece", "hydra-core")
 # A resumed run may differ in these: they steer the loop, not what a step computes.
 FREE_KEYS = ("run_dir", "resume", "overwrite", "device", "loading.num_threads", "trainer.")
 

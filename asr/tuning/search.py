@@ -252,7 +252,7 @@ def import_optuna() -> Any:  # noqa: ANN401
         import optuna
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "tuning needs optuna 4 or later: pip install asr[tune]"
+            "tuning needs optuna 4 or later: pip install 'ctc-asr[tune]'"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

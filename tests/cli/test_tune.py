@@ -271,7 +271,8 @@ def test_missing_optuna_is_one_line(run, tmp_path, capsys, monkeypatch):
 
     assert main(["tune", *set_words(run, tmp_path / "out")]) == 2
 
-    assert last_line(capsys) == "asr tune: tuning needs optuna 4 or later: pip install asr[tune]"
+    reason = "tuning needs optuna 4 or later: pip install 'ctc-asr[tune]'"
+    assert last_line(capsys) == f"asr tune: {reason}"
 
 
 def test_utterances_that_cannot_be_read_are_counted(run, tmp_path, capsys):

@@ -25,7 +25,7 @@ MANNER = espeak.Manner(words_per_minute=170, pitch=50, pitch_range=50, word_gap=
 
 needs_voice = pytest.mark.skipif(
     importlib.util.find_spec("espeakng_loader") is None,
-    reason="the voice is an extra: pip install asr[synth]",
+    reason="the voice is an extra: pip install 'ctc-asr[synth]'",
 )
 
 
