@@ -31,12 +31,9 @@ def busy_core():
 def training_cpu_s(corpus, run_dir):
     """Processor seconds of `asr train` over one epoch."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, "-m", "asr", "train", "data=synth", f"data.root={corpus}"]
-        + ["trainer.max_epochs=2", "trainer.precision=float32", f"run_dir={run_dir}"],
-        check=True,
-        capture_output=True,
-    )
+    words = ["data=synth", f"data.root={corpus}", f"run_dir={run_dir}"]
+    words += ["trainer.max_epochs=2", "trainer.precision=float32"]
+    subprocess.run([sys.executable, "-m", "asr", "train", *words], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -38,8 +38,11 @@ every command explains itself with --help"""
 # of an epoch need far fewer.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
 # Threads that spin at a barrier keep a core from the one they wait for: beside a busy process
-# training was many times slower than with threads that sleep (benchmarks/waiting.py).
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# training ran at half the speed of one thread. Threads that sleep at once cost a quarter on a
+# quiet machine. In between lies this (benchmarks/waiting.py); GOMP_SPINCOUNT is libgomp's own,
+# other runtimes see the policy.
+if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
+    os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "500"}
 if not sys.stderr.isatty():
     # Progress bars in a log file: one line in half a minute.
     os.environ.setdefault("TQDM_MININTERVAL", "30")

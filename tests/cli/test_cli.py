@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -240,3 +241,28 @@ def test_arpa_with_a_bad_count_is_named(run, tmp_path, capsys):
 
     assert code == 2
     assert "bad.arpa" in last_line(capsys)
+
+
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "passive 500"),
+        ({"OMP_WAIT_POLICY": "active"}, "active None"),
+        ({"GOMP_SPINCOUNT": "7"}, "None 7"),
+    ],
+)
+def test_commands_choose_how_threads_wait_before_torch_loads_unless_the_user_did(given, expected):
+    code = (
+        "import sys, os, asr.cli; assert 'torch' not in sys.modules; "
+        f"print(*(os.environ.get(name) for name in {WAITING}))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in WAITING} | given
+
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert result.stdout.strip() == expected
