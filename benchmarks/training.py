@@ -23,11 +23,11 @@ from torch.nn import functional
 
 from asr.acoustic.model import build_model
 from asr.cli.assembly import make_loader
+from asr.cli.environment import environment
 from asr.cli.hydra_config import build, compose_config
 from asr.data.loading import Batch
 from asr.synth.corpus import SynthRequest, generate
 from asr.training.precision import measure_precision
-from asr.training.run_folder import environment
 from asr.training.step import Stepper
 
 STAGES = ("loading", "features", "forward", "loss", "backward", "optimizer")

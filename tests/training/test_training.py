@@ -12,10 +12,10 @@ from tiny import make_corpus, overrides
 
 from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_checkpoint
 from asr.cli.hydra_config import compose_config
+from asr.cli.run_folder import RunFolderError
 from asr.cli.train import train
 from asr.training.averaging import average_tensors
 from asr.training.loop import TrainingError
-from asr.training.run_folder import RunFolderError
 
 
 @pytest.fixture(scope="module")
