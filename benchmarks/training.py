@@ -27,7 +27,7 @@ from asr.cli.environment import environment
 from asr.cli.hydra_config import build, compose_config
 from asr.data.loading import Batch
 from asr.synth.corpus import SynthRequest, generate
-from asr.training.precision import measure_precision
+from asr.training.precision import choose_precision
 from asr.training.step import Stepper
 
 STAGES = ("loading", "features", "forward", "loss", "backward", "optimizer")
@@ -63,7 +63,7 @@ def make_steppers(config: dict) -> tuple[dict[str, Stepper], object]:
         model = deepcopy(model)
         steppers[name] = Stepper(
             model,
-            build(config, "optimizer")(model.model.parameters()),
+            build(config, "optimizer")(model.network.parameters()),
             augment=build(config["augment"], "features"),
             loss=loss,
             precision="float32",
@@ -88,7 +88,7 @@ def run(config: dict, num_steps: int) -> None:
     batches = loader.batches(1)
     first = next(batches)
     assert_losses_agree(steppers["asr"], first)
-    precision = measure_precision(steppers["asr"], first)
+    precision = choose_precision("auto", steppers["asr"].model).name
     for stepper in steppers.values():
         stepper.precision = precision
         stepper(first, 0.0, 0)

@@ -124,19 +124,23 @@ class LogMel(nn.Module):
         """
         sums = torch.zeros(3, self.num_features, dtype=torch.float64)
         for waveforms, lengths in batches:
-            waveforms = waveforms.to(self.window.device, non_blocking=True)
-            features, feature_lengths = self.log_energies(waveforms, lengths)
-            mask = length_mask(feature_lengths, features.shape[1])[..., None]  # (N, T, 1)
-            speech = features.masked_fill(~mask, 0.0).cpu().double()
-            sums[0] += speech.sum((0, 1))
-            sums[1] += speech.square().sum((0, 1))
-            sums[2] += self.num_frames(lengths).sum()
+            sums += self.measure(waveforms, lengths)
         total, squares, count = reduce(sums)
         if not count.all():
             raise ValueError("corpus normalisation needs at least one frame of speech, got none")
         mean = total / count
         self.corpus_mean.copy_(mean)
         self.corpus_std.copy_((squares / count - mean.square()).clamp_min(0).sqrt())
+
+    @torch.no_grad()
+    def measure(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Sum log energies, their squares and frames of a batch: (3, F) float64 on the CPU."""
+        waveforms = waveforms.to(self.window.device, non_blocking=True)
+        features, feature_lengths = self.log_energies(waveforms, lengths)
+        mask = length_mask(feature_lengths, features.shape[1])[..., None]  # (N, T, 1)
+        speech = features.masked_fill(~mask, 0.0).cpu().double()  # (N, T, F)
+        count = feature_lengths.sum().cpu().double().expand(self.num_features)
+        return torch.stack([speech.sum((0, 1)), speech.square().sum((0, 1)), count])
 
     def _frames(self, waveforms: Tensor, lengths: Tensor, num_frames: int) -> Tensor:
         """Cut (N, T, win_length) windows; samples outside an utterance mirror its own ends."""

@@ -245,6 +245,7 @@ class _Fit:
             return
         path = self.run.path / f"bad_batch_rank{self.train.rank}.safetensors"
         tensors = {name: t for name, t in batch._asdict().items() if isinstance(t, torch.Tensor)}
+        path.parent.mkdir(parents=True, exist_ok=True)  # another node may have its own disk
         save_file(tensors, path, {"ids": "\n".join(batch.ids)})
         reason = "; ".join(outcome.problems) or "see the other ranks"
         raise TrainingError(
