@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -24,7 +24,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         OSError: the file cannot be written; the message names it.
     """
     path = Path(path)
-    _remove_abandoned(path)
+    remove_abandoned(path.parent, path.name)
     temporary = temporary_name(path)
     try:
         yield temporary
@@ -62,17 +62,19 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Remove temporary files of `path` whose process, on this host, is no more."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(_host())}\.(\d+)\.tmp")
+def remove_abandoned(folder: Path, name: str | None = None) -> None:
+    """Remove temporary files, of `name` or of any, whose process, on this host, is no more."""
+    stem = ".+" if name is None else re.escape(name)
+    pattern = re.compile(rf"\.{stem}\.{re.escape(_host())}\.(\d+)\.tmp")
     try:
-        names = os.listdir(path.parent)
+        names = os.listdir(folder)
     except OSError:  # writing will say what is wrong
         return
-    for name in names:
-        found = pattern.fullmatch(name)
+    for entry in names:
+        found = pattern.fullmatch(entry)
         if found and not _is_running(int(found[1])):
-            (path.parent / name).unlink(missing_ok=True)
+            with suppress(OSError):  # a folder of that name is left alone
+                (folder / entry).unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.alignment.aligner import align_each
+from asr.cli.environment import environment
 from asr.cli.hydra_config import build, compose_config
 from asr.corpora.connected_digits import ComposedUtterance
 from asr.data.loading import Unusable
-from asr.training.run_folder import environment
 
 REPLICATES = 2000
 MAX_TABLE_GB = 1.0  # strings of seven digits need a millionth of it

@@ -25,11 +25,11 @@ import numpy as np
 from tqdm import tqdm
 
 from asr.audio import audio_info, read_audio
+from asr.cli.environment import environment
 from asr.cli.hydra_config import build, compose_config
 from asr.corpora.connected_digits import ComposedUtterance
 from asr.data.manifest import Utterance, read_manifest
 from asr.evaluation.metrics import ErrorRate, word_error_rate
-from asr.training.run_folder import environment
 
 try:
     from pocketsphinx import Decoder

@@ -23,11 +23,11 @@ from torch.nn import functional
 
 from asr.acoustic.model import build_model
 from asr.cli.assembly import make_loader
+from asr.cli.environment import environment
 from asr.cli.hydra_config import build, compose_config
 from asr.data.loading import Batch
 from asr.synth.corpus import SynthRequest, generate
-from asr.training.precision import measure_precision
-from asr.training.run_folder import environment
+from asr.training.precision import choose_precision
 from asr.training.step import Stepper
 
 STAGES = ("loading", "features", "forward", "loss", "backward", "optimizer")
@@ -88,7 +88,7 @@ def run(config: dict, num_steps: int) -> None:
     batches = loader.batches(1)
     first = next(batches)
     assert_losses_agree(steppers["asr"], first)
-    precision = measure_precision(steppers["asr"], first)
+    precision = choose_precision("auto", steppers["asr"].model).name
     for stepper in steppers.values():
         stepper.precision = precision
         stepper(first, 0.0, 0)

@@ -73,8 +73,9 @@ class AcousticModel:
         """
         self.features.eval()
         self.network.eval()
-        device = self.device
-        features, feature_lengths = self.features(waveforms.to(device), lengths.to(device))
+        # Lengths on the CPU: sizes are read from them without waiting for a GPU.
+        waveforms = waveforms.to(self.device, non_blocking=True)
+        features, feature_lengths = self.features(waveforms, lengths)
         logits, output_lengths = self.network(features, feature_lengths)
         log_probs = logits.float().log_softmax(-1).transpose(0, 1)  # (N, T, C)
         return log_probs.contiguous().cpu(), output_lengths.cpu()

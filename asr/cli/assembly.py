@@ -16,14 +16,35 @@ from asr.recognition.recognizer import Decoder
 
 
 def choose_device(name: str) -> torch.device:
-    """Resolve "auto" to a GPU where there is one."""
+    """Resolve "auto" to a GPU where there is one; under torchrun every local rank has its own.
+
+    Raises:
+        ValueError: there is no such device, or none here.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise ValueError(f"device must be auto, cpu or cuda, got {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda, but PyTorch sees no GPU here")
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type == "cpu":
+        return device
+    if device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise ValueError("device=mps, but PyTorch sees no Apple GPU here")
+        return device
+    if device.type != "cuda":
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index
+    if not count:
+        raise ValueError(f"device={name}, but PyTorch sees no GPU here")
+    if index >= count:
+        raise ValueError(
+            f"device={name} asks for GPU {index}, but PyTorch sees {count} here, from 0"
+        )
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
 
 
 def make_loader(

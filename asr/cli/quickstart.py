@@ -9,7 +9,8 @@ from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel
 from asr.cli.assembly import choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, run_with_config
-from asr.cli.train import train
+from asr.cli.run_folder import check_same_config
+from asr.cli.train import FREE_KEYS, train
 from asr.data.manifest import read_manifest
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
 from asr.evaluation.report import write_report
@@ -17,7 +18,7 @@ from asr.evaluation.scoring import decode_set, format_table
 from asr.ngram.estimation import build_ngram
 from asr.recognition.recognizer import Decoder, Recognizer
 from asr.synth.corpus import SynthRequest, generate
-from asr.training.run_folder import RunFolder, check_same_config
+from asr.training.run_folder import RunFolder
 
 EXAMPLE = """examples:
   asr quickstart
@@ -84,7 +85,7 @@ def _build_lm(text: Path, path: Path, order: int) -> None:
 def _train(run_folder: RunFolder, config: dict) -> None:
     logger.info("3/5 training: %s", run_folder.path)
     if run_folder.averaged.exists() and not config["overwrite"]:
-        check_same_config(run_folder.path / "config.yaml", config)
+        check_same_config(run_folder.path / "config.yaml", config, FREE_KEYS)
         logger.info("    is done; overwrite=true trains again")
         return
     train(config)

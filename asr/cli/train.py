@@ -2,9 +2,10 @@
 
 import argparse
 import logging
+import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -15,11 +16,12 @@ from asr.acoustic.model import AcousticModel, build_model
 from asr.augment.augment import SpecAugment, WaveformAugment
 from asr.cli.assembly import choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
+from asr.cli.run_folder import RunFolderError, claim, holder
 from asr.data.loading import BatchLoader
 from asr.text import Tokenizer
 from asr.training import distributed
-from asr.training.loop import Interrupted, Schedule, Trainer
-from asr.training.run_folder import RunFolder, open_run_folder
+from asr.training.loop import Schedule, Trainer
+from asr.training.run_folder import OWNED, RunFolder
 from asr.training.step import Loss, Stepper
 from asr.training.validation import Validation
 
@@ -33,6 +35,11 @@ EXAMPLE = """examples:
 
 `asr train --cfg` prints every key with its value."""
 
+# A resumed run may differ in these: they steer the loop and not what a step computes, or training
+# does not read them. What a corpus holds counts, not where it lies: the state has fingerprints.
+FREE_KEYS = ("run_dir", "resume", "overwrite", "device", "loading.num_threads", "trainer.")
+FREE_KEYS += ("data.", "quickstart.")
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,11 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    try:
-        return run_with_config("train", args, lambda config: train(config) and 0)
-    except Interrupted as stop:
-        logger.warning("%s", stop)
-        return stop.exit_code
+    return run_with_config("train", args, lambda config: train(config) and 0)
 
 
 def train(config: dict) -> Validation:
@@ -71,7 +74,7 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     train_loader = make_loader(
         config, "train", model, cast(WaveformAugment | None, waveform_augment), rank, world_size
     )
-    dev_loader = make_loader(config, "dev", model)
+    dev_loader = make_loader(config, "dev", model, None, rank, world_size)
     schedule = cast(Schedule, build(config, "scheduler"))
     stepper = Stepper(
         model,
@@ -81,26 +84,60 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
         precision="float32",
         grad_clip=trainer.grad_clip,
     )
-    run = _open_run(config)
-    with _log_file(run.path / "log.txt") if distributed.is_first() else nullcontext():
-        if model.features.needs_fit:
-            batches = train_loader.batches(0)
-            model.features.fit((b.waveforms, b.waveform_lengths) for b in batches)
+    with _open_run(config) as run:
         _describe(model, train_loader, dev_loader, run)
         resume = config["resume"] is not None
         return trainer.fit(stepper, schedule, train_loader, dev_loader, run, resume=resume)
 
 
-def _open_run(config: dict) -> RunFolder:
-    """Open the run's folder on the first rank; the others use what it made."""
-    path = Path(config["run_dir"])
+@contextmanager
+def _open_run(config: dict) -> Iterator[RunFolder]:
+    """Claim the run's folder on the first rank, which alone writes into it and speaks."""
+    run = RunFolder(Path(config["run_dir"]))
     if not distributed.is_first():
         logging.getLogger().setLevel(logging.WARNING)
-        distributed.wait()
-        return RunFolder(path)
-    run = open_run_folder(path, config, resume=config["resume"], overwrite=config["overwrite"])
-    distributed.wait()
-    return run
+        _compare_folders(run, config["resume"] is not None)
+        yield run
+        return
+    with claim(
+        run.path,
+        config,
+        resume=config["resume"],
+        overwrite=config["overwrite"],
+        free_keys=FREE_KEYS,
+        owned=OWNED,
+        state="ckpt/last.ckpt",
+    ):
+        run.checkpoints.mkdir(exist_ok=True)
+        _compare_folders(run, config["resume"] is not None)
+        with _log_file(run.path / "log.txt"):
+            yield run
+
+
+def _compare_folders(run: RunFolder, resume: bool) -> None:
+    """Notice nodes that do not share the run's folder: each may hold a checkpoint of its own.
+
+    Raises:
+        RunFolderError: rank 0, asked to resume, has no checkpoint, and another node has one.
+    """
+    views = distributed.gather((socket.gethostname(), holder(run.path), run.last.is_file()))
+    first, *others = views
+    apart = sorted({host for host, held_by, _ in others if held_by != first[1]})
+    if not apart:
+        return
+    if resume and not first[2] and any(found for _, _, found in others):
+        raise RunFolderError(
+            f"run_dir {run.path} is not shared by {first[0]} and {', '.join(apart)}, and the "
+            f"checkpoint is not on {first[0]}, where rank 0 is: start rank 0 where it is"
+        )
+    if distributed.is_first():
+        logger.warning(
+            "run_dir %s is not shared by %s and %s: only %s can resume it, as rank 0",
+            run.path,
+            first[0],
+            ", ".join(apart),
+            first[0],
+        )
 
 
 @contextmanager

@@ -9,18 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
-import yaml
-
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.cli.assembly import choose_device, make_loader, open_files, run_of
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
+from asr.cli.run_folder import claim
+from asr.data.fingerprint import fingerprint_audio
 from asr.files import write_atomically
-from asr.training.run_folder import check_same_config
 from asr.tuning.emissions import (
     Emissions,
     EmissionsError,
     compute_emissions,
-    fingerprint_corpus,
     fingerprint_file,
     fingerprint_model,
     read_emissions,
@@ -44,7 +42,9 @@ The log-probabilities are computed once; trials only decode. What was found is i
 
 # A resumed search may differ in these: they change neither trials nor their order.
 FREE_KEYS = ("output_dir", "resume", "overwrite", "device", "loading.", "num_trials")
-FREE_KEYS += ("decoder.num_threads",)
+# What a corpus, language model, lexicon or checkpoint holds counts, not where it lies.
+FREE_KEYS += ("decoder.num_threads", "data.")
+OWNED = ("trials.jsonl", "best.yaml", "report.txt", "surface.png")
 # Without these options of the decoder the search would see no difference.
 NEEDS = {"lm_alpha": "lm", "lm_beta": "lm", "unk_score": "lm", "hotword_weight": "hotwords"}
 # What of the command line also makes sense to `asr decode`.
@@ -85,7 +85,27 @@ def tune(config: dict, words: list[str]) -> int:
     check_space(space, make_decoder)
     folder = Path(config["output_dir"] or source.folder)
     prints = source.fingerprints | _fingerprint_files(config["decoder"])
-    _open_folder(folder, config, prints)
+    described = config | {"fingerprints": prints}
+    with claim(
+        folder,
+        described,
+        resume=config["resume"],
+        overwrite=config["overwrite"],
+        free_keys=FREE_KEYS,
+        owned=OWNED,
+    ):
+        return _search(config, source, folder, make_decoder, space, words)
+
+
+def _search(
+    config: dict,
+    source: Source,
+    folder: Path,
+    make_decoder: Callable[[Point], Decoder],
+    space: Space,
+    words: list[str],
+) -> int:
+    """Search in a folder that is ours, and write what was found."""
     emissions = source.read(folder)
     try:
         trials = search(
@@ -109,8 +129,6 @@ def tune(config: dict, words: list[str]) -> int:
 def _check(config: dict) -> Space:
     if config["decoder"]["name"] != "beam":
         raise ValueError(f"decoder must be beam, got {config['decoder']['name']}")
-    if config["resume"] not in (None, "auto"):
-        raise ValueError(f"resume must be auto or null, got {config['resume']!r}")
     for key, least in (("num_trials", 1), ("seed", 0)):
         if type(config[key]) is not int or config[key] < least:
             raise ValueError(f"{key} must be a whole number >= {least}, got {config[key]!r}")
@@ -149,7 +167,7 @@ def _open_checkpoint(config: dict) -> Source:
         raise ValueError(f"split must be one that data={config['data']['name']} has, got {split}")
     loader = make_loader(config, split, model, aligned=False)
     utterances = loader.corpus.utterances(0)
-    prints = fingerprint_model(checkpoint) | {"data": fingerprint_corpus(utterances)}
+    prints = fingerprint_model(checkpoint) | {"data": fingerprint_audio(utterances)}
 
     def read(folder: Path) -> Emissions:
         cache = folder / "log_probs.safetensors"
@@ -196,27 +214,6 @@ def _fingerprint_files(options: dict) -> dict[str, str]:
     names = {key: options[key] for key in ("lm", "lexicon", "grammar") if options[key]}
     # A grammar may be a text.
     return {key: fingerprint_file(name) for key, name in names.items() if os.path.isfile(name)}
-
-
-def _open_folder(folder: Path, config: dict, fingerprints: dict[str, str]) -> None:
-    """Make or reopen the folder of a search.
-
-    Raises:
-        ValueError: it is not empty and neither resume nor overwrite was said, or what is resumed
-            differs in configuration, model, data or language model.
-    """
-    described = config | {"fingerprints": fingerprints}
-    old = folder / "config.yaml"
-    if folder.exists() and any(folder.iterdir()):
-        if config["resume"] and old.is_file():
-            check_same_config(old, described, FREE_KEYS)
-        elif config["overwrite"]:
-            for name in ("trials.jsonl", "best.yaml", "report.txt", "surface.png"):
-                (folder / name).unlink(missing_ok=True)
-        elif not config["resume"]:
-            raise ValueError(f"output_dir {folder} is not empty: add resume=auto or overwrite=true")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(old, yaml.safe_dump(described, sort_keys=False))
 
 
 def _title(source: Source, emissions: Emissions) -> str:

@@ -69,6 +69,10 @@ class Batch(NamedTuple):
     targets: Tensor  # (N, S) int64
     target_lengths: Tensor  # (N,) int64
 
+    def pinned(self) -> "Batch":
+        """Copy into memory that a GPU reads while the program goes on."""
+        return Batch(*(x.pin_memory() if isinstance(x, Tensor) else x for x in self))
+
 
 class Rendered(NamedTuple):
     """One utterance ready for a batch."""
@@ -290,7 +294,8 @@ class BatchLoader:
                 self.bad.skip(result, total)
             else:
                 usable.append(result)
-        return pad_batch(usable, round(PADDING_S * self.sample_rate))
+        batch = pad_batch(usable, round(PADDING_S * self.sample_rate))
+        return batch.pinned() if torch.cuda.is_available() else batch
 
 
 def _use_one_thread() -> None:

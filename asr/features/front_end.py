@@ -1,6 +1,6 @@
 """What every front end offers, and the mask of lengths that networks share with it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, Self
 
 import torch
@@ -57,7 +57,11 @@ class FrontEnd(TorchModule, Protocol):
         ...
 
     def __call__(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, L) float32 in [-1, 1] and (N,) samples to (N, T, F) and (N,) frames."""
+        """Map (N, L) float32 in [-1, 1] and (N,) samples to (N, T, F) and (N,) frames.
+
+        Lengths may stay on the CPU, where sizes are read from them without waiting for a GPU;
+        frames come back on the device of the waveforms.
+        """
         ...
 
     def log_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,8 +73,15 @@ class FrontEnd(TorchModule, Protocol):
         """Whether `fit` must be called before training."""
         ...
 
-    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Measure statistics of a corpus on batches of (waveforms, lengths)."""
+    def fit(
+        self,
+        batches: Iterable[tuple[Tensor, Tensor]],
+        reduce: Callable[[Tensor], Tensor] = lambda sums: sums,
+    ) -> None:
+        """Measure statistics of a corpus on batches of (waveforms, lengths) on any device.
+
+        Where several processes measure a share each, `reduce` adds their sums up.
+        """
         ...
 
 

@@ -5,7 +5,7 @@ features the Kaldi way (sherpa-onnx among them), so frames are centred with mirr
 (`snip_edges=False`) and every constant below is Kaldi's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
@@ -98,8 +98,9 @@ class LogMel(nn.Module):
 
     def log_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Like `forward`, before normalisation; values beyond a length are undefined."""
+        num_frames = int(self.num_frames(lengths).max()) if len(lengths) else 0
+        lengths = lengths.to(waveforms.device, non_blocking=True)
         feature_lengths = self.num_frames(lengths)
-        num_frames = int(feature_lengths.max()) if len(lengths) else 0
         if num_frames == 0:
             return waveforms.new_zeros(len(waveforms), 0, self.num_features), feature_lengths
         frames = self._frames(waveforms, lengths, num_frames)  # (N, T, win_length)
@@ -110,22 +111,36 @@ class LogMel(nn.Module):
         return (power @ self.filterbank).clamp_min(ENERGY_FLOOR).log(), feature_lengths
 
     @torch.no_grad()
-    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Measure the corpus statistics on (waveforms, lengths) batches, for "corpus"."""
-        total = torch.zeros(self.num_features, dtype=torch.float64)
-        squares = torch.zeros_like(total)
-        count = 0
+    def fit(
+        self,
+        batches: Iterable[tuple[Tensor, Tensor]],
+        reduce: Callable[[Tensor], Tensor] = lambda sums: sums,
+    ) -> None:
+        """Measure the corpus statistics on (waveforms, lengths) batches, for "corpus".
+
+        Args:
+            batches: on any device; they are computed where this module is.
+            reduce: adds sums (3, F) float64 on the CPU up over processes that have a share each.
+        """
+        sums = torch.zeros(3, self.num_features, dtype=torch.float64)
         for waveforms, lengths in batches:
-            features, feature_lengths = self.log_energies(waveforms, lengths)
-            valid = features[length_mask(feature_lengths, features.shape[1])].double()  # (M, F)
-            total += valid.sum(0).cpu()
-            squares += valid.square().sum(0).cpu()
-            count += len(valid)
-        if count == 0:
+            sums += self.measure(waveforms, lengths)
+        total, squares, count = reduce(sums)
+        if not count.all():
             raise ValueError("corpus normalisation needs at least one frame of speech, got none")
         mean = total / count
         self.corpus_mean.copy_(mean)
         self.corpus_std.copy_((squares / count - mean.square()).clamp_min(0).sqrt())
+
+    @torch.no_grad()
+    def measure(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Sum log energies, their squares and frames of a batch: (3, F) float64 on the CPU."""
+        waveforms = waveforms.to(self.window.device, non_blocking=True)
+        features, feature_lengths = self.log_energies(waveforms, lengths)
+        mask = length_mask(feature_lengths, features.shape[1])[..., None]  # (N, T, 1)
+        speech = features.masked_fill(~mask, 0.0).cpu().double()  # (N, T, F)
+        count = feature_lengths.sum().cpu().double().expand(self.num_features)
+        return torch.stack([speech.sum((0, 1)), speech.square().sum((0, 1)), count])
 
     def _frames(self, waveforms: Tensor, lengths: Tensor, num_frames: int) -> Tensor:
         """Cut (N, T, win_length) windows; samples outside an utterance mirror its own ends."""

@@ -6,7 +6,9 @@ Every layer takes and returns zero beyond an utterance's length.
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd import Function
 
 from asr.features.front_end import length_mask
 
@@ -60,17 +62,48 @@ class MaskedBatchNorm(nn.Module):
         """Mean and biased variance over speech; padding is zero, so plain sums leave it out."""
         dims = [d for d in range(x.dim()) if d != self.feature_dim % x.dim()]
         cells = x.numel() // x.shape[self.feature_dim]
-        count = mask.sum() * (cells // mask.numel())
-        if count == 0:
-            return self.running_mean, self.running_var
-        mean = x.sum(dims) / count
+        count = (mask.sum() * (cells // mask.numel())).float()
+        total, squares, count = sum_over_ranks(x.sum(dims), x.square().sum(dims), count)
+        mean = total / count.clamp_min(1)
         # E[x^2] - mean^2 loses digits where |mean| >> deviation; float32 inputs here are
         # convolution and recurrent outputs of order one, where it does not.
-        var = (x.square().sum(dims) / count - mean.square()).clamp_min(0.0)
+        var = (squares / count.clamp_min(1) - mean.square()).clamp_min(0.0)
         with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var * (count / (count - 1).clamp_min(1)), self.momentum)
+            unbiased = var * (count / (count - 1).clamp_min(1))
+            # Nothing to learn from no speech, or from a broken batch. No branch: it would wait
+            # for a GPU.
+            usable = (count > 0) & torch.isfinite(mean) & torch.isfinite(unbiased)
+            for running, value in ((self.running_mean, mean), (self.running_var, unbiased)):
+                running.lerp_(torch.where(usable, value, running), self.momentum)
         return mean, var
+
+
+def sum_over_ranks(*sums: Tensor) -> tuple[Tensor, ...]:
+    """Sum over the processes of a distributed training, differentiably; alone, do nothing.
+
+    Statistics are those of the whole batch, so that ranks learn what one process would.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return sums
+    flat: Tensor = _SumOverRanks.apply(torch.cat([part.reshape(-1) for part in sums]))  # type: ignore[assignment]
+    parts = flat.split([part.numel() for part in sums])
+    return tuple(part.view(old.shape) for part, old in zip(parts, sums, strict=True))
+
+
+class _SumOverRanks(Function):
+    """A sum over ranks; its gradient is the sum of the ranks' gradients."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: object, grad_output: Tensor
+    ) -> Tensor:
+        return _SumOverRanks.forward(ctx, grad_output)
 
 
 class ConvBlock(nn.Module):

@@ -1,19 +1,22 @@
-"""The few collective operations that training needs; without torchrun they do nothing.
+"""What training needs of several processes; without torchrun each of these does nothing.
 
-Gradients are summed by hand instead of through DistributedDataParallel: a rank whose share of a
-batch is empty or broken still takes part, and every rank takes or skips a step together.
+Small values travel on the CPU by gloo, gradients on the model's device: by NCCL between GPUs.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-# A rank that dies must not leave the others waiting for long.
-TIMEOUT = timedelta(minutes=5)
+T = TypeVar("T")
+# A rank that dies ends the others at once: torchrun stops them, and gloo notices. This bounds the
+# wait for one that hangs, or whose share of validation or of the statistics takes long.
+TIMEOUT = timedelta(minutes=30)
 
 
 def start() -> tuple[int, int]:
@@ -21,7 +24,7 @@ def start() -> tuple[int, int]:
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
         return 0, 1
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=TIMEOUT)
     return dist.get_rank(), world_size
 
@@ -37,6 +40,23 @@ def is_first() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
+def world_size() -> int:
+    """How many ranks there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def parallel(network: nn.Module) -> nn.Module:
+    """Wrap a network so that a backward pass averages gradients over ranks.
+
+    Every rank starts from the weights of rank 0. Statistics of layers are the layers' own affair.
+    """
+    if not dist.is_initialized():
+        return network
+    device = next(network.parameters()).device
+    devices = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+
+
 def sum_over_ranks(values: Tensor) -> Tensor:
     """Sum a tensor over ranks in place, and return it."""
     if dist.is_initialized():
@@ -44,24 +64,30 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return values
 
 
-def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Sum gradients over ranks; a missing gradient counts as zero."""
+def any_rank(flag: bool) -> bool:
+    """Whether a flag is set on any rank."""
+    return bool(sum_over_ranks(torch.tensor(int(flag))).item())
+
+
+def gather(value: object) -> list:
+    """Collect a value from every rank, in the order of ranks."""
     if not dist.is_initialized():
-        return
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        dist.all_reduce(parameter.grad)
+        return [value]
+    values: list = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
-def copy_from_first(tensors: Iterable[Tensor]) -> None:
+def from_first(value: T) -> T:
+    """Give every rank the value of rank 0."""
+    values: list = [value]
+    if dist.is_initialized():
+        dist.broadcast_object_list(values, 0)
+    return values[0]
+
+
+def copy_from_first(tensors: Sequence[Tensor]) -> None:
     """Overwrite tensors with those of rank 0."""
     if dist.is_initialized():
         for tensor in tensors:
             dist.broadcast(tensor, 0)
-
-
-def wait() -> None:
-    """Wait until every rank is here."""
-    if dist.is_initialized():
-        dist.barrier()

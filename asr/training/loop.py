@@ -6,12 +6,9 @@ weights bit for bit as one that was never stopped: everything random is a pure f
 """
 
 import logging
-import math
-import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 import numpy as np
@@ -20,13 +17,21 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from asr.acoustic.checkpoint import restore, save_checkpoint
+from asr.data.fingerprint import fingerprint
 from asr.data.loading import Batch, BatchLoader
 from asr.training import distributed
 from asr.training.averaging import average_tensors
-from asr.training.precision import measure_precision
+from asr.training.precision import PRECISIONS, choose_precision
 from asr.training.run_folder import RunFolder
-from asr.training.state import Progress, load_training, save_training
+from asr.training.state import (
+    Progress,
+    check_resumable,
+    copy_model_from_first,
+    resume_training,
+    save_training,
+)
 from asr.training.step import StepOutcome, Stepper
+from asr.training.stopping import StopSignal
 from asr.training.validation import Validation, validate
 
 logger = logging.getLogger(__name__)
@@ -38,21 +43,12 @@ class TrainingError(ValueError):
     """Training cannot go on; the message says why and what was kept."""
 
 
-class Interrupted(Exception):
-    """A signal asked for a stop; the state was saved."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by signal {signal_number}; go on with resume=auto")
-        self.exit_code = 128 + signal_number
-
-
 class Trainer:
     """Trains a model and keeps its best checkpoints.
 
     Args:
         max_epochs: epochs at most, >= 1.
-        precision: of the network: "float32", "bfloat16", or "auto" for the faster one as
-            measured on the first batch.
+        precision: of the network: "float32", "bfloat16", or "auto" for what the device can do.
         grad_clip: largest norm of the gradient, > 0.
         patience: epochs without a better dev WER before stopping, >= 1.
         keep_best: checkpoints that are kept and averaged at the end, >= 1.
@@ -81,7 +77,7 @@ class Trainer:
                 raise ValueError(f"{name} must be >= 1, got {value}")
         if keep_best < 1:
             raise ValueError(f"keep_best must be >= 1, got {keep_best}")
-        if precision not in ("auto", "float32", "bfloat16"):
+        if precision not in PRECISIONS:
             raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
         if not grad_clip > 0:
             raise ValueError(f"grad_clip must be > 0, got {grad_clip}")
@@ -111,7 +107,7 @@ class Trainer:
 
         Args:
             stepper: takes the steps; its model is changed in place, its optimizer's `lr` is the
-                peak of the schedule, its precision is set.
+                peak of the schedule.
             schedule: (fractional epoch, max_epochs) -> factor on the peak rate.
             train: batches to learn from.
             dev: batches to choose by.
@@ -150,64 +146,82 @@ class _Fit:
         self.run = run
         self.peak_lr = stepper.optimizer.param_groups[0]["lr"]
         self.now = Progress()
-        self.signal: int | None = None
+        self.begun = 0.0
+        self.stop = StopSignal()
 
     def run_to_end(self, resume: bool) -> Validation:
-        handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._start(resume)
-            while not self._done():
-                self._epoch()
-            return self._finish()
+            with self.stop.watching():
+                self._start(resume)
+                while not self._done():
+                    self._epoch()
+                return self._finish()
         finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
             self.run.close()
 
     def _start(self, resume: bool) -> None:
-        if resume and self.run.last.is_file():
-            self.now = load_training(self.run.last, self.model, self.optimizer)
+        corpora = {
+            name: fingerprint(loader.corpus.utterances(0))
+            for name, loader in (("train", self.train), ("dev", self.dev))
+        }
+        found = resume_training(self.run.last, self.model, self.optimizer) if resume else None
+        if found is not None:
+            check_resumable(found, corpora)
+            self.now = found
             if distributed.is_first():
-                self.run.cut_metrics(self.now.metrics_size)
-            logger.info("resuming at epoch %d, batch %d", self.now.epoch + 1, self.now.batch)
-        else:
-            distributed.copy_from_first(self.model.network.state_dict().values())
-            self.now.precision = self.options.precision
-            if self.now.precision == "auto":
-                first = next(batch for batch in self.train.batches(0) if batch.ids)
-                self.now.precision = measure_precision(self.stepper, first)
-        self.stepper.precision = self.now.precision
+                self.run.cut_metrics(found.metrics_size)
+            logger.info("resuming at epoch %d, batch %d", found.epoch + 1, found.batch)
+        elif self.model.features.needs_fit:
+            batches = self.stop.between(self.train.batches(0))
+            sizes = ((batch.waveforms, batch.waveform_lengths) for batch in batches)
+            self.model.features.fit(sizes, distributed.sum_over_ranks)
+        self.now.world_size, self.now.corpora = distributed.world_size(), corpora
+        self._settle_precision()
+        self.begun = time.monotonic() - self.now.seconds
+
+    def _settle_precision(self) -> None:
+        name, reason = choose_precision(self.options.precision, self.model, self.now.precision)
+        logger.info("precision: %s (%s)", name, reason)
+        if self.now.precision not in ("", name):
+            logger.warning("precision: it was %s until now", self.now.precision)
+        self.now.precision = self.stepper.precision = name
+        if distributed.is_first():
+            self.run.add_facts({"precision": name, "precision_reason": reason})
 
     def _done(self) -> bool:
         finished = self.now.epoch >= self.options.max_epochs
         return finished or self.now.epochs_without_gain >= self.options.patience
 
     def _epoch(self) -> None:
-        num_batches = len(self.train.plan(self.now.epoch))
-        started = saved = time.monotonic()
-        seconds_before = self.now.seconds
-        with self._progress_bar() as bar:
-            for batch in self.train.batches(self.now.epoch, self.now.batch):
-                self._step(batch, num_batches, bar)
-                self.now.seconds = seconds_before + time.monotonic() - started
-                if time.monotonic() - saved > 60 * self.options.checkpoint_minutes:
-                    self._save_last()
-                    saved = time.monotonic()
-                if self.signal is not None:
-                    self._save_last()
-                    raise Interrupted(self.signal)
-        self._report_bad()
-        validation = self._validate()
-        self.now.seconds = seconds_before + time.monotonic() - started
+        if not self.now.trained:
+            self._train_epoch()
+        # Evaluation draws nothing and changes no weight: a stop or a kill in it loses nothing.
+        validation = validate(self.model, self.stop.between(self.dev.batches(0)))
         self._end_epoch(validation)
 
-    def _step(self, batch: Batch, num_batches: int, bar: tqdm) -> None:
+    def _train_epoch(self) -> None:
+        num_batches = len(self.train.plan(self.now.epoch))
+        saved = time.monotonic()
+        with self._progress_bar() as bar:
+            for batch in self.train.batches(self.now.epoch, self.now.batch):
+                stop = self._step(batch, num_batches, bar)
+                if stop or time.monotonic() - saved > 60 * self.options.checkpoint_minutes:
+                    self._save_last()
+                    saved = time.monotonic()
+                if stop:
+                    self.stop.leave()
+        self._report_bad()
+        self.now.trained = True
+        self._save_last()
+
+    def _step(self, batch: Batch, num_batches: int, bar: tqdm) -> bool:
+        """Take one step; say whether a rank was asked to stop."""
         now = self.now
         fraction = now.epoch + (now.batch + 1) / num_batches
         lr = self.peak_lr * self.schedule(fraction, self.options.max_epochs)
         key = (self.train.seed, now.epoch, now.batch, self.train.rank)
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
-        outcome = self.stepper(batch, lr, seed)
+        outcome = self.stepper(batch, lr, seed, self.stop.asked)
         now.batch += 1
         now.step += 1
         if outcome.num_utterances:
@@ -219,6 +233,7 @@ class _Fit:
         else:
             self._skipped(batch, outcome)
         bar.update(len(batch.ids))
+        return outcome.stop
 
     def _skipped(self, batch: Batch, outcome: StepOutcome) -> None:
         """Count a step that was not taken; stop when there were too many in a row."""
@@ -230,6 +245,7 @@ class _Fit:
             return
         path = self.run.path / f"bad_batch_rank{self.train.rank}.safetensors"
         tensors = {name: t for name, t in batch._asdict().items() if isinstance(t, torch.Tensor)}
+        path.parent.mkdir(parents=True, exist_ok=True)  # another node may have its own disk
         save_file(tensors, path, {"ids": "\n".join(batch.ids)})
         reason = "; ".join(outcome.problems) or "see the other ranks"
         raise TrainingError(
@@ -237,23 +253,15 @@ class _Fit:
             f"max_bad_steps={self.options.max_bad_steps}; the last batch is in {path}: {reason}"
         )
 
-    def _validate(self) -> Validation | None:
-        """Score the dev set on the first rank."""
-        distributed.copy_from_first(self.model.network.buffers())
-        if not distributed.is_first():
-            return None
-        return validate(self.model, self.dev.batches(0))
-
-    def _end_epoch(self, validation: Validation | None) -> None:
+    def _end_epoch(self, validation: Validation) -> None:
         now, epoch = self.now, self.now.epoch
-        gained = torch.zeros(1)
-        if validation is not None:
-            gained[0] = self._keep_if_best(validation)
+        gained = self._keep_if_best(validation)
+        if distributed.is_first():
             self._log(validation)
             self._snapshot(epoch + 1)
-        distributed.copy_from_first([gained])
-        now.epochs_without_gain = 0 if gained.item() else now.epochs_without_gain + 1
+        now.epochs_without_gain = 0 if gained else now.epochs_without_gain + 1
         now.epoch, now.batch, now.loss_sum, now.num_utterances = epoch + 1, 0, 0.0, 0
+        now.trained = False
         self._save_last()
 
     def _keep_if_best(self, validation: Validation) -> bool:
@@ -264,14 +272,15 @@ class _Fit:
         best.append(entry)
         best.sort()
         if entry in best[: self.options.keep_best]:
-            save_checkpoint(self._path_of(entry[2]), self.model, {"dev": entry})
+            self._save(self._path_of(entry[2]), {"dev": entry})
         del best[self.options.keep_best :]
         if first:
-            save_checkpoint(self.run.best, self.model, {"dev": entry})
+            self._save(self.run.best, {"dev": entry})
         return first
 
     def _log(self, validation: Validation) -> None:
         now = self.now
+        now.seconds = time.monotonic() - self.begun
         train_loss = now.loss_sum / max(1, now.num_utterances)
         metrics: dict[str, float | int | str] = {
             "epoch": now.epoch + 1,
@@ -301,23 +310,25 @@ class _Fit:
     def _snapshot(self, epoch: int) -> None:
         if epoch not in self.options.snapshot_epochs:
             return
-        speech = self.dev.corpus.utterances(0)[0]
-        waveform = torch.from_numpy(speech.waveform(self.dev.sample_rate))[None]  # (1, L)
-        log_probs, _ = self.model.log_probs(waveform, torch.tensor([waveform.shape[1]]))
-        self.run.save_snapshot(epoch, speech.id, speech.text, log_probs[0])
+        for speech in self.dev.corpus.utterances(0):
+            try:
+                waveform = torch.from_numpy(speech.waveform(self.dev.sample_rate))[None]  # (1, L)
+            except ValueError as error:
+                logger.warning("snapshot: not of %s: %s", speech.id, error)
+                continue
+            log_probs, _ = self.model.log_probs(waveform, torch.tensor([waveform.shape[1]]))
+            self.run.save_snapshot(epoch, speech.id, speech.text, log_probs[0])
+            return
 
     def _finish(self) -> Validation:
         """Average the best checkpoints; the mean becomes best.ckpt where it is no worse."""
-        if not distributed.is_first():
-            return Validation(math.nan, math.nan, math.nan, [], [], [])
-        paths = [self._path_of(epoch) for _, _, epoch in self.now.best]
+        epochs = [epoch for _, _, epoch in self.now.best]
         wer, loss, epoch = self.now.best[0]
-        restore(self.model, average_tensors(paths), self.run.averaged)
-        validation = validate(self.model, self.dev.batches(0))
+        validation = self._validate_mean(epochs)
         better = (validation.wer, validation.loss) <= (wer, loss)
         logger.info(
             "mean of %d epochs: WER %.2f %%; best epoch (%d): WER %.2f %%; best.ckpt is the %s",
-            len(paths),
+            len(epochs),
             100 * validation.wer,
             epoch,
             100 * wer,
@@ -325,18 +336,28 @@ class _Fit:
         )
         facts = {"dev": (validation.wer, validation.loss)}
         if better:
-            save_checkpoint(self.run.best, self.model, facts)
-        save_checkpoint(self.run.averaged, self.model, facts)
-        if better:
-            return validation
-        restore(self.model, average_tensors(paths[:1]), paths[0])
-        return validate(self.model, self.dev.batches(0))
+            self._save(self.run.best, facts)
+        self._save(self.run.averaged, facts)
+        return validation if better else self._validate_mean(epochs[:1])
+
+    def _validate_mean(self, epochs: list[int]) -> Validation:
+        """Load the mean of the weights after some epochs, and score it."""
+        if distributed.is_first():
+            paths = [self._path_of(epoch) for epoch in epochs]
+            restore(self.model, average_tensors(paths), paths[0])
+        copy_model_from_first(self.model)
+        return validate(self.model, self.stop.between(self.dev.batches(0)))
 
     def _report_bad(self) -> None:
         for unusable in self.train.bad.skipped:
             logger.warning("not used in epoch %d: %s: %s", self.now.epoch + 1, *unusable)
 
+    def _save(self, path: Path, facts: dict) -> None:
+        if distributed.is_first():
+            save_checkpoint(path, self.model, facts)
+
     def _save_last(self) -> None:
+        self.now.seconds = time.monotonic() - self.begun
         if distributed.is_first():
             self.now.metrics_size = self.run.metrics_size()
             save_training(self.run.last, self.model, self.optimizer, self.now)
@@ -368,6 +389,3 @@ class _Fit:
             dynamic_ncols=True,
             disable=not distributed.is_first(),
         )
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number

@@ -1,59 +1,105 @@
-"""Which number format is faster on this machine: measured, not guessed."""
+"""The number format of the network: chosen by what the device can do, not by a stopwatch.
 
-import logging
-import time
+The same kind of machine makes the same choice, so that a run can be repeated on it.
+"""
+
+import os
+import platform
 from copy import deepcopy
+from typing import NamedTuple, cast
 
 import torch
+from torch import nn
 
-from asr.data.loading import Batch
+from asr.acoustic.model import AcousticModel
 from asr.training import distributed
-from asr.training.step import DTYPES, Stepper
 
-logger = logging.getLogger(__name__)
-# bfloat16 must earn its rounding: it is chosen only where it saves a tenth.
-WORTHWHILE = 0.9
+PRECISIONS = ("auto", "float32", "bfloat16")
+# Values of ONEDNN_MAX_CPU_ISA that leave no bfloat16 dot products; others do not restrict them.
+# Source: oneDNN's documentation, "CPU Dispatcher Control".
+WITHOUT_BF16 = frozenset(
+    ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
+)
+# Frames of the trial; a few more than any stack of strides removes.
+TRIAL_FRAMES = 64
 
 
-def measure_precision(stepper: Stepper, batch: Batch) -> str:
-    """Time a training step in float32 and bfloat16, on a copy of the model.
+class Precision(NamedTuple):
+    """A number format, and why it was chosen."""
+
+    name: str  # "float32" or "bfloat16"
+    reason: str
+
+
+def choose_precision(wanted: str, model: AcousticModel, kept: str = "") -> Precision:
+    """Settle the number format for training a model where it is; the same on every rank.
 
     Args:
-        stepper: as training will use it.
-        batch: a batch that is like the others.
+        wanted: "float32", "bfloat16", or "auto" for bfloat16 where the device multiplies it
+            natively and a trial step succeeds, else float32.
+        model: on its device; it is not changed.
+        kept: of a run that is resumed: "auto" stays with it where it runs at all.
 
-    Returns:
-        "float32" or "bfloat16", the same on every rank.
+    Raises:
+        ValueError: `wanted` is none of these, or bfloat16 is asked for and does not run here.
     """
-    trial = deepcopy(stepper.model)
-    optimizer = torch.optim.SGD(trial.network.parameters(), lr=0.0)
-    steps = {
-        precision: Stepper(
-            trial,
-            optimizer,
-            augment=None,
-            loss=stepper.loss,
-            precision=precision,
-            grad_clip=stepper.grad_clip,
-        )
-        for precision in DTYPES
-    }
-    seconds = {precision: torch.tensor(float("inf")) for precision in DTYPES}
-    # In turn, and the least of several: other programs disturb single measurements. The first
-    # round is the warm-up in which kernels compile.
-    for _ in range(4):
-        for precision, step in steps.items():
-            started = time.perf_counter()
-            step(batch, 0.0, 0)
-            taken = torch.tensor(time.perf_counter() - started)
-            seconds[precision] = torch.minimum(seconds[precision], taken)
-    distributed.copy_from_first(seconds.values())
-    faster = seconds["bfloat16"] < WORTHWHILE * seconds["float32"]
-    chosen = "bfloat16" if faster else "float32"
-    logger.info(
-        "precision: %s (a step took %.3f s in float32, %.3f s in bfloat16)",
-        chosen,
-        seconds["float32"],
-        seconds["bfloat16"],
-    )
-    return chosen
+    if wanted not in PRECISIONS:
+        raise ValueError(f"precision must be auto, float32 or bfloat16, got {wanted!r}")
+    if wanted == "float32":
+        return Precision("float32", "as configured")
+    if wanted == "auto" and kept == "float32":
+        return Precision("float32", "as the run was begun")
+    choosing = wanted == "auto" and not kept
+    reason = missing_bfloat16(model.device) if choosing else None
+    reason = reason or failure_of_bfloat16(model)
+    if distributed.any_rank(reason is not None):
+        reason = reason or "another rank cannot compute in bfloat16"
+        if wanted == "bfloat16":
+            raise ValueError(f"precision=bfloat16 does not run here: {reason}")
+        return Precision("float32", reason)
+    if wanted == "bfloat16":
+        return Precision("bfloat16", "as configured")
+    if kept:
+        return Precision("bfloat16", "as the run was begun")
+    return Precision("bfloat16", f"the {_kind(model.device)} multiplies bfloat16 natively")
+
+
+def missing_bfloat16(device: torch.device) -> str | None:
+    """Say why a device has no native bfloat16, from what it says of itself; None where it has."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return None if native else "this GPU has no bfloat16 units"
+    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return f"bfloat16 is offered on GPUs of CUDA and on x86 CPUs, and this is {_kind(device)}"
+    if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return "this CPU has no bfloat16 dot products (AVX512_BF16 or AMX)"
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
+    if limit in WITHOUT_BF16:
+        return f"ONEDNN_MAX_CPU_ISA={limit} forbids bfloat16 dot products"
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "this build of PyTorch has no bfloat16 kernels for this CPU"
+    return None
+
+
+def failure_of_bfloat16(model: AcousticModel) -> str | None:
+    """Try one step of a copy of the network; say what went wrong, or None."""
+    device = model.device
+    # In evaluation mode no layer draws numbers or asks other ranks; cuDNN's recurrent layers
+    # have a gradient in training mode alone.
+    network = cast(nn.Module, deepcopy(model.network)).eval()
+    for module in network.modules():
+        if isinstance(module, nn.RNNBase):
+            module.train()
+    features = torch.zeros(2, TRIAL_FRAMES, model.features.num_features, device=device)
+    lengths = torch.tensor([TRIAL_FRAMES, TRIAL_FRAMES - 9], device=device)
+    try:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            logits, _ = network(features, lengths)
+        logits.float().square().sum().backward()
+    except (RuntimeError, NotImplementedError) as error:
+        return f"a trial step in bfloat16 failed: {str(error).splitlines()[0]}"
+    return None
+
+
+def _kind(device: torch.device) -> str:
+    return "CPU" if device.type == "cpu" else f"GPU ({device.type})"

@@ -18,6 +18,7 @@ from asr.acoustic.checkpoint import (
     restore,
     save_checkpoint,
 )
+from asr.training import distributed
 
 
 @dataclass
@@ -33,9 +34,64 @@ class Progress:
     skipped: int = 0
     epochs_without_gain: int = 0
     best: list[tuple[float, float, int]] = field(default_factory=list)  # (wer, loss, epoch)
+    trained: bool = False  # whether the current epoch wants only its validation
     precision: str = ""  # chosen at the start
+    world_size: int = 1  # ranks: batches of an epoch are planned for that many
+    corpora: dict[str, str] = field(default_factory=dict)  # fingerprints of train and dev
     metrics_size: int = 0  # bytes of metrics.jsonl
     seconds: float = 0.0  # of training so far
+
+
+class ResumeError(ValueError):
+    """A run that cannot go on as asked."""
+
+
+def resume_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> Progress | None:
+    """Give every rank the state that rank 0 finds at `path`; None where it finds none.
+
+    Other ranks need not see the file: a run's folder may lie on one node's own disk.
+
+    Raises:
+        ModelFileError: the file cannot be read or does not fit.
+    """
+    found = None
+    if distributed.is_first() and path.is_file():
+        found = load_training(path, model, optimizer)
+    found, tensors = distributed.from_first((found, optimizer_tensors(optimizer)))
+    if found is not None and not distributed.is_first():
+        restore_optimizer(optimizer, tensors)
+    copy_model_from_first(model)
+    return found
+
+
+def copy_model_from_first(model: AcousticModel) -> None:
+    """Give every rank the weights and statistics of rank 0."""
+    for module in (model.network, model.features):
+        distributed.copy_from_first(list(module.state_dict().values()))
+
+
+def check_resumable(now: Progress, corpora: dict[str, str]) -> None:
+    """Refuse to go on with other data, or in the middle of an epoch with other batches.
+
+    Args:
+        now: where training stood.
+        corpora: fingerprints of the sets by name.
+
+    Raises:
+        ResumeError: says what differs.
+    """
+    ranks = distributed.world_size()
+    if now.world_size != ranks and now.batch and not now.trained:
+        raise ResumeError(
+            f"cannot resume in the middle of epoch {now.epoch + 1} with {ranks} ranks: its batches "
+            f"were planned for {now.world_size}; resume with {now.world_size}"
+        )
+    for name, value in corpora.items():
+        if now.corpora.get(name, value) != value:
+            raise ResumeError(
+                f"cannot resume: the {name} set is not the one that the run was begun with "
+                "(its utterances, texts or durations differ)"
+            )
 
 
 def save_training(path: Path, model: AcousticModel, optimizer: Optimizer, now: Progress) -> None:
@@ -65,7 +121,7 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
     tensors = {}
     for index, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
-            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).cpu()
     return tensors
 
 

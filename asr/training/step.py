@@ -1,13 +1,14 @@
 """One training step: batch -> loss -> gradient -> new weights, or a reason why not."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from asr.acoustic.model import AcousticModel
@@ -18,6 +19,8 @@ from asr.data.loading import Batch
 from asr.training import distributed
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+# Of the nothing that a rank without utterances runs through its network.
+IDLE_FRAMES = 32
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -28,6 +31,7 @@ class StepOutcome(NamedTuple):
     num_utterances: int
     grad_norm: float
     problems: list[str]  # why the step was skipped; of this rank
+    stop: bool = False  # whether any rank was asked to stop
 
 
 class Stopwatch:
@@ -75,58 +79,99 @@ class Stepper:
         self.precision = precision
         self.grad_clip = grad_clip
         self.stopwatch = Stopwatch()
+        self.network = distributed.parallel(cast(nn.Module, model.network))
 
-    def __call__(self, batch: Batch, lr: float, seed: int) -> StepOutcome:
-        """Take one step at that learning rate; dropout and masks follow from `seed`."""
+    def __call__(self, batch: Batch, lr: float, seed: int, stop: bool = False) -> StepOutcome:
+        """Take one step at that learning rate; dropout and masks follow from `seed`.
+
+        All ranks take or skip it together. A GPU is waited for once, after the gradient.
+
+        Args:
+            batch: this rank's share; it may be empty.
+            lr: learning rate.
+            seed: of this rank and step.
+            stop: whether this rank was asked to stop, which the others learn with the outcome.
+        """
         torch.manual_seed(seed)
-        self.model.network.train()
-        losses, problems = self._losses(batch, seed)
-        counts = torch.tensor([float(losses.detach().sum()), len(losses), bool(problems)])
-        counts = distributed.sum_over_ranks(counts.double())
-        loss_sum, num_utterances, num_broken = counts.tolist()
-        if num_broken or not num_utterances:
-            return StepOutcome(0.0, 0, float("nan"), problems)
+        self.network.train()
+        if not batch.ids and distributed.world_size() == 1:
+            return StepOutcome(0.0, 0, math.nan, [], stop)
+        losses, logits, lengths = self._losses(batch, seed)
         with self.stopwatch.measure("backward"):
+            counts = distributed.sum_over_ranks(count(losses.detach(), len(batch.ids), stop))
+            # Gradients are averaged over ranks; where a loss is not finite, nobody uses them.
+            scale = distributed.world_size() / counts[1].clamp_min(1.0).to(losses.dtype)
             self.optimizer.zero_grad(set_to_none=True)
-            if len(losses):
-                (losses.sum() / num_utterances).backward()
-            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-            distributed.sum_gradients(parameters)
+            (losses.sum() * scale).backward()
         with self.stopwatch.measure("optimizer"):
-            norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip))
-            if not torch.isfinite(torch.tensor(norm)):
-                return StepOutcome(0.0, 0, norm, [f"the gradient's norm is {norm}"])
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+            norm = nn.utils.clip_grad_norm_(parameters, self.grad_clip)
+            *totals, norm = torch.cat([counts, norm.detach().reshape(1).to(counts)]).tolist()
+            loss_sum, num_utterances, num_broken, stops = totals
+            if num_broken or not num_utterances:
+                problems = explain_losses(losses.detach(), logits.detach(), lengths, batch)
+                return StepOutcome(0.0, 0, math.nan, problems, stops > 0)
+            if not math.isfinite(norm):
+                problem = f"the gradient's norm is {norm}"
+                return StepOutcome(0.0, 0, norm, [problem], stops > 0)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             self.optimizer.step()
-        return StepOutcome(loss_sum, int(num_utterances), norm, [])
+        return StepOutcome(loss_sum, int(num_utterances), norm, [], stops > 0)
 
-    def _losses(self, batch: Batch, seed: int) -> tuple[Tensor, list[str]]:
-        """Loss of each utterance, (N,), and what is wrong with those that are not finite."""
+    def _losses(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss of each utterance, (N,), and what it was computed from: logits and lengths."""
         if not batch.ids:
-            return torch.zeros(0), []
+            return self._idle()
         logits, lengths = self.forward(batch, seed)
         with self.stopwatch.measure("loss"):
             device = logits.device if runs_on(logits.device) else torch.device("cpu")
-            logits, lengths = logits.float().to(device), lengths.to(device)
+            logits = logits.float().to(device)
             losses = self.loss(logits, batch.targets, lengths, batch.target_lengths)
-        return losses, explain_losses(losses.detach(), logits.detach(), lengths, batch)
+        return losses, logits, lengths
+
+    def _idle(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Take part in the other ranks' step without an utterance: a loss and gradients of zero."""
+        device = self.model.device
+        features = torch.zeros(1, IDLE_FRAMES, self.model.features.num_features, device=device)
+        lengths = torch.zeros(1, dtype=torch.int64)
+        logits, _ = self._run_network(features, lengths.to(device))
+        return logits.float().sum()[None] * 0.0, logits, lengths
 
     def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
-        """Compute logits (T, N, C) and lengths (N,)."""
-        device = self.model.device
+        """Compute logits (T, N, C) on the model's device and lengths (N,) on the CPU."""
+        device, front_end = self.model.device, self.model.features
+        # Sizes come from lengths that stay on the CPU: reading them from a GPU would wait for it.
+        frames = front_end.num_frames(batch.waveform_lengths)
         with self.stopwatch.measure("features"):
-            waveforms, lengths = batch.waveforms.to(device), batch.waveform_lengths.to(device)
-            features, lengths = self.model.features(waveforms, lengths)
+            waveforms = batch.waveforms.to(device, non_blocking=True)
+            features, feature_lengths = front_end(waveforms, batch.waveform_lengths)
             if self.augment is not None:
                 generator = torch.Generator().manual_seed(seed)
-                features = self.augment(features, lengths, generator)
-        enabled = self.precision == "bfloat16"
+                features = self.augment(features, frames, generator)
+        logits, _ = self._run_network(features, feature_lengths)
+        return logits, self.model.network.output_lengths(frames)
+
+    def _run_network(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        kind, enabled = features.device.type, self.precision == "bfloat16"
         with (
             self.stopwatch.measure("forward"),
-            torch.autocast(device.type, dtype=DTYPES[self.precision], enabled=enabled),
+            torch.autocast(kind, dtype=DTYPES[self.precision], enabled=enabled),
         ):
-            return self.model.network(features, lengths)
+            return self.network(features, lengths)
+
+
+def count(losses: Tensor, num_utterances: int, stop: bool) -> Tensor:
+    """Pack what ranks tell each other: loss sum, utterances, broken ones, stops; (4,) float64.
+
+    They stay where the losses are: only on a GPU would reading them mean waiting.
+    """
+    dtype = torch.float32 if losses.device.type == "mps" else torch.float64
+    finite = torch.isfinite(losses)
+    known = torch.tensor([num_utterances, stop], dtype=dtype).to(losses.device, non_blocking=True)
+    total = torch.where(finite, losses, 0.0).sum().to(dtype)
+    broken = (~finite).sum().to(dtype)
+    return torch.stack([total, known[0], broken, known[1]])
 
 
 def explain_losses(losses: Tensor, logits: Tensor, lengths: Tensor, batch: Batch) -> list[str]:

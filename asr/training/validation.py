@@ -11,6 +11,7 @@ from asr.ctc import ctc_loss
 from asr.data.loading import Batch
 from asr.decoding import GreedyDecoder
 from asr.evaluation.metrics import character_error_rate, word_error_rate
+from asr.training import distributed
 
 
 class Validation(NamedTuple):
@@ -25,25 +26,34 @@ class Validation(NamedTuple):
 
 
 def validate(model: AcousticModel, batches: Iterable[Batch]) -> Validation:
-    """Decode every batch greedily and score it; runs in evaluation mode, float32."""
+    """Decode batches greedily and score them; runs in evaluation mode, float32.
+
+    Args:
+        model: the model.
+        batches: this rank's shares of the dev set's batches; every rank gets the same scores.
+
+    Raises:
+        ValueError: no rank has a usable utterance.
+    """
     decoder = GreedyDecoder(model.tokenizer.tokens)
     loss_sum = 0.0
-    ids: list[str] = []
-    references: list[str] = []
-    hypotheses: list[str] = []
+    scored: list[tuple[str, str, str]] = []  # id, reference, hypothesis
     for batch in batches:
         if not batch.ids:
             continue
         log_probs, lengths = model.log_probs(batch.waveforms, batch.waveform_lengths)
         loss_sum += _loss_sum(log_probs, lengths, batch)
-        ids += batch.ids
-        references += batch.texts
-        hypotheses += [best[0].text for best in decoder(log_probs, lengths)]
-    if not ids:
+        texts = [best[0].text for best in decoder(log_probs, lengths)]
+        scored += zip(batch.ids, batch.texts, texts, strict=True)
+    shares = distributed.gather((loss_sum, scored))
+    scored = [utterance for _, share in shares for utterance in share]
+    if not scored:
         raise ValueError("the dev set has no usable utterance")
+    ids, references, hypotheses = (list(column) for column in zip(*scored, strict=True))
     wer = word_error_rate(references, hypotheses).rate
     cer = character_error_rate(references, hypotheses).rate
-    return Validation(loss_sum / len(ids), wer, cer, ids, references, hypotheses)
+    loss = sum(loss_sum for loss_sum, _ in shares) / len(ids)
+    return Validation(loss, wer, cer, ids, references, hypotheses)
 
 
 @torch.no_grad()

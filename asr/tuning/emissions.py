@@ -29,7 +29,7 @@ from asr.text import BLANK
 
 if TYPE_CHECKING:  # PyTorch would take seconds to load for users of other models
     from asr.acoustic.model import AcousticModel
-    from asr.data.loading import BatchLoader, Speech
+    from asr.data.loading import BatchLoader
 
 # Padded values that a decoder is given at once: 64 MB.
 MAX_BATCH_VALUES = 2**24
@@ -191,28 +191,6 @@ def fingerprint_model(checkpoint: str | Path) -> dict[str, str]:
     """Hash what makes log-probabilities of audio: weights, features and program."""
     # The checkpoint holds weights, configuration and statistics of the features.
     return {"checkpoint": fingerprint_file(checkpoint), "asr": __version__}
-
-
-def fingerprint_corpus(utterances: Sequence["Speech"]) -> str:
-    """Hash all that a manifest says of its utterances, and size and time of their audio files."""
-    digest = hashlib.sha256()
-    seen: set[Path] = set()
-    for utterance in utterances:
-        digest.update(repr(utterance).encode())
-        for clip in getattr(utterance, "clips", (utterance,)):
-            audio = getattr(clip, "audio_filepath", None)
-            if audio is not None and audio not in seen:
-                seen.add(audio)
-                digest.update(_stamp(audio).encode())
-    return digest.hexdigest()
-
-
-def _stamp(audio: Path) -> str:
-    try:
-        status = audio.stat()
-    except OSError:  # the loader reports it
-        return f"{audio} missing"
-    return f"{audio} {status.st_size} {status.st_mtime_ns}"
 
 
 def _check(

@@ -6,12 +6,9 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from asr.corpora.connected_digits import ConnectedDigits
-from asr.data.manifest import Utterance
 from asr.tuning.emissions import (
     EmissionsError,
     compute_emissions,
-    fingerprint_corpus,
     read_emissions,
     save_emissions,
 )
@@ -159,31 +156,3 @@ def test_model_is_run_over_every_batch(rng, tmp_path):
     assert (read.ids, read.references) == (["u", "v", "w"], ["a", "a a", "a"])
     assert all(np.array_equal(a, b) for a, b in zip(read.log_probs, rows, strict=True))
     assert read.fingerprint == {"checkpoint": "1"}
-
-
-def test_fingerprint_notices_every_change_of_a_corpus(tmp_path):
-    audio = tmp_path / "a.wav"
-    audio.write_bytes(b"1234")
-    one = Utterance(audio, 1.0, "a", {"id": "x", "speaker": "s"})
-    prints = [
-        fingerprint_corpus(utterances)
-        for utterances in (
-            [one],
-            [one, one],
-            [],
-            [Utterance(audio, 1.0, "b", {"id": "x", "speaker": "s"})],
-            [Utterance(audio, 1.5, "a", {"id": "x", "speaker": "s"})],
-            ConnectedDigits([one], 2, seed=1).utterances(0),
-            ConnectedDigits([one], 2, seed=2).utterances(0),
-        )
-    ]
-    composed = ConnectedDigits([one], 2, seed=1)
-    again = fingerprint_corpus([one])
-
-    audio.write_bytes(b"12345")
-
-    assert again == prints[0]
-    prints += [fingerprint_corpus([one]), fingerprint_corpus(composed.utterances(0))]
-    assert len(set(prints)) == len(prints)
-    audio.unlink()
-    assert fingerprint_corpus([one]) not in prints

@@ -1,0 +1,194 @@
+"""Paths of a GPU without one: fake CUDA tensors, where mixing devices or waiting for one raises.
+
+Only forward passes run this way: a backward pass asks for a driver.
+"""
+
+from contextlib import contextmanager
+
+import pytest
+import torch
+from tiny import overrides
+from torch._subclasses import FakeTensorMode
+
+from asr.acoustic.model import build_model
+from asr.cli.assembly import choose_device
+from asr.cli.hydra_config import build, compose_config
+from asr.data.loading import Batch
+from asr.text import CharTokenizer
+from asr.training.precision import missing_bfloat16
+from asr.training.step import Stepper, count
+
+NORMALIZE = ["utterance", "corpus", "none"]
+
+
+@contextmanager
+def fake_gpu():
+    """Everything that is made inside without a device lies on a GPU that is not there."""
+    enabled = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False  # its recurrent layers ask for a driver
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"):
+            yield
+    finally:
+        torch.backends.cudnn.enabled = enabled
+
+
+def torch_loss(logits, targets, lengths, target_lengths):
+    return torch.nn.functional.ctc_loss(
+        logits.log_softmax(-1), targets, lengths, target_lengths, reduction="none"
+    )
+
+
+def cpu_batch():
+    """A batch as the loader gives it, on the CPU."""
+    lengths = torch.tensor([16000, 9000], device="cpu")
+    targets = torch.tensor([[2, 3, 4], [4, 4, 0]], device="cpu")
+    waveforms = torch.zeros(2, 16000, device="cpu")
+    return Batch(
+        ["a", "b"], ["abc", "cc"], waveforms, lengths, targets, torch.tensor([3, 2], device="cpu")
+    )
+
+
+def make_model(tmp_path, **changes):
+    config = compose_config("train", overrides(tmp_path, tmp_path / "run", **changes))
+    return config, build_model(config, CharTokenizer(" abc")).to("cuda")
+
+
+def make_stepper(tmp_path, **changes):
+    config, model = make_model(tmp_path, **changes)
+    return Stepper(
+        model,
+        torch.optim.SGD(model.network.parameters(), lr=0.1),
+        augment=build(config["augment"], "features"),
+        loss=torch_loss,
+        precision="float32",
+        grad_clip=5.0,
+    )
+
+
+def test_the_fake_gpu_notices_a_wait_and_a_mix():
+    with fake_gpu():
+        x = torch.ones(3)
+        with pytest.raises(Exception, match=r"item|data-dependent|[Dd]ynamic"):
+            float(x.sum())
+        with pytest.raises(RuntimeError, match="device"):
+            x + torch.ones(3, device="cpu")
+
+
+@pytest.mark.parametrize("normalize", NORMALIZE)
+def test_features_network_and_augmentation_never_wait(tmp_path, normalize):
+    with fake_gpu():
+        stepper = make_stepper(tmp_path, features__normalize=normalize)
+        stepper.network.train()
+
+        logits, lengths = stepper.forward(cpu_batch(), 0)
+
+        assert logits.device.type == "cuda"
+        assert lengths.device.type == "cpu"
+        assert lengths.tolist() == [stepper.model.num_frames(n) for n in (16000, 9000)]
+
+
+def test_bfloat16_runs_forward(tmp_path):
+    with fake_gpu():
+        stepper = make_stepper(tmp_path)
+        stepper.precision = "bfloat16"
+
+        logits, _ = stepper.forward(cpu_batch(), 0)
+
+        assert logits.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("model", ["ds2_lstm", "ds2_gru", "ds2_rnn", "ds2_lookahead"])
+def test_every_network_trains_forward_without_waiting(tmp_path, model):
+    with fake_gpu():
+        stepper = make_stepper(tmp_path, model=model)
+        stepper.network.train()
+
+        assert stepper.forward(cpu_batch(), 0)[0].device.type == "cuda"
+
+
+def test_counts_of_a_step_stay_on_the_gpu():
+    with fake_gpu():
+        counts = count(torch.ones(4), 4, stop=False)
+
+        assert (counts.device.type, counts.shape, counts.dtype) == ("cuda", (4,), torch.float64)
+
+
+def test_a_rank_without_utterances_takes_part(tmp_path):
+    with fake_gpu():
+        losses, logits, _ = make_stepper(tmp_path)._idle()
+
+        assert (losses.device.type, losses.shape, logits.shape[1]) == ("cuda", (1,), 1)
+
+
+@pytest.mark.parametrize("normalize", NORMALIZE)
+def test_validation_computes_log_probs_there_and_gives_them_here(tmp_path, normalize):
+    batch = cpu_batch()
+    with fake_gpu():
+        _, model = make_model(tmp_path, features__normalize=normalize)
+
+        log_probs, lengths = model.log_probs(batch.waveforms, batch.waveform_lengths)
+
+        assert (log_probs.device.type, lengths.device.type) == ("cpu", "cpu")
+
+
+def test_corpus_statistics_take_batches_from_the_cpu(tmp_path):
+    batch = cpu_batch()
+    with fake_gpu():
+        _, model = make_model(tmp_path, features__normalize="corpus")
+        with torch.device("cpu"):
+            sums = model.features.measure(batch.waveforms, batch.waveform_lengths)
+
+        assert sums.shape == (3, model.features.num_features)
+        assert sums.device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cuda", "device=cuda, but PyTorch sees no GPU here"),
+        ("cuda:1", "device=cuda:1, but PyTorch sees no GPU here"),
+        ("mps", "device=mps, but PyTorch sees no Apple GPU here"),
+        ("tpu", "device must be auto, cpu, cuda, cuda:N or mps, got 'tpu'"),
+        ("xla", "device must be auto, cpu, cuda, cuda:N or mps, got 'xla'"),
+    ],
+)
+def test_devices_that_are_not_here_are_one_line(monkeypatch, name, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+    with pytest.raises(ValueError, match=message):
+        choose_device(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "local_rank", "expected"),
+    [("cuda", "0", 0), ("auto", "1", 1), ("cuda", "1", 1), ("cuda:1", "0", 1), ("cuda", None, 0)],
+)
+def test_local_ranks_take_a_gpu_each(monkeypatch, name, local_rank, expected):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if local_rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", local_rank)
+
+    assert choose_device(name) == torch.device("cuda", expected)
+    assert chosen == [expected]
+
+
+def test_more_ranks_than_gpus_are_one_line(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+
+    with pytest.raises(ValueError, match="asks for GPU 2, but PyTorch sees 2 here, from 0"):
+        choose_device("cuda")
+
+
+def test_a_gpu_says_itself_whether_it_has_bfloat16(monkeypatch):
+    for has in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *a, has=has, **k: has)
+
+        assert (missing_bfloat16(torch.device("cuda")) is None) == has
