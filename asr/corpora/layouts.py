@@ -7,16 +7,19 @@ An importer takes a folder and gives the utterances of each split. Durations are
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from asr.corpora.places import read_lines, resolve_inside
 from asr.corpora.verification import Rejection
 from asr.data.manifest import Utterance, read_manifest
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64", ".caf"}
 )
+# Why a name that a list gives is passed over.
+OUTSIDE = "path outside the folder"
 REJECTED_NAME = "rejected.jsonl"
 # Of a hundred speakers (or files, where speakers are unknown) that come without a split.
 DEV_PERCENT = 5
@@ -26,15 +29,57 @@ SPLIT_NAMES = {"valid": "dev", "val": "dev", "validation": "dev"}
 
 @dataclass
 class Imported:
-    """Utterances by split, what was passed over and why, and what the user should know."""
+    """Utterances by split, what was passed over and why, and what the user should know.
 
+    Attributes:
+        root: folder of the corpus; audio lies in it, or in `out` where it was converted.
+        out: the only folder that is written to.
+    """
+
+    root: Path
+    out: Path
     splits: dict[str, list[Utterance]] = field(default_factory=dict)
     rejected: list[Rejection] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, split: str, path: Path, text: str, **extra: object) -> None:
-        """Add an utterance whose duration is not measured yet."""
-        self.splits.setdefault(split, []).append(Utterance(path, math.nan, text, extra))
+    def add(
+        self,
+        split: str,
+        path: Path,
+        text: str,
+        *,
+        where: str | None = None,
+        anywhere: bool = False,
+        **extra: object,
+    ) -> None:
+        """Place an utterance whose duration is not measured yet."""
+        self.place(split, Utterance(path, math.nan, text, extra), where=where, anywhere=anywhere)
+
+    def place(
+        self, split: str, utterance: Utterance, *, where: str | None = None, anywhere: bool = False
+    ) -> None:
+        """Put an utterance into a split; one whose audio lies outside the folder is listed.
+
+        Args:
+            where: file and line that name the audio, for the message.
+            anywhere: whether it may lie outside: an absolute path in a table of the user's own.
+        """
+        path = utterance.audio_filepath
+        try:
+            if not anywhere:
+                resolve_inside(path, [self.out if path.is_relative_to(self.out) else self.root])
+        except ValueError as error:
+            self.reject(split, path, OUTSIDE, f"{where or path}: {error}", utterance.id)
+            return
+        self.splits.setdefault(split, []).append(utterance)
+
+    def find(self, split: str, name: str, folders: Sequence[Path], where: str) -> Path | None:
+        """Resolve a name of the corpus's own lists; None, and listed, where it leads outside."""
+        try:
+            return resolve_inside(name, folders)
+        except ValueError as error:
+            self.reject(split, Path(name), OUTSIDE, f"{where}: {error}")
+            return None
 
     def reject(
         self, split: str, path: Path, reason: str, detail: str, identity: str | None = None
@@ -43,23 +88,21 @@ class Imported:
         self.rejected.append(Rejection(split, identity or path.stem, path, reason, detail))
 
 
-def import_manifests(source: Path, audio_root: Path) -> Imported:
+def import_manifests(source: Path, audio_root: Path, out: Path) -> Imported:
     """Import a folder of manifests (`<split>.jsonl`); splits, texts and further keys are kept.
 
     Args:
         audio_root: where audio lies that is not below `source`, because it was unpacked elsewhere.
     """
-    imported = Imported()
-    for path in find_manifests(source):
-        imported.splits[path.stem] = [
-            Utterance(
-                _relocate(item.audio_filepath, source, audio_root),
-                item.duration,
-                item.text,
-                item.extra,
-            )
-            for item in read_manifest(path)
-        ]
+    imported = Imported(source, out)
+    for manifest in find_manifests(source):
+        imported.splits[manifest.stem] = []
+        for item in read_manifest(manifest):
+            path = _relocate(item.audio_filepath, source, audio_root)
+            utterance = replace(item, audio_filepath=path)
+            # Only an absolute path can lead elsewhere: `read_manifest` refuses the others.
+            anywhere = not (path.is_relative_to(source) or path.is_relative_to(out))
+            imported.place(manifest.stem, utterance, where=str(manifest), anywhere=anywhere)
     return imported
 
 
@@ -74,7 +117,7 @@ def import_folder(source: Path, out: Path) -> Imported:
     Folders train, dev (or valid, val) and test are the splits; without a folder train, speech is
     divided by a hash of each name.
     """
-    imported = Imported()
+    imported = Imported(source, out)
     has_splits = (source / "train").is_dir()
     transcripts = {path for path in walk(source, out) if path.suffix.lower() == ".txt"}
     for path in walk(source, out):
@@ -140,35 +183,6 @@ def find_below(source: Path, marker: str) -> Path:
     raise ValueError(f"{source}: holds no {marker}, nor do the folders in it")
 
 
-def resolve_inside(name: str, folders: Iterable[Path]) -> Path:
-    """Find a file by its name, relative to the first of `folders` that holds it, or absolute.
-
-    Raises:
-        ValueError: a relative name leaves the last of `folders`.
-    """
-    if Path(name).is_absolute():
-        return Path(name)
-    folders = list(folders)
-    paths = [Path(os.path.abspath(folder / name)) for folder in folders]
-    if not all(path.is_relative_to(folders[-1]) for path in paths):
-        raise ValueError(f"path leaves the folder: {name}")
-    return next((path for path in paths if path.exists()), paths[0])
-
-
-def read_lines(path: Path) -> list[str]:
-    """Read a text file's lines.
-
-    Raises:
-        ValueError: the file cannot be read or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 at byte {error.start}") from error
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-
-
 def _relocate(path: Path, source: Path, audio_root: Path) -> Path:
     """Point to the unpacked copy where the file is not where its manifest says."""
     moved = audio_root / path.relative_to(source) if path.is_relative_to(source) else path
@@ -183,9 +197,10 @@ def walk(source: Path, out: Path) -> Iterator[Path]:
 
 
 def _add_pair(imported: Imported, split: str, path: Path, transcript: Path, relative: Path) -> None:
-    identity = "-".join(relative.with_suffix("").parts)
     try:
-        imported.add(split, path, transcript.read_text(encoding="utf-8-sig"), id=identity)
-    except UnicodeDecodeError as error:
-        detail = f"{transcript}: is not UTF-8 at byte {error.start}"
-        imported.reject(split, path, "transcript is not UTF-8", detail)
+        text = "\n".join(read_lines(resolve_inside(transcript, [imported.root])))
+    except ValueError as error:
+        detail = str(error) if str(transcript) in str(error) else f"{transcript}: {error}"
+        imported.reject(split, path, "transcript cannot be read", detail)
+        return
+    imported.add(split, path, text, id="-".join(relative.with_suffix("").parts))

@@ -4,7 +4,8 @@ import csv
 from pathlib import Path
 from typing import NamedTuple
 
-from asr.corpora.layouts import SPLIT_NAMES, Imported, divide, read_lines, resolve_inside
+from asr.corpora.layouts import OUTSIDE, SPLIT_NAMES, Imported, divide
+from asr.corpora.places import read_lines, resolve_inside
 
 AUDIO_COLUMNS = ("path", "audio_filepath", "audio", "wav_filename", "wav", "file", "filename")
 TEXT_COLUMNS = ("text", "transcript", "sentence", "transcription")
@@ -17,7 +18,7 @@ def import_csv(source: Path, out: Path) -> Imported:
     A header names the columns; without one the first column is the audio and the second the text.
     Audio is relative to the table, or to a folder `clips` beside it (Common Voice).
     """
-    imported = Imported()
+    imported = Imported(source if source.is_dir() else source.parent, out)
     tables = [source] if source.is_file() else sorted(source.glob("*.[ct]sv"))
     if not tables:
         raise ValueError(f"{source}: holds no .csv or .tsv table")
@@ -65,17 +66,15 @@ def _add_row(
     try:
         if not name:
             raise ValueError("names no audio")
-        path = resolve_inside(name, [table.parent / "clips", table.parent])
+        path = resolve_inside(name, [table.parent / "clips", table.parent], absolute=True)
     except ValueError as error:
         detail = f"{table}:{number}: {error}"
-        imported.reject(
-            split, Path(name), "path outside the folder" if name else "no audio", detail
-        )
+        imported.reject(split, Path(name), OUTSIDE if name else "no audio", detail)
         return
     extra = {key: row[i] for key, i in columns.further.items() if i < len(row) and row[i]}
     if columns.speaker is not None and columns.speaker < len(row) and row[columns.speaker]:
         extra["speaker"] = row[columns.speaker]
-    imported.add(split, path, row[columns.text], **extra)
+    imported.add(split, path, row[columns.text], anywhere=True, **extra)
 
 
 class _Columns(NamedTuple):
