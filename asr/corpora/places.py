@@ -42,7 +42,7 @@ def resolve_inside(name: str | Path, folders: Sequence[Path], *, absolute: bool 
     paths = [Path(os.path.abspath(folder / name)) for folder in folders]
     if not all(path.is_relative_to(root) for path in paths):
         raise ValueError(f"path leaves the folder: {name}")
-    return _follow(next((path for path in paths if path.exists()), paths[0]), root)
+    return _follow(next((path for path in paths if path.exists()), paths[-1]), root)
 
 
 def read_lines(path: Path) -> list[str]:

@@ -213,7 +213,7 @@ def test_a_manifest_beside_links_that_lead_outside_is_refused_there(tmp_path, ho
     run("folder", source, out)
 
     assert [(item["id"], item["reason"]) for item in listed(out)] == [
-        ("bad", "path outside the folder")
+        ("source/bad", "path outside the folder")
     ]
     assert str(home / "victim.wav") in manifests(out)
 
