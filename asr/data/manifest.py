@@ -21,13 +21,15 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.audio import read_audio
+from asr import audio
 from asr.files import parse_json, printable, read_bytes, write_atomically
 
 logger = logging.getLogger(__name__)
 REQUIRED_KEYS = ("audio_filepath", "duration", "text")
 # Thirty years: what lies beyond is no length of a recording, and huge integers overflow a float.
 MAX_DURATION_S = 1e9
+# How many times as long as its manifest says a recording may be.
+LONGER_THAN_SAID = 2.0
 # Control characters but for white space, and lone surrogates.
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
@@ -56,17 +58,23 @@ class Utterance:
         return str(self.extra.get("id", self.audio_filepath.stem))
 
     def waveform(self, sample_rate: int) -> np.ndarray:
-        """Samples (L,) float32 in [-1, 1] at that rate; raises AudioError on a bad file."""
-        return load_waveform(self.audio_filepath, sample_rate)
+        """Samples (L,) float32 in [-1, 1] at that rate; raises AudioError on a bad file.
+
+        A file much longer than its manifest says is bad: batches were planned by `duration`.
+        """
+        limit_s = LONGER_THAN_SAID * self.duration + 1.0
+        return load_waveform(self.audio_filepath, sample_rate, limit_s)
 
 
-def load_waveform(path: Path, sample_rate: int) -> np.ndarray:
+def load_waveform(
+    path: Path, sample_rate: int, max_duration_s: float = audio.MAX_DURATION_S
+) -> np.ndarray:
     """Read (L,) float32 at a rate; the log says once what is converted from what.
 
     Raises:
-        AudioError: the file cannot be used.
+        AudioError: the file cannot be used, or is longer than that.
     """
-    waveform, _, source_rate, channels = read_audio(path, sample_rate)
+    waveform, _, source_rate, channels = audio.read_audio(path, sample_rate, max_duration_s)
     if source_rate != sample_rate or channels > 1:
         _announce_conversion(source_rate, channels, sample_rate)
     return waveform
@@ -184,10 +192,10 @@ def _format_utterance(utterance: Utterance, folder: Path) -> str:
     _check_characters("text", utterance.text)
     duration = round(utterance.duration, 6)
     _check_duration(duration)
-    audio = Path(os.path.abspath(utterance.audio_filepath))
+    path = Path(os.path.abspath(utterance.audio_filepath))
     record = {
         "audio_filepath": (
-            audio.relative_to(folder) if audio.is_relative_to(folder) else audio
+            path.relative_to(folder) if path.is_relative_to(folder) else path
         ).as_posix(),
         "duration": duration,
         "text": utterance.text,

@@ -2,10 +2,13 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.audio import AudioError
 from asr.data.manifest import ManifestError, Utterance, read_manifest, write_manifest
 
 GOOD = {"audio_filepath": "clips/a.wav", "duration": 1.5, "text": "hello"}
@@ -215,3 +218,11 @@ def test_read_manifest_reads_real_manifests(real_speech, name, count, minutes):
 
     assert len(utterances) == count
     assert sum(item.duration for item in utterances) / 60 == pytest.approx(minutes, abs=0.005)
+
+
+def test_audio_much_longer_than_its_manifest_says_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000 * 4), 16000)
+
+    assert len(Utterance(tmp_path / "a.wav", 3.0, "a").waveform(16000)) == 64000
+    with pytest.raises(AudioError, match=r"a\.wav: lasts 4\.000 s, maximum 3 s"):
+        Utterance(tmp_path / "a.wav", 1.0, "a").waveform(16000)
