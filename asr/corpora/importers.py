@@ -6,7 +6,7 @@ official split where there is one. To add a corpus write an importer here and na
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +89,8 @@ def import_speechocean762(source: Path, out: Path) -> Imported:
 def import_librispeech(source: Path, out: Path) -> Imported:
     """Import LibriSpeech: <split>/<speaker>/<chapter>/*.trans.txt beside .flac files.
 
-    Every official part (train-clean-100, dev-clean, ...) is a split of that name.
+    Every official part (train-clean-100, dev-other, ...) is a split of that name. All train parts
+    together are "train" too; "dev" and "test" are the clean parts, or the others without those.
     """
     imported = Imported(source, out)
     transcripts = sorted(source.rglob("*.trans.txt"))
@@ -117,7 +118,19 @@ def import_librispeech(source: Path, out: Path) -> Imported:
         for path in sorted(untold):
             detail = f"{transcript}: has no line for '{path.stem}'"
             imported.reject(split, path, "no transcript", detail)
+    imported.groups = _group_parts(list(imported.splits))
     return imported
+
+
+def _group_parts(parts: Sequence[str]) -> dict[str, list[str]]:
+    """Say which official parts make up train, dev and test."""
+    groups = {}
+    for group in ("train", "dev", "test"):
+        members = sorted(part for part in parts if part.startswith(f"{group}-"))
+        clean = [part for part in members if part.startswith(f"{group}-clean")]
+        if members:
+            groups[group] = clean if clean and group != "train" else members
+    return groups
 
 
 def import_an4(source: Path, out: Path) -> Imported:

@@ -39,11 +39,13 @@ class Imported:
     Attributes:
         root: folder of the corpus; audio lies in it, or in `out` where it was converted.
         out: the only folder that is written to.
+        groups: further manifests, each of several splits together.
     """
 
     root: Path
     out: Path
     splits: dict[str, list[Utterance]] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
     rejected: list[Rejection] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

@@ -157,6 +157,9 @@ def prepare(
         rejected += refused + verified.rejected
         written[split] = verified.utterances
         report.splits[split] = _summarize(verified)
+    for group, parts in imported.groups.items():
+        written[group] = [utterance for part in parts for utterance in written[part]]
+        report.notes.append(f"{group}.jsonl is {' + '.join(parts)}")
     report.rejected = _group(rejected)
     report.text_changes = dict(normalize.changes)
     if not any(written.values()):
