@@ -1,4 +1,4 @@
-"""The one way a file reaches the disk: whole, or not at all.
+"""The one way a file reaches the disk: whole, or not at all; and how a stranger's file is read.
 
 Content goes to a temporary name beside the file, is flushed to the disk and renamed. A kill at any
 moment leaves the old file or the new one; a temporary file that a killed process left behind is
@@ -9,9 +9,11 @@ import json
 import os
 import re
 import socket
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from unicodedata import category
 
 
 @contextmanager
@@ -55,6 +57,70 @@ def write_json_lines(path: str | Path, records: Iterable[Mapping[str, object]]) 
     """Write one JSON object a line."""
     lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
     write_atomically(path, "".join(lines))
+
+
+def read_bytes(path: str | Path, most: int = 2**31) -> bytes:
+    """Read a file that anybody may have made.
+
+    Raises:
+        ValueError: it is no regular file (a pipe would wait for ever, a device never end), holds
+            more than `most` bytes, or cannot be read; the message names it.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(f"{path}: is not a regular file")
+            content = file.read(most + 1)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > most:
+        raise ValueError(f"{path}: must hold at most {most} bytes")
+    return content
+
+
+def read_text(path: str | Path, most: int = 2**31) -> str:
+    """Read UTF-8, without the byte order mark where there is one; line ends become line feeds.
+
+    Raises:
+        ValueError: as `read_bytes`, or it is not UTF-8.
+    """
+    content = read_bytes(path, most)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 at byte {error.start}") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_json(text: str | bytes) -> object:
+    """Parse JSON that anybody may have written.
+
+    Raises:
+        ValueError: it is not JSON, not UTF-8, or nested too deep.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("is nested too deep") from error
+
+
+def printable(text: str) -> str:
+    r"""Escape what a terminal would obey and what UTF-8 cannot hold; the rest stays.
+
+    Control characters (an escape sequence in a file's name can rewrite a screen), marks that turn
+    the direction of writing, and lone surrogates become \x1b, \u202e, \udcff.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or category(c) == "Zs" else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for who writes into a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def temporary_name(path: Path) -> Path:

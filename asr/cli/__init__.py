@@ -1,7 +1,7 @@
 """The command line: `asr COMMAND ...`. Only this package knows Hydra and argument parsing.
 
-Exit codes: 0 done, 2 a user's mistake (one line, no traceback; ASR_DEBUG=1 shows it), 130 and 143
-stopped by a signal.
+Exit codes: 0 done, 2 a user's mistake (said in a line, no traceback; ASR_DEBUG=1 shows it), 130 and
+143 stopped by a signal, 141 nobody reads our output any more.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from asr import __version__
+from asr.files import printable
 
 # Command -> (module with `add_arguments(parser)` and `run(args) -> int`, what it does).
 COMMANDS = {
@@ -46,6 +47,31 @@ if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
 if not sys.stderr.isatty():
     # Progress bars in a log file: one line in half a minute.
     os.environ.setdefault("TQDM_MININTERVAL", "30")
+
+
+# Lines and characters of an error that help; the rest only scrolls the first line away.
+MAX_ERROR_LINES = 12
+MAX_ERROR_LINE = 400
+
+
+class PrintableFormatter(logging.Formatter):
+    """Lines that a terminal shows and does not obey, whatever a file's name or text holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record; its lines stay lines."""
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
+def format_error(command: str, error: Exception) -> str:
+    """Say a user's mistake: what is wrong in the first line, what more there is indented below."""
+    lines = [line.rstrip() for line in str(error).splitlines() if line.strip()]
+    lines = lines or [type(error).__name__]
+    kept = [printable(line.replace("\t", " ")) for line in lines[:MAX_ERROR_LINES]]
+    kept = [k if len(k) <= MAX_ERROR_LINE else f"{k[: MAX_ERROR_LINE - 3]}..." for k in kept]
+    if len(lines) > len(kept):
+        kept.append(f"... {len(lines) - len(kept)} more lines")
+    first, *further = kept
+    return "\n".join([f"asr {command}: {first.strip()}", *(f"  {line}" for line in further)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,9 +121,13 @@ def _report_missing(command: str, error: ModuleNotFoundError) -> int:
 
 def _guard(args: argparse.Namespace) -> int:
     """Run the command; turn a user's mistake into one line."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     try:
-        return import_module(COMMANDS[args.command][0]).run(args)
+        code = import_module(COMMANDS[args.command][0]).run(args)
+        sys.stdout.flush()  # here a reader that left is noticed quietly, at exit with a traceback
+        return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -107,5 +137,5 @@ def _guard(args: argparse.Namespace) -> int:
     except (ValueError, OSError, ImportError) as error:
         if os.environ.get("ASR_DEBUG"):
             raise
-        print(f"asr {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(format_error(args.command, error), file=sys.stderr)
         return 2

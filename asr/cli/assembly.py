@@ -10,7 +10,7 @@ import torch
 from asr.acoustic.model import AcousticModel
 from asr.augment import WaveformAugment
 from asr.cli.hydra_config import build
-from asr.data.loading import BatchLoader, Corpus
+from asr.data.loading import BatchLoader, Corpus, Order
 from asr.decoding import NGramLM
 from asr.recognition.recognizer import Decoder
 
@@ -62,13 +62,13 @@ def make_loader(
     With `aligned`, utterances whose text CTC cannot align with them are left out.
     """
     loading = dict(config["loading"])
-    sorta_grad = loading.pop("sorta_grad", False) and split == "train"
+    first_epoch: Order = "sorta_grad" if loading.pop("sorta_grad", False) else "shuffled"
     return BatchLoader(
         cast(Corpus, build(config["data"], split)),
         model.tokenizer,
         sample_rate=model.sample_rate,
         seed=config.get("seed", 0),
-        sorta_grad=sorta_grad or split != "train",
+        order=first_epoch if split == "train" else "sorted",
         augment=augment,
         num_frames=model.num_frames if aligned else None,
         rank=rank,

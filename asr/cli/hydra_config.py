@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from asr.cli import format_error
+
 CONFIGS = "asr.conf"
+# What means something in an override's value.
+_GRAMMAR = re.compile(r"""["'\\\[\]{}(),=$]""")
 
 
 class ConfigError(ValueError):
@@ -50,12 +55,24 @@ def compose_config(name: str, overrides: list[str]) -> dict:
     Raises:
         ConfigError: an override is misspelt or malformed, or a value is missing.
     """
+    overrides = [quote_override(override) for override in overrides]
     try:
         with initialize_config_module(CONFIGS, version_base="1.3"):
             config = compose(name, overrides)
         return resolve(config)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, name, overrides)) from error
+
+
+def quote_override(override: str) -> str:
+    """Quote a value of `key=value` that Hydra's grammar has no letters for, such as "äöü".
+
+    Values that hold its own signs (lists, quotes, sweeps) are left for it to read.
+    """
+    key, equals, value = override.partition("=")
+    if not equals or value.isascii() or _GRAMMAR.search(value):
+        return override
+    return f"{key}='{value}'"
 
 
 def resolve(config: DictConfig) -> dict:
@@ -96,10 +113,11 @@ def _multirun(name: str, overrides: list[str], task: Callable[[dict], int]) -> i
             return task(resolved)
         except (ValueError, OSError) as error:
             # Hydra would wrap it in a traceback of its own.
-            print(f"asr {name}: {' '.join(str(error).split())}", file=sys.stderr)
+            print(format_error(name, error), file=sys.stderr)
             sys.exit(2)
 
-    sys.argv = [f"asr {name}", "--multirun", "hydra.output_subdir=null", *overrides]
+    sys.argv = [f"asr {name}", "--multirun", "hydra.output_subdir=null"]
+    sys.argv += map(quote_override, overrides)
     job()
     return 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from asr.corpora.prepare import IMPORTERS, prepare
 from asr.corpora.verification import VerificationRules
 from asr.data.manifest import read_manifest
-from asr.files import write_atomically
+from asr.files import printable, write_atomically
 from asr.synth.corpus import QUICKSTART, TINY, SynthRequest, generate
 from asr.text import SentencePieceTokenizer
 
@@ -76,7 +76,7 @@ def _run_corpus(args: argparse.Namespace) -> int:
         max_duration_s=args.max_duration,
     )
     report = prepare(args.corpus, args.source, args.out, unknown=args.unknown, rules=rules)
-    print("\n".join(report.lines()))
+    print("\n".join(map(printable, report.lines())))
     return 0
 
 

@@ -160,7 +160,9 @@ def _describe(
     for name, loader in (("train", train_loader), ("dev", dev_loader)):
         utterances = loader.corpus.utterances(0)
         hours = sum(u.duration for u in utterances) / 3600
-        logger.info("%s: %d utterances, %.2f h", name, len(utterances), hours)
+        too_long = getattr(loader.corpus, "num_too_long", 0)
+        left_out = f", {too_long} longer than max_duration left out" if too_long else ""
+        logger.info("%s: %d utterances, %.2f h%s", name, len(utterances), hours, left_out)
     logger.info(
         "model: %.2f million weights, %d classes, one frame every %.0f ms, on %s, %d threads",
         weights / 1e6,

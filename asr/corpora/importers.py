@@ -6,14 +6,16 @@ official split where there is one. To add a corpus write an importer here and na
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from asr.audio import write_wav
 from asr.corpora.kaldi import read_kaldi_folder
-from asr.corpora.layouts import Imported, find_below, hold_out_speakers, read_lines
+from asr.corpora.layouts import Imported, find_below, hold_out_speakers
+from asr.corpora.places import read_lines, resolve_inside
+from asr.files import read_bytes
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -27,7 +29,7 @@ def import_fsdd(source: Path, out: Path) -> Imported:
 
     Numbers 0-4 are the official test set; 45-49 of the training set are dev.
     """
-    imported = Imported()
+    imported = Imported(source, out)
     for path in sorted((find_below(source, "recordings") / "recordings").glob("*.wav")):
         match = _FSDD_NAME.fullmatch(path.stem)
         if match is None:
@@ -49,10 +51,10 @@ def import_speech_commands(source: Path, out: Path) -> Imported:
     root = find_below(source, "testing_list.txt")
     listed = {}
     for name, split in (("validation_list.txt", "dev"), ("testing_list.txt", "test")):
-        for line in read_lines(root / name):
+        for line in read_lines(resolve_inside(name, [root])):
             if line.strip():
                 listed[line.strip()] = split
-    imported = Imported()
+    imported = Imported(source, out)
     for path in sorted(root.glob("*/*.wav")):
         word = path.parent.name
         if word in ("_background_noise_", "_silence_"):
@@ -75,9 +77,9 @@ def import_speechocean762(source: Path, out: Path) -> Imported:
     Every seventh speaker of the official training part is dev.
     """
     root = find_below(source, "train/wav.scp")
-    imported = Imported()
+    imported = Imported(root, out)
     for split in ("train", "test"):
-        read_kaldi_folder(imported, split, root / split, root, out)
+        read_kaldi_folder(imported, split, root / split, absolute=False)
     for utterance in imported.splits.get("train", []):
         utterance.extra.setdefault("speaker", utterance.id[:-5])
     hold_out_speakers(imported, every=7)
@@ -87,26 +89,48 @@ def import_speechocean762(source: Path, out: Path) -> Imported:
 def import_librispeech(source: Path, out: Path) -> Imported:
     """Import LibriSpeech: <split>/<speaker>/<chapter>/*.trans.txt beside .flac files.
 
-    Every official part (train-clean-100, dev-clean, ...) is a split of that name.
+    Every official part (train-clean-100, dev-other, ...) is a split of that name. All train parts
+    together are "train" too; "dev" and "test" are the clean parts, or the others without those.
     """
-    imported = Imported()
+    imported = Imported(source, out)
     transcripts = sorted(source.rglob("*.trans.txt"))
     if not transcripts:
         raise ValueError(f"{source}: holds no *.trans.txt, so it is not LibriSpeech")
     for transcript in transcripts:
         chapter = transcript.parent
         split, speaker = chapter.parent.parent.name, chapter.parent.name
+        try:
+            lines = read_lines(resolve_inside(transcript, [source]))
+        except ValueError as error:
+            imported.reject(
+                split, transcript, "transcript cannot be read", f"{transcript}: {error}"
+            )
+            continue
         untold = set(chapter.glob("*.flac"))
-        for line in read_lines(transcript):
+        for number, line in enumerate(lines, start=1):
             if line.strip():
                 name, _, text = line.strip().partition(" ")
-                path = chapter / f"{name}.flac"
-                untold.discard(path)
-                imported.add(split, path, text, id=name, speaker=speaker)
+                where = f"{transcript}:{number}"
+                path = imported.find(split, f"{name}.flac", [chapter], where)
+                if path is not None:
+                    untold.discard(path)
+                    imported.add(split, path, text, where=where, id=name, speaker=speaker)
         for path in sorted(untold):
             detail = f"{transcript}: has no line for '{path.stem}'"
             imported.reject(split, path, "no transcript", detail)
+    imported.groups = _group_parts(list(imported.splits))
     return imported
+
+
+def _group_parts(parts: Sequence[str]) -> dict[str, list[str]]:
+    """Say which official parts make up train, dev and test."""
+    groups = {}
+    for group in ("train", "dev", "test"):
+        members = sorted(part for part in parts if part.startswith(f"{group}-"))
+        clean = [part for part in members if part.startswith(f"{group}-clean")]
+        if members:
+            groups[group] = clean if clean and group != "train" else members
+    return groups
 
 
 def import_an4(source: Path, out: Path) -> Imported:
@@ -116,24 +140,30 @@ def import_an4(source: Path, out: Path) -> Imported:
     the official training part is dev.
     """
     root = find_below(source, "etc/an4_train.transcription")
-    imported = Imported()
+    imported = Imported(root, out)
     for split in ("train", "test"):
-        list_path = root / "etc" / f"an4_{split}.fileids"
-        places = {Path(line).name: line.strip() for line in read_lines(list_path) if line.strip()}
+        list_path = resolve_inside(f"etc/an4_{split}.fileids", [root])
+        places = {
+            Path(line).name: (line.strip(), f"{list_path}:{number}")
+            for number, line in enumerate(read_lines(list_path), start=1)
+            if line.strip()
+        }
         for where, name, text in _read_an4(imported, split, root):
             if name not in places:
                 detail = f"{where}: '{name}' is not in {list_path}"
                 imported.reject(split, Path(name), "no audio", detail)
                 continue
-            path = _find_an4_audio(root, places[name], out)
-            imported.add(split, path, text, id=name, speaker=path.parent.name)
+            place, where = places[name]
+            path = _find_an4_audio(imported, split, place, where)
+            if path is not None:
+                imported.add(split, path, text, where=where, id=name, speaker=path.parent.name)
     hold_out_speakers(imported, every=10)
     return imported
 
 
 def _read_an4(imported: Imported, split: str, root: Path) -> Iterator[tuple[str, str, str]]:
     """Give (file:line, utterance, text) of each line `<s> TEXT </s> (utterance)`."""
-    path = root / "etc" / f"an4_{split}.transcription"
+    path = resolve_inside(f"etc/an4_{split}.transcription", [root])
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
@@ -145,18 +175,25 @@ def _read_an4(imported: Imported, split: str, root: Path) -> Iterator[tuple[str,
         yield f"{path}:{number}", match[2], match[1]
 
 
-def _find_an4_audio(root: Path, place: str, out: Path) -> Path:
-    for suffix in (".wav", ".sph", ".flac"):
-        path = root / "wav" / f"{place}{suffix}"
+def _find_an4_audio(imported: Imported, split: str, place: str, where: str) -> Path | None:
+    """Find the audio of a line of fileids, converted below `out` where it is raw."""
+    folder = imported.root / "wav"
+    for suffix in (".wav", ".sph", ".flac", ".raw"):
+        path = imported.find(split, f"{place}{suffix}", [folder], where)
+        if path is None:
+            return None
         if path.is_file():
-            return path
-    raw = root / "wav" / f"{place}.raw"
-    if not raw.is_file():
-        return root / "wav" / f"{place}.sph"
-    samples = np.frombuffer(raw.read_bytes()[: raw.stat().st_size // 2 * 2], dtype=">i2")
+            break
+    else:
+        return folder / f"{place}.sph"
+    if suffix != ".raw":
+        return path
+    content = read_bytes(path)
+    samples = np.frombuffer(content[: len(content) // 2 * 2], dtype=">i2")
     if samples.size == 0:
-        return raw
-    path = out / "wav" / f"{place}.wav"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_wav(path, samples.astype(np.float32) / 32768, _AN4_SAMPLE_RATE)
-    return path
+        return path
+    # Below `out` as it is below the corpus, which it does not leave.
+    converted = imported.out / "wav" / path.relative_to(folder).with_suffix(".wav")
+    converted.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(converted, samples.astype(np.float32) / 32768, _AN4_SAMPLE_RATE)
+    return converted

@@ -5,7 +5,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from asr.audio import Audio, read_audio, write_wav
-from asr.corpora.layouts import SPLIT_NAMES, Imported, divide, read_lines, resolve_inside
+from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported, divide
+from asr.corpora.places import read_lines, resolve_inside
 
 # Times of segments are rounded: the last may end this many seconds after its recording.
 END_TOLERANCE_S = 0.05
@@ -26,24 +27,28 @@ def import_kaldi(source: Path, out: Path) -> Imported:
     relative to their folder or to `source`. Commands (a trailing "|") are never run. Segments are
     cut out of their recordings into `out`.
     """
-    imported = Imported()
+    imported = Imported(source, out)
     if (source / "wav.scp").is_file():
-        read_kaldi_folder(imported, "all", source, source, out)
+        read_kaldi_folder(imported, ALL, source)
         return divide(imported)
     folders = sorted(path.parent for path in source.glob("*/wav.scp"))
     if not folders:
         raise ValueError(f"{source}: holds no wav.scp, nor does a folder in it")
     for folder in folders:
         split = SPLIT_NAMES.get(folder.name, folder.name)
-        read_kaldi_folder(imported, split, folder, source, out)
+        read_kaldi_folder(imported, split, folder)
     return imported
 
 
 def read_kaldi_folder(
-    imported: Imported, split: str, folder: Path, source: Path, out: Path
+    imported: Imported, split: str, folder: Path, *, absolute: bool = True
 ) -> None:
-    """Add the utterances of one Kaldi folder, and list those that cannot be used."""
-    tables = _KaldiTables(folder, source)
+    """Add the utterances of one Kaldi folder, and list those that cannot be used.
+
+    Args:
+        absolute: whether its tables are the user's own, and may name audio outside absolutely.
+    """
+    tables = _KaldiTables(folder, imported.root, absolute)
     for name in sorted((tables.segments or tables.recordings).keys() - tables.texts.keys()):
         detail = f"{folder / 'text'}: has no line for '{name}'"
         imported.reject(split, Path(name), "no transcript", detail, name)
@@ -51,20 +56,21 @@ def read_kaldi_folder(
         try:
             path = tables.find_recording(name)
             if tables.segments:
-                path = tables.cut_segment(name, path, out / "segments" / split)
+                path = tables.cut_segment(name, path, imported.out / "segments" / split)
         except _UnusableError as error:
             imported.reject(split, Path(name), error.reason, str(error), name)
             continue
         speaker = {"speaker": tables.speakers[name][0]} if name in tables.speakers else {}
-        imported.add(split, path, text, id=name, **speaker)
+        imported.add(split, path, text, anywhere=absolute, id=name, **speaker)
 
 
 class _KaldiTables:
     """The files of one Kaldi folder; each maps a key to (value, line number)."""
 
-    def __init__(self, folder: Path, source: Path) -> None:
+    def __init__(self, folder: Path, source: Path, absolute: bool) -> None:
         self.folder = folder
         self.source = source
+        self.absolute = absolute
         self.recordings = _read_keyed_lines(folder / "wav.scp")
         self.texts = _read_keyed_lines(folder / "text")
         self.segments = _read_optional(folder / "segments")
@@ -89,9 +95,9 @@ class _KaldiTables:
                 "audio is a command", f"{where} is a command, which is not run: {value}"
             )
         try:
-            return resolve_inside(value, [self.folder, self.source])
+            return resolve_inside(value, [self.folder, self.source], absolute=self.absolute)
         except ValueError as error:
-            raise _UnusableError("path outside the folder", f"{where}: {error}") from error
+            raise _UnusableError(OUTSIDE, f"{where}: {error}") from error
 
     def cut_segment(self, name: str, recording: Path, folder: Path) -> Path:
         """Write the segment of an utterance to a file of its own."""

@@ -7,34 +7,94 @@ An importer takes a folder and gives the utterances of each split. Durations are
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from asr.corpora.places import read_lines, resolve_inside
 from asr.corpora.verification import Rejection
-from asr.data.manifest import Utterance, read_manifest
+from asr.data.manifest import Utterance, name_by_path, read_manifest
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64", ".caf"}
 )
+# Why a name that a list gives is passed over.
+OUTSIDE = "path outside the folder"
 REJECTED_NAME = "rejected.jsonl"
-# Of a hundred speakers (or files, where speakers are unknown) that come without a split.
-DEV_PERCENT = 5
-TEST_PERCENT = 5
+# For dev, and as many for test, of speakers (or files) that come without a split.
+HELD_OUT_PERCENT = 5
+# From here on a hash alone divides: where it would leave a part small, its luck is not asked.
+MANY_KEYS = 200
+# Fewer utterances than this are no measure of anything.
+TINY = 50
+# The split of what comes without one, until `divide` has found it one.
+ALL = "all"
 SPLIT_NAMES = {"valid": "dev", "val": "dev", "validation": "dev"}
 
 
 @dataclass
 class Imported:
-    """Utterances by split, what was passed over and why, and what the user should know."""
+    """Utterances by split, what was passed over and why, and what the user should know.
 
+    Attributes:
+        root: folder of the corpus; audio lies in it, or in `out` where it was converted.
+        out: the only folder that is written to.
+        groups: further manifests, each of several splits together.
+    """
+
+    root: Path
+    out: Path
     splits: dict[str, list[Utterance]] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
     rejected: list[Rejection] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, split: str, path: Path, text: str, **extra: object) -> None:
-        """Add an utterance whose duration is not measured yet."""
-        self.splits.setdefault(split, []).append(Utterance(path, math.nan, text, extra))
+    def add(
+        self,
+        split: str,
+        path: Path,
+        text: str,
+        *,
+        where: str | None = None,
+        anywhere: bool = False,
+        **extra: object,
+    ) -> None:
+        """Place an utterance whose duration is not measured yet."""
+        self.place(split, Utterance(path, math.nan, text, extra), where=where, anywhere=anywhere)
+
+    def place(
+        self, split: str, utterance: Utterance, *, where: str | None = None, anywhere: bool = False
+    ) -> None:
+        """Put an utterance into a split; one whose audio lies outside the folder is listed.
+
+        Args:
+            where: file and line that name the audio, for the message.
+            anywhere: whether it may lie outside: an absolute path in a table of the user's own.
+        """
+        path = utterance.audio_filepath
+        try:
+            if not anywhere:
+                resolve_inside(path, [self.out if path.is_relative_to(self.out) else self.root])
+        except ValueError as error:
+            self.reject(split, path, OUTSIDE, f"{where or path}: {error}", utterance.id)
+            return
+        self.splits.setdefault(split, []).append(utterance)
+
+    def name_by_path(self, folder: Path) -> None:
+        """Give ids, by their paths below `folder`, to the utterances that have none."""
+        everything = [u for utterances in self.splits.values() for u in utterances]
+        named = iter(name_by_path(everything, folder))
+        self.splits = {
+            split: [next(named) for _ in utterances] for split, utterances in self.splits.items()
+        }
+
+    def find(self, split: str, name: str, folders: Sequence[Path], where: str) -> Path | None:
+        """Resolve a name of the corpus's own lists; None, and listed, where it leads outside."""
+        try:
+            return resolve_inside(name, folders)
+        except ValueError as error:
+            self.reject(split, Path(name), OUTSIDE, f"{where}: {error}")
+            return None
 
     def reject(
         self, split: str, path: Path, reason: str, detail: str, identity: str | None = None
@@ -43,23 +103,21 @@ class Imported:
         self.rejected.append(Rejection(split, identity or path.stem, path, reason, detail))
 
 
-def import_manifests(source: Path, audio_root: Path) -> Imported:
+def import_manifests(source: Path, audio_root: Path, out: Path) -> Imported:
     """Import a folder of manifests (`<split>.jsonl`); splits, texts and further keys are kept.
 
     Args:
         audio_root: where audio lies that is not below `source`, because it was unpacked elsewhere.
     """
-    imported = Imported()
-    for path in find_manifests(source):
-        imported.splits[path.stem] = [
-            Utterance(
-                _relocate(item.audio_filepath, source, audio_root),
-                item.duration,
-                item.text,
-                item.extra,
-            )
-            for item in read_manifest(path)
-        ]
+    imported = Imported(source, out)
+    for manifest in find_manifests(source):
+        imported.splits[manifest.stem] = []
+        for item in read_manifest(manifest):
+            path = _relocate(item.audio_filepath, source, audio_root)
+            utterance = replace(item, audio_filepath=path)
+            # Only an absolute path can lead elsewhere: `read_manifest` refuses the others.
+            anywhere = not (path.is_relative_to(source) or path.is_relative_to(out))
+            imported.place(manifest.stem, utterance, where=str(manifest), anywhere=anywhere)
     return imported
 
 
@@ -74,14 +132,14 @@ def import_folder(source: Path, out: Path) -> Imported:
     Folders train, dev (or valid, val) and test are the splits; without a folder train, speech is
     divided by a hash of each name.
     """
-    imported = Imported()
+    imported = Imported(source, out)
     has_splits = (source / "train").is_dir()
     transcripts = {path for path in walk(source, out) if path.suffix.lower() == ".txt"}
     for path in walk(source, out):
         if path.suffix.lower() not in AUDIO_SUFFIXES:
             continue
         relative = path.relative_to(source)
-        split = SPLIT_NAMES.get(relative.parts[0], relative.parts[0]) if has_splits else "all"
+        split = SPLIT_NAMES.get(relative.parts[0], relative.parts[0]) if has_splits else ALL
         transcript = path.with_suffix(".txt")
         if has_splits and len(relative.parts) == 1:
             imported.reject("-", path, "outside the split folders", f"{path}: is in no split")
@@ -92,28 +150,73 @@ def import_folder(source: Path, out: Path) -> Imported:
         transcripts.discard(transcript)
     for transcript in sorted(transcripts):
         imported.reject("-", transcript, "no audio", f"{transcript}: has no audio beside it")
-    return imported if has_splits else divide(imported)
+    return divide(imported)
 
 
 def divide(imported: Imported) -> Imported:
-    """Divide the split "all" by a hash of the speaker, or of the id where there is none.
+    """Divide the split "all" by speakers, or by utterances where fewer than three are known.
 
-    An utterance stays in its split whatever is added later.
+    Many are divided by a hash of each name, so that an utterance stays in its split whatever is
+    added later. Of few, that would leave dev or test without any now and then: they are dealt out
+    by count, in the order of the hash, so that dev and test hold 5 % each and one at least.
     """
-    utterances = imported.splits.pop("all", [])
+    utterances = imported.splits.pop(ALL, [])
+    if not utterances:
+        return imported
+    by_key: dict[str, list[Utterance]] = {}
     for utterance in utterances:
-        key = str(utterance.extra.get("speaker", utterance.id))
-        percent = int(hashlib.sha256(key.encode()).hexdigest(), 16) % 100
-        if percent < DEV_PERCENT:
-            split = "dev"
-        else:
-            split = "test" if percent < DEV_PERCENT + TEST_PERCENT else "train"
-        imported.splits.setdefault(split, []).append(utterance)
+        by_key.setdefault(str(utterance.extra.get("speaker", utterance.id)), []).append(utterance)
+    unit = "speakers" if any("speaker" in u.extra for u in utterances) else "files"
+    if len(by_key) < 3 <= len(utterances):
+        by_key = {str(number): [u] for number, u in enumerate(utterances)}
+        unit = "files, since fewer than three speakers are known: each may be in all,"
+    split_of = _split_by_hash(by_key) if len(by_key) >= MANY_KEYS else _deal_out(by_key)
+    for key, members in by_key.items():
+        imported.splits.setdefault(split_of[key], []).extend(members)
     imported.notes.append(
-        f"no split was given: {DEV_PERCENT} % of speakers (or files) went to dev, "
-        f"{TEST_PERCENT} % to test, by a hash of the name"
+        f"no split was given: about {HELD_OUT_PERCENT} % of {unit} went to dev, as many to test, "
+        "by a hash of the name"
     )
+    sizes = {name: len(imported.splits.get(name, [])) for name in ("dev", "test")}
+    if min(sizes.values()) < TINY:
+        imported.notes.append(
+            f"TINY: dev holds {sizes['dev']} and test {sizes['test']} of {len(utterances)} "
+            "utterances; error rates measured there say little, record more"
+        )
     return imported
+
+
+def _split_by_hash(keys: Iterable[str]) -> dict[str, str]:
+    """Give each key the split that its name alone decides."""
+    splits = {}
+    for key in keys:
+        percent = _hash(key) % 100
+        held_out = "dev" if percent < HELD_OUT_PERCENT else "test"
+        splits[key] = held_out if percent < 2 * HELD_OUT_PERCENT else "train"
+    return splits
+
+
+def _deal_out(by_key: Mapping[str, Sequence[Utterance]]) -> dict[str, str]:
+    """Give dev, then test, keys in the order of their hash until each has its share.
+
+    A key of more than a third of all utterances is training's as long as there are others.
+    """
+    total = sum(map(len, by_key.values()))
+    waiting = sorted(by_key, key=lambda key: (3 * len(by_key[key]) > total, _hash(key)))
+    splits = dict.fromkeys(by_key, "train")
+    if len(by_key) < 3:
+        return splits
+    for needed_after, split in ((2, "dev"), (1, "test")):
+        count = 0
+        while len(waiting) > needed_after and 100 * count < HELD_OUT_PERCENT * total:
+            key = waiting.pop(0)
+            splits[key] = split
+            count += len(by_key[key])
+    return splits
+
+
+def _hash(key: str) -> int:
+    return int(hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest(), 16)
 
 
 def hold_out_speakers(imported: Imported, every: int) -> None:
@@ -140,35 +243,6 @@ def find_below(source: Path, marker: str) -> Path:
     raise ValueError(f"{source}: holds no {marker}, nor do the folders in it")
 
 
-def resolve_inside(name: str, folders: Iterable[Path]) -> Path:
-    """Find a file by its name, relative to the first of `folders` that holds it, or absolute.
-
-    Raises:
-        ValueError: a relative name leaves the last of `folders`.
-    """
-    if Path(name).is_absolute():
-        return Path(name)
-    folders = list(folders)
-    paths = [Path(os.path.abspath(folder / name)) for folder in folders]
-    if not all(path.is_relative_to(folders[-1]) for path in paths):
-        raise ValueError(f"path leaves the folder: {name}")
-    return next((path for path in paths if path.exists()), paths[0])
-
-
-def read_lines(path: Path) -> list[str]:
-    """Read a text file's lines.
-
-    Raises:
-        ValueError: the file cannot be read or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 at byte {error.start}") from error
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-
-
 def _relocate(path: Path, source: Path, audio_root: Path) -> Path:
     """Point to the unpacked copy where the file is not where its manifest says."""
     moved = audio_root / path.relative_to(source) if path.is_relative_to(source) else path
@@ -183,9 +257,10 @@ def walk(source: Path, out: Path) -> Iterator[Path]:
 
 
 def _add_pair(imported: Imported, split: str, path: Path, transcript: Path, relative: Path) -> None:
-    identity = "-".join(relative.with_suffix("").parts)
     try:
-        imported.add(split, path, transcript.read_text(encoding="utf-8-sig"), id=identity)
-    except UnicodeDecodeError as error:
-        detail = f"{transcript}: is not UTF-8 at byte {error.start}"
-        imported.reject(split, path, "transcript is not UTF-8", detail)
+        text = "\n".join(read_lines(resolve_inside(transcript, [imported.root])))
+    except ValueError as error:
+        detail = str(error) if str(transcript) in str(error) else f"{transcript}: {error}"
+        imported.reject(split, path, "transcript cannot be read", detail)
+        return
+    imported.add(split, path, text, id="-".join(relative.with_suffix("").parts))

@@ -6,6 +6,7 @@ OUT/<split>.jsonl, OUT/rejected.jsonl (one line for each thing left out) and OUT
 
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections import Counter
@@ -24,7 +25,14 @@ from asr.corpora.verification import (
     verify,
 )
 from asr.data.manifest import Utterance, write_manifest
-from asr.files import temporary_name, write_atomically, write_json_lines
+from asr.files import (
+    parse_json,
+    printable,
+    read_text,
+    temporary_name,
+    write_atomically,
+    write_json_lines,
+)
 from asr.text import CharTokenizer, TextNormalizer
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
@@ -40,6 +48,8 @@ IMPORTERS: dict[str, Callable[[Path, Path], Imported]] = {
 }
 REPORT_NAME = "report.json"
 
+# Each becomes the name of a manifest.
+_SPLIT_NAME = re.compile(r"\w[\w.+-]*")
 _UNPACKED = "audio"
 _EXAMPLES = 3
 _ARCHIVES = ("*.tar", "*.tar.gz", "*.tgz")
@@ -133,6 +143,9 @@ def prepare(
     _check_places(corpus, source, out)
     out.mkdir(parents=True, exist_ok=True)
     imported = _import(corpus, source, out)
+    for split in imported.splits:
+        if not _SPLIT_NAME.fullmatch(split) or f"{split}.jsonl" == REJECTED_NAME:
+            raise ValueError(f"{source}: '{printable(split)}' cannot be the name of a split")
     normalize = TextNormalizer(alphabet, unknown)
     tokenizer = CharTokenizer(alphabet)
     rejected = list(imported.rejected)
@@ -144,6 +157,9 @@ def prepare(
         rejected += refused + verified.rejected
         written[split] = verified.utterances
         report.splits[split] = _summarize(verified)
+    for group, parts in imported.groups.items():
+        written[group] = [utterance for part in parts for utterance in written[part]]
+        report.notes.append(f"{group}.jsonl is {' + '.join(parts)}")
     report.rejected = _group(rejected)
     report.text_changes = dict(normalize.changes)
     if not any(written.values()):
@@ -160,11 +176,13 @@ def _check_places(corpus: str, source: Path, out: Path) -> None:
     if source.is_file() and corpus != "csv" and not tarfile.is_tarfile(source):
         raise ValueError(f"{source}: must be a folder or a tar archive")
     try:
-        previous = json.loads((out / REPORT_NAME).read_text(encoding="utf-8")).get("corpus")
-    except (OSError, ValueError, AttributeError):
+        previous = parse_json(read_text(out / REPORT_NAME))
+    except ValueError:
         return
-    if previous != corpus:
-        raise ValueError(f"{out}: holds the manifests of '{previous}'; choose another folder")
+    if isinstance(previous, dict) and previous.get("corpus") != corpus:
+        raise ValueError(
+            f"{out}: holds the manifests of '{previous.get('corpus')}'; choose another folder"
+        )
 
 
 def _import(corpus: str, source: Path, out: Path) -> Imported:
@@ -191,7 +209,7 @@ def _import(corpus: str, source: Path, out: Path) -> Imported:
 
 def _import_folder(corpus: str, source: Path, audio_root: Path, out: Path) -> Imported:
     if corpus not in _EXPLICIT and layouts.find_manifests(source):
-        return layouts.import_manifests(source, audio_root)
+        return layouts.import_manifests(source, audio_root, out)
     return IMPORTERS[corpus](source, out)
 
 

@@ -16,13 +16,17 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from asr.audio import AudioError, AudioInfo, read_audio
+from asr.audio import AudioError, AudioInfo, audio_info, read_audio
 from asr.ctc import minimum_input_length
 from asr.data.manifest import Utterance
+from asr.files import printable
 from asr.text import Tokenizer
 
 # Splits of sounds without speech: their text is empty, and must be.
 BACKGROUND_SPLITS = frozenset({"background", "noise", "rir"})
+
+# An hour of noise is enough, and fits into memory.
+MAX_BACKGROUND_S = 3600.0
 
 _REASON_END = re.compile(r"[,:(]| \d")
 
@@ -124,9 +128,14 @@ def _inspect(
     if problem:
         return _reject(split, utterance, *problem)
     try:
-        audio = read_audio(utterance.audio_filepath)
+        # What its header calls too long is not read: it may not fit into memory.
+        header_s = audio_info(utterance.audio_filepath).duration_s
+        if is_speech and header_s > rules.max_duration_s:
+            return _reject(split, utterance, *_too_long(utterance, header_s, rules))
+        longest_s = rules.max_duration_s if is_speech else MAX_BACKGROUND_S
+        audio = read_audio(utterance.audio_filepath, max_duration_s=longest_s)
     except AudioError as error:
-        rule = str(error).removeprefix(f"{utterance.audio_filepath}: ")
+        rule = str(error).removeprefix(f"{printable(str(utterance.audio_filepath))}: ")
         return _reject(split, utterance, _REASON_END.split(rule)[0].strip(), str(error))
     duration_s = len(audio.waveform) / audio.sample_rate
     problem = _manifest_problem(utterance, duration_s, rules)
@@ -175,8 +184,14 @@ def _duration_problem(
     if duration_s < rules.min_duration_s:
         return "too short", f"{path}: lasts {duration_s:.3f} s, minimum {rules.min_duration_s} s"
     if duration_s > rules.max_duration_s:
-        return "too long", f"{path}: lasts {duration_s:.3f} s, maximum {rules.max_duration_s} s"
+        return _too_long(utterance, duration_s, rules)
     return None
+
+
+def _too_long(utterance: Utterance, duration_s: float, rules: VerificationRules) -> tuple[str, str]:
+    return "too long", (
+        f"{utterance.audio_filepath}: lasts {duration_s:.3f} s, maximum {rules.max_duration_s} s"
+    )
 
 
 def _length_problem(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from asr.ctc import minimum_input_length
 from asr.data.manifest import read_manifest
 from asr.text import Tokenizer
 
+# SortaGrad goes from short to long in the first epoch only (Amodei et al. 2016, section 3.2);
+# what is sorted does so in every epoch.
+Order = Literal["shuffled", "sorta_grad", "sorted"]
 # Batches rendered ahead of the model.
 PREFETCH = 3
 # Waveforms of a batch are padded to a multiple of this: few different shapes, so that the caches
@@ -96,6 +99,12 @@ class ManifestCorpus:
         manifests: JSON Lines files.
         max_duration: seconds; longer utterances are left out and counted, None for no limit.
         repeat: how often an epoch goes through them, >= 1; for small corpora.
+
+    Attributes:
+        num_too_long: utterances that were left out.
+
+    Raises:
+        ValueError: no utterance is left, or a parameter is out of its range.
     """
 
     def __init__(
@@ -109,6 +118,11 @@ class ManifestCorpus:
             raise ValueError("manifests must name one or more files, got none")
         read = [utterance for path in manifests for utterance in read_manifest(Path(path))]
         kept = [u for u in read if max_duration is None or u.duration <= max_duration]
+        if not kept:
+            names = ", ".join(map(str, manifests))
+            limit = f" of at most max_duration={max_duration} s" if read else ""
+            raise ValueError(f"{names}: must hold at least one utterance{limit}")
+        self.max_duration = max_duration
         self.num_too_long = len(read) - len(kept)
         self._utterances = kept * repeat
 
@@ -123,23 +137,49 @@ class TooManyBadError(ValueError):
 
 @dataclass
 class BadUtterances:
-    """Counts utterances that could not be used, and stops when they are too many."""
+    """Counts utterances that could not be used, and stops when they are too many.
+
+    Attributes:
+        max_fraction: of all, in [0, 1]; with 1, only a set without one usable utterance stops.
+        total: utterances of the set.
+        skipped: those that could not be used so far, and why.
+    """
 
     max_fraction: float
+    total: int
     skipped: list[Unusable] = field(default_factory=list)
 
-    def skip(self, unusable: Unusable, total: int) -> None:
-        """Note one bad utterance of a set of `total`.
+    def skip(self, unusable: Unusable) -> None:
+        """Note one bad utterance.
 
         Raises:
-            TooManyBadError: the fraction is passed.
+            TooManyBadError: the fraction is passed, or no utterance is left.
         """
         self.skipped.append(unusable)
-        if len(self.skipped) > self.max_fraction * total:
+        count = len(self.skipped)
+        if count == self.total:
             raise TooManyBadError(
-                f"{len(self.skipped)} of {total} utterances could not be used, more than "
-                f"max_bad_fraction={self.max_fraction}; the last: {unusable.id}: {unusable.reason}"
+                f"not one of {count} utterances could be used; the last: {_describe(unusable)}"
             )
+        if count > self.max_fraction * self.total:
+            raise TooManyBadError(
+                f"{count} of {self.total} utterances could not be used, more than "
+                f"max_bad_fraction={self.max_fraction}; the last: {_describe(unusable)}"
+            )
+
+    def summary(self, examples: int = 3) -> list[str]:
+        """Say how many could not be used, and name the first few; nothing when all could."""
+        if not self.skipped:
+            return []
+        lines = [f"{len(self.skipped)} of {self.total} utterances could not be used:"]
+        lines += [f"  {_describe(unusable)}" for unusable in self.skipped[:examples]]
+        if len(self.skipped) > examples:
+            lines.append(f"  and {len(self.skipped) - examples} more")
+        return lines
+
+
+def _describe(unusable: Unusable) -> str:
+    return f"{unusable.id}: {unusable.reason}"
 
 
 def plan_batches(
@@ -189,10 +229,11 @@ class BatchLoader:
         sample_rate: Hz of the waveforms.
         batch_seconds: padded seconds of audio in a batch of one rank.
         seed: decides order and augmentation.
-        sorta_grad: whether epoch 0 goes from short to long.
+        order: of the batches in an epoch.
         augment: applied to every waveform, or None.
         num_threads: threads that render, >= 1.
-        max_bad_fraction: of an epoch's utterances that may be unusable, in [0, 1].
+        max_bad_fraction: of an epoch's utterances that may be unusable, in [0, 1]; the default goes
+            on as long as one can be used, which is what an evaluation wants.
         num_frames: output frames of the model for that many samples; utterances with fewer
             frames than their text needs are unusable. None leaves texts alone, unchecked and
             without targets: a test set must not lose what CTC cannot align.
@@ -207,11 +248,11 @@ class BatchLoader:
         sample_rate: int,
         batch_seconds: float,
         seed: int,
-        sorta_grad: bool,
+        order: Order,
         augment: WaveformAugment | None,
         num_threads: int,
-        max_bad_fraction: float,
         num_frames: Callable[[int], int] | None,
+        max_bad_fraction: float = 1.0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -219,19 +260,21 @@ class BatchLoader:
             raise ValueError(f"num_threads must be >= 1, got {num_threads}")
         if not 0 <= max_bad_fraction <= 1:
             raise ValueError(f"max_bad_fraction must be in [0, 1], got {max_bad_fraction}")
+        if order not in get_args(Order):
+            raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {order!r}")
         self.corpus = corpus
         self.tokenizer = tokenizer
         self.sample_rate = sample_rate
         self.batch_seconds = batch_seconds
         self.seed = seed
-        self.sorta_grad = sorta_grad
+        self.order = order
         self.augment = augment
         self.num_threads = num_threads
         self.max_bad_fraction = max_bad_fraction
         self.num_frames = num_frames
         self.rank = rank
         self.world_size = world_size
-        self.bad = BadUtterances(max_bad_fraction)
+        self.bad = BadUtterances(max_bad_fraction, 0)
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of an epoch over all ranks, as indices into its utterances."""
@@ -241,17 +284,17 @@ class BatchLoader:
             self.batch_seconds * self.world_size,
             seed=self.seed,
             epoch=epoch,
-            sort=self.sorta_grad and epoch == 0,
+            sort=self.order == "sorted" or (self.order == "sorta_grad" and epoch == 0),
         )
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield this rank's share of the batches of an epoch, from batch `start` on.
 
         Raises:
-            TooManyBadError: more than `max_bad_fraction` of the epoch could not be read.
+            TooManyBadError: more than `max_bad_fraction` of the epoch could not be read, or all.
         """
-        self.bad = BadUtterances(self.max_bad_fraction)
         utterances = self.corpus.utterances(epoch)
+        self.bad = BadUtterances(self.max_bad_fraction, len(utterances))
         plan = [batch[self.rank :: self.world_size] for batch in self.plan(epoch)]
         pending: deque[list[Future]] = deque()
         with ThreadPoolExecutor(self.num_threads, "loading", _use_one_thread) as pool:
@@ -261,9 +304,9 @@ class BatchLoader:
                         [pool.submit(self._render, utterances[i], epoch, i) for i in indices]
                     )
                     if len(pending) > PREFETCH:
-                        yield self._collate(pending.popleft(), len(utterances))
+                        yield self._collate(pending.popleft())
                 while pending:
-                    yield self._collate(pending.popleft(), len(utterances))
+                    yield self._collate(pending.popleft())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
@@ -278,20 +321,24 @@ class BatchLoader:
             return Unusable(utterance.id, str(error))
         if not targets:
             return Unusable(utterance.id, "the transcript is empty")
+        augmented = waveform
         if self.augment is not None:
-            waveform = self.augment(waveform, np.random.default_rng((self.seed, epoch, index)))
-        frames, needed = self.num_frames(len(waveform)), minimum_input_length(targets)
-        if frames < needed:
-            reason = f"{frames} frames are fewer than the {needed} that its text needs"
-            return Unusable(utterance.id, f"{reason}: {utterance.text!r}")
-        return Rendered(utterance, waveform, targets)
+            augmented = self.augment(waveform, np.random.default_rng((self.seed, epoch, index)))
+        needed = minimum_input_length(targets)
+        # Spoken faster, an utterance may be too short for its text: then it stays as it was.
+        for candidate in (augmented, waveform):
+            frames = self.num_frames(len(candidate))
+            if frames >= needed:
+                return Rendered(utterance, candidate, targets)
+        reason = f"{frames} frames are fewer than the {needed} that its text needs"
+        return Unusable(utterance.id, f"{reason}: {utterance.text!r}")
 
-    def _collate(self, futures: list[Future], total: int) -> Batch:
+    def _collate(self, futures: list[Future]) -> Batch:
         usable = []
         for future in futures:
             result = future.result()
             if isinstance(result, Unusable):
-                self.bad.skip(result, total)
+                self.bad.skip(result)
             else:
                 usable.append(result)
         batch = pad_batch(usable, round(PADDING_S * self.sample_rate))

@@ -4,25 +4,34 @@
 
 `audio_filepath` is relative to the manifest's folder, or absolute; `duration` is in seconds; any
 further keys are kept. Here lines are checked; that the audio exists and fits is `verification`'s.
+
+An utterance without `id` is named after its audio's path below the manifest's folder, without the
+ending: "anna/001". Where audio lies elsewhere, the name begins below the folder that all of it
+shares.
 """
 
 import json
 import logging
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from asr.audio import read_audio
-from asr.files import write_atomically
+from asr import audio
+from asr.files import parse_json, printable, read_bytes, write_atomically
 
 logger = logging.getLogger(__name__)
 REQUIRED_KEYS = ("audio_filepath", "duration", "text")
 # Thirty years: what lies beyond is no length of a recording, and huge integers overflow a float.
 MAX_DURATION_S = 1e9
+# How many times as long as its manifest says a recording may be.
+LONGER_THAN_SAID = 2.0
+# Control characters but for white space, and lone surrogates.
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
 
 class ManifestError(ValueError):
@@ -49,17 +58,23 @@ class Utterance:
         return str(self.extra.get("id", self.audio_filepath.stem))
 
     def waveform(self, sample_rate: int) -> np.ndarray:
-        """Samples (L,) float32 in [-1, 1] at that rate; raises AudioError on a bad file."""
-        return load_waveform(self.audio_filepath, sample_rate)
+        """Samples (L,) float32 in [-1, 1] at that rate; raises AudioError on a bad file.
+
+        A file much longer than its manifest says is bad: batches were planned by `duration`.
+        """
+        limit_s = LONGER_THAN_SAID * self.duration + 1.0
+        return load_waveform(self.audio_filepath, sample_rate, limit_s)
 
 
-def load_waveform(path: Path, sample_rate: int) -> np.ndarray:
+def load_waveform(
+    path: Path, sample_rate: int, max_duration_s: float = audio.MAX_DURATION_S
+) -> np.ndarray:
     """Read (L,) float32 at a rate; the log says once what is converted from what.
 
     Raises:
-        AudioError: the file cannot be used.
+        AudioError: the file cannot be used, or is longer than that.
     """
-    waveform, _, source_rate, channels = read_audio(path, sample_rate)
+    waveform, _, source_rate, channels = audio.read_audio(path, sample_rate, max_duration_s)
     if source_rate != sample_rate or channels > 1:
         _announce_conversion(source_rate, channels, sample_rate)
     return waveform
@@ -79,23 +94,50 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     """
     path = Path(os.path.abspath(path))
     try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot read the manifest: {error.strerror}") from error
-    utterances = []
-    line_of_id: dict[str, int] = {}
+        lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except ValueError as error:
+        raise ManifestError(str(error)) from error
+    numbered: list[tuple[int, Utterance]] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            utterance = _parse_utterance(line, path.parent)
-            first = line_of_id.setdefault(utterance.id, number)
-            if first != number:
-                raise ValueError(f"id '{utterance.id}' is on line {first} already")
+            numbered.append((number, _parse_utterance(line, path.parent)))
         except ValueError as error:
             raise ManifestError(f"{path}:{number}: {error}") from error
-        utterances.append(utterance)
+    utterances = name_by_path([utterance for _, utterance in numbered], path.parent)
+    _check_ids(path, [number for number, _ in numbered], utterances)
     return utterances
+
+
+def name_by_path(utterances: Sequence[Utterance], folder: Path) -> list[Utterance]:
+    """Give an `id` to each utterance that has none, so that equal base names stay apart.
+
+    Args:
+        folder: ids are paths below it, without ending; below the folder that all nameless
+            utterances share where one of them lies outside of it.
+    """
+    paths = [u.audio_filepath for u in utterances if "id" not in u.extra]
+    if not all(path.is_relative_to(folder) for path in paths):
+        folder = Path(os.path.commonpath([path.parent for path in paths]))
+    return [
+        u
+        if "id" in u.extra
+        else replace(u, extra=u.extra | {"id": _name_below(u.audio_filepath, folder)})
+        for u in utterances
+    ]
+
+
+def _name_below(path: Path, folder: Path) -> str:
+    return printable(path.relative_to(folder).with_suffix("").as_posix())
+
+
+def _check_ids(path: Path, numbers: Sequence[int], utterances: Sequence[Utterance]) -> None:
+    line_of_id: dict[str, int] = {}
+    for number, utterance in zip(numbers, utterances, strict=True):
+        first = line_of_id.setdefault(utterance.id, number)
+        if first != number:
+            raise ManifestError(f"{path}:{number}: id '{utterance.id}' is on line {first} already")
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
@@ -123,10 +165,10 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
 
 def _parse_utterance(line: bytes, folder: Path) -> Utterance:
     try:
-        record = json.loads(line.decode("utf-8"))
+        record = parse_json(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 at byte {error.start}") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"is not JSON: {error}") from error
     if not isinstance(record, dict):
         raise ValueError(f"must be a JSON object, got {_kind(record)}")
@@ -136,6 +178,7 @@ def _parse_utterance(line: bytes, folder: Path) -> Utterance:
     audio_filepath, duration, text = (record.pop(key) for key in REQUIRED_KEYS)
     if not isinstance(text, str):
         raise ValueError(f"'text' must be a string, got {_kind(text)}")
+    _check_characters("text", text)
     _check_duration(duration)
     _check_extra(record)
     return Utterance(_resolve(audio_filepath, folder), float(duration), text, record)
@@ -146,20 +189,19 @@ def _format_utterance(utterance: Utterance, folder: Path) -> str:
     if owned:
         raise ValueError(f"'extra' must not hold {owned[0]!r}")
     _check_extra(utterance.extra)
+    _check_characters("text", utterance.text)
     duration = round(utterance.duration, 6)
     _check_duration(duration)
-    audio = Path(os.path.abspath(utterance.audio_filepath))
+    path = Path(os.path.abspath(utterance.audio_filepath))
     record = {
         "audio_filepath": (
-            audio.relative_to(folder) if audio.is_relative_to(folder) else audio
+            path.relative_to(folder) if path.is_relative_to(folder) else path
         ).as_posix(),
         "duration": duration,
         "text": utterance.text,
         **utterance.extra,
     }
-    line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    line.encode("utf-8")
-    return line
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
 def _check_duration(duration: object) -> None:
@@ -173,9 +215,16 @@ def _check_extra(extra: dict[str, object]) -> None:
     identity = extra.get("id", "")
     if isinstance(identity, bool) or not isinstance(identity, str | int):
         raise ValueError(f"'id' must be a string, got {_kind(identity)}")
+    _check_characters("id", str(identity))
     if extra.get("offset"):
         # NeMo's manifests cut long files with it; passing it over would train on the wrong speech.
         raise ValueError("'offset' is not supported: cut the audio into one file an utterance")
+
+
+def _check_characters(key: str, text: str) -> None:
+    """Refuse what no terminal and no file of results should be handed."""
+    if found := _FORBIDDEN.search(text):
+        raise ValueError(f"{key!r} must hold no control characters, got U+{ord(found[0]):04X}")
 
 
 def _resolve(audio_filepath: object, folder: Path) -> Path:

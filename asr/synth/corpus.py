@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from asr.audio import audio_info
 from asr.data.manifest import Utterance, write_manifest
-from asr.files import write_atomically
+from asr.files import parse_json, read_text, write_atomically
 from asr.synth import espeak
 from asr.synth.grammar import Split, compose_for, transcript
 from asr.synth.recording import record_utterance
@@ -259,7 +259,7 @@ def _read_record(out: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parse_json(read_text(path))
         if not isinstance(record, dict) or set(record) != {"parameters", "splits"}:
             raise ValueError("it must have the keys parameters and splits")
     except ValueError as error:

@@ -120,7 +120,7 @@ def test_decode_goes_on_past_a_bad_file_and_exits_2(run, tmp_path):
     records[0]["audio_filepath"] = str(tmp_path / "missing.wav")
     manifest = tmp_path / "m.jsonl"
     manifest.write_text("".join(json.dumps(record) + "\n" for record in records))
-    words = ["data=manifest", f"data.test_manifest={manifest}", "loading.max_bad_fraction=0.5"]
+    words = ["data=manifest", f"data.test_manifest={manifest}"]
 
     code = main(
         ["decode", f"checkpoint={run / 'run/ckpt/best.ckpt'}", *words, f"output_dir={tmp_path}"]

@@ -280,7 +280,7 @@ def test_utterances_that_cannot_be_read_are_counted(run, tmp_path, capsys):
     for record, place in zip(records, itertools.chain([tmp_path], itertools.repeat(run))):  # noqa: B905
         record["audio_filepath"] = str(place / record["audio_filepath"])
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    words = [f"data.dev_manifest={tmp_path / 'm.jsonl'}", "loading.max_bad_fraction=0.5"]
+    words = [f"data.dev_manifest={tmp_path / 'm.jsonl'}"]
 
     assert main(["tune", *model_words(run, tmp_path / "out", *words, "num_trials=1")]) == 0
 

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 
 from asr.audio import read_audio
+from asr.corpora.layouts import Imported, divide
 from asr.data.manifest import read_manifest
 from tests.corpus_files import rejected, run, speakers, texts, write_audio, write_text
 
@@ -166,23 +169,61 @@ def test_folder_pairs_audio_with_text_in_split_folders(source, out):
     }
 
 
-def test_folder_without_splits_is_divided_the_same_way_whatever_is_added(source, out, tmp_path):
-    for number in range(60):
-        write_audio(source / f"{number}.wav", 0.2)
-        write_text(source / f"{number}.txt", "a")
-    report = run("folder", source, out)
-    for number in range(60, 80):
-        write_audio(source / f"{number}.wav", 0.2)
-        write_text(source / f"{number}.txt", "a")
+def divided(speakers):
+    """Utterances of each split; `speakers` has one name an utterance, None where it is unknown."""
+    imported = Imported(Path("/x"), Path("/y"))
+    for number, speaker in enumerate(speakers):
+        extra = {} if speaker is None else {"speaker": speaker}
+        imported.add("all", Path(f"/x/{number}.wav"), "a", **extra)
+    splits = divide(imported).splits
+    return {name: {u.id for u in members} for name, members in splits.items()}, imported.notes
 
-    run("folder", source, tmp_path / "later")
 
-    sizes = {name: split.utterances for name, split in report.splits.items()}
-    assert set(sizes) == {"train", "dev", "test"}
-    assert sum(sizes.values()) == 60
-    assert sizes["train"] > 45
-    for split in sizes:
-        assert set(texts(out, split)) <= set(texts(tmp_path / "later", split))
+def test_many_files_stay_in_their_split_whatever_is_added():
+    before, _ = divided([None] * 600)
+    after, _ = divided([None] * 800)
+
+    for split in ("train", "dev", "test"):
+        assert before[split] <= after[split]
+        assert len(before[split]) >= 15
+
+
+@pytest.mark.parametrize("count", range(3, 40))
+def test_few_files_always_have_a_dev_and_a_test_set(count):
+    splits, notes = divided([None] * count)
+
+    assert sum(map(len, splits.values())) == count
+    assert min(len(splits["dev"]), len(splits["test"])) >= max(1, 0.05 * count)
+    assert len(splits["train"]) >= 1
+    assert (splits, notes) == divided([None] * count)
+    assert f"TINY: dev holds {len(splits['dev'])} and test" in notes[-1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_few_speakers_are_in_one_split_each_and_the_greatest_in_train(seed):
+    names = [f"{seed}-{i}" for i in range(5) for _ in range(200 if i == 0 else 10)]
+
+    splits, _ = divided(names)
+
+    people = {
+        name: {names[int(identity)] for identity in members} for name, members in splits.items()
+    }
+    assert not people["train"] & people["dev"]
+    assert not people["test"] & (people["train"] | people["dev"])
+    assert f"{seed}-0" in people["train"]
+    assert len(splits["dev"]) >= 12
+    assert len(splits["test"]) >= 12
+
+
+def test_two_speakers_are_divided_by_files_and_that_is_said():
+    splits, notes = divided(["anna"] * 10 + ["bert"] * 10)
+
+    assert set(splits) == {"train", "dev", "test"}
+    assert "fewer than three speakers" in notes[0]
+
+
+def test_two_files_are_all_training():
+    assert set(divided([None, None])[0]) == {"train"}
 
 
 def test_folder_ignores_what_it_wrote_below_its_source(source):
@@ -312,8 +353,8 @@ def test_csv_reads_headers_quotes_and_further_columns(source, out):
         for item in read_manifest(out / f"{split}.jsonl")
     }
     assert found["a"].text == "hello world"
-    assert found["a"].extra == {"speaker": "anna", "accent": "us"}
-    assert found["b"].extra == {"speaker": "bert"}
+    assert found["a"].extra == {"id": "a", "speaker": "anna", "accent": "us"}
+    assert found["b"].extra == {"id": "b", "speaker": "bert"}
     assert report.text_changes["removed ','"] == 1
     assert report.rejected["path outside the folder"].examples[0].startswith(f"{table}:4: ")
     assert report.rejected["row too short"].examples == [
@@ -346,6 +387,38 @@ def test_csv_keeps_words_apart_across_quoted_line_breaks(source, out):
     run("csv", source, out)
 
     assert texts(out, "train") == {"a": "hello world"}
+
+
+def test_csv_rows_of_equal_file_names_are_named_after_their_paths(source, out):
+    rows = [f"{person}/1.wav" for person in ("anna", "bert", "carl")]
+    for row in rows:
+        write_audio(source / row)
+    write_text(source / "train.csv", "path,text", *(f"{row},hello" for row in rows[:2]))
+    write_text(source / "test.csv", "path,text", f"{source / rows[2]},hello")
+
+    run("csv", source, out)
+
+    assert set(texts(out, "train")) == {"anna/1", "bert/1"}
+    assert set(texts(out, "test")) == {"carl/1"}
+
+
+def test_csv_column_split_says_where_a_row_belongs(source, out):
+    for name in "abcd":
+        write_audio(source / f"{name}.wav")
+    table = write_text(
+        source / "table.csv",
+        "path,text,split,where,anywhere,self",
+        "a.wav,a,train,x,x,x",
+        "b.wav,b,Validation,,,",
+        "c.wav,c,test,,,",
+        "d.wav,d,,,,",
+    )
+
+    report = run("csv", table, out)
+
+    assert [set(texts(out, name)) for name in ("train", "dev", "test")] == [{"a"}, {"b"}, {"c"}]
+    assert report.rejected["no split"].examples == [f"{table}:5: the column split is empty"]
+    assert not any("hash" in note for note in report.notes)
 
 
 def test_csv_without_header_takes_path_and_text(source, out):

@@ -39,7 +39,7 @@ def test_manifests_beside_the_audio_keep_splits_texts_and_keys(source, out):
     assert utterance == Utterance(
         source / "clips" / "a.wav", 1.0, "hi", {"id": "u1", "speaker": "s", "age": 6}
     )
-    assert texts(out, "test_other") == {"b": "ho"}
+    assert texts(out, "test_other") == {"clips/b": "ho"}
 
 
 def make_archived(source):

@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +175,19 @@ def test_verify_wants_background_without_text_and_of_any_length(tmp_path):
 def test_verification_rules_refuse_values_out_of_range(options, rule):
     with pytest.raises(ValueError, match=rule):
         VerificationRules(**options)
+
+
+@pytest.mark.parametrize("split", ["train", "noise"])
+def test_verify_does_not_read_what_its_header_calls_too_long(tmp_path, split):
+    path = tmp_path / "long.flac"
+    seconds = 50 if split == "train" else 3700
+    soundfile.write(path, np.zeros(1000 * seconds, np.int16), 1000)
+    tracemalloc.start()
+
+    text = "go" if split == "train" else ""
+    rejection = only_rejection(Utterance(path, float("nan"), text), split=split)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "maximum" in rejection.detail
+    assert peak < 100_000

@@ -30,7 +30,7 @@ def loader(manifest, **changes):
         "sample_rate": 16000,
         "batch_seconds": 2.0,
         "seed": 1,
-        "sorta_grad": True,
+        "order": "sorta_grad",
         "augment": None,
         "num_threads": 2,
         "max_bad_fraction": 0.0,
@@ -135,6 +135,75 @@ def test_too_much_broken_audio_stops_and_names_the_last(manifest):
         list(loader(manifest, max_bad_fraction=0.1).batches(0))
 
 
+def test_a_set_goes_on_while_one_utterance_can_be_used(manifest):
+    for n in range(9):
+        (manifest.parent / f"u{n}.wav").unlink()
+    batches = loader(manifest, max_bad_fraction=1.0)
+
+    assert [name for batch in batches.batches(0) for name in batch.ids] == ["u9"]
+    lines = batches.bad.summary(examples=1)
+    assert lines[0] == "9 of 10 utterances could not be used:"
+    assert lines[1].startswith("  u0: ")
+    assert "u0.wav: no such audio file" in lines[1]
+    assert lines[2:] == ["  and 8 more"]
+
+
+def test_a_set_without_a_usable_utterance_is_refused(manifest):
+    for n in range(10):
+        (manifest.parent / f"u{n}.wav").unlink()
+
+    with pytest.raises(TooManyBadError, match="not one of 10 utterances could be used; the last"):
+        list(loader(manifest, max_bad_fraction=1.0).batches(0))
+
+
+def test_nothing_is_said_of_a_set_that_can_be_used(manifest):
+    batches = loader(manifest)
+    list(batches.batches(0))
+
+    assert batches.bad.summary() == []
+
+
+def test_speech_that_a_speed_makes_too_short_stays_as_it_was(manifest):
+    faster = WaveformAugment(speeds=[1.05], gain_db=0.0, noise_snr_db=(9, 9), noise_probability=0.0)
+    # As many frames as the text needs: not one to spare.
+    frames = {3200 + 1600 * n: 2 * (n % 3 + 1) for n in range(10)}
+    batches = loader(
+        manifest, augment=faster, num_frames=lambda size: frames.get(size, 0), batch_seconds=0.1
+    )
+
+    lengths = {b.ids[0]: int(b.waveform_lengths[0]) for b in batches.batches(0)}
+
+    assert lengths == {f"u{n}": 3200 + 1600 * n for n in range(10)}
+
+
+@pytest.mark.parametrize(
+    ("order", "sorted_epochs"),
+    [("shuffled", [False, False]), ("sorta_grad", [True, False]), ("sorted", [True, True])],
+)
+def test_order_says_which_epochs_go_from_short_to_long(manifest, order, sorted_epochs):
+    batches = loader(manifest, order=order, batch_seconds=0.1)
+
+    found = [[index for (index,) in batches.plan(epoch)] for epoch in (0, 1)]
+
+    assert [plan == list(range(10)) for plan in found] == sorted_epochs
+
+
+@pytest.mark.parametrize(
+    ("lines", "limit", "message"),
+    [
+        ("", None, r"m\.jsonl: must hold at least one utterance$"),
+        ("\n\n", 5.0, r"m\.jsonl: must hold at least one utterance$"),
+        (None, 0.1, r"at least one utterance of at most max_duration=0.1 s"),
+    ],
+)
+def test_corpus_refuses_a_set_without_utterances(manifest, lines, limit, message):
+    if lines is not None:
+        manifest.write_text(lines)
+
+    with pytest.raises(ValueError, match=message):
+        ManifestCorpus([str(manifest)], max_duration=limit)
+
+
 def test_text_that_does_not_fit_its_frames_is_skipped(manifest):
     batches = loader(manifest, max_bad_fraction=1.0, num_frames=lambda n: 3)
 
@@ -158,7 +227,8 @@ def test_unknown_character_is_skipped_and_named(manifest):
     corpus = loader(manifest, max_bad_fraction=1.0)
     corpus.tokenizer = CharTokenizer("a ")
 
-    assert not any(batch.ids for batch in corpus.batches(0))
+    with pytest.raises(TooManyBadError, match="not one of 10"):
+        list(corpus.batches(0))
     assert "'b'" in corpus.bad.skipped[0].reason
 
 
@@ -183,6 +253,7 @@ def test_corpus_refuses_no_manifest(manifests):
     ("change", "message"),
     [
         ({"num_threads": 0}, "num_threads must be >= 1, got 0"),
+        ({"order": "backwards"}, "order must be one of shuffled, sorta_grad, sorted"),
         ({"max_bad_fraction": 2.0}, r"max_bad_fraction must be in \[0, 1\], got 2.0"),
     ],
 )

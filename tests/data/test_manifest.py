@@ -1,10 +1,14 @@
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.audio import AudioError
 from asr.data.manifest import ManifestError, Utterance, read_manifest, write_manifest
 
 GOOD = {"audio_filepath": "clips/a.wav", "duration": 1.5, "text": "hello"}
@@ -65,6 +69,8 @@ def test_utterance_id_falls_back_to_the_file_name():
         (GOOD | {"audio_filepath": "../b/a.wav"}, "must stay inside the manifest's folder"),
         (GOOD | {"audio_filepath": "x/../../a.wav"}, "got 'x/../../a.wav'"),
         (GOOD | {"id": ["a"]}, "'id' must be a string, got a list"),
+        (GOOD | {"id": "\ud800"}, r"'id' must hold no control characters, got U\+D800"),
+        (GOOD | {"text": "a\x1b[2J"}, r"'text' must hold no control characters, got U\+001B"),
         (GOOD | {"offset": 2.5}, "'offset' is not supported"),
         (GOOD | {"id": "first"}, "id 'first' is on line 1 already"),
     ],
@@ -87,11 +93,13 @@ def test_read_manifest_refuses_bytes_that_are_not_utf8(tmp_path):
         read_manifest(path)
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder"])
+@pytest.mark.parametrize("kind", ["missing", "folder", "pipe"])
 def test_read_manifest_refuses_what_is_no_file(tmp_path, kind):
     path = tmp_path if kind == "folder" else tmp_path / "train.jsonl"
+    if kind == "pipe":
+        os.mkfifo(path)
 
-    with pytest.raises(ManifestError, match="cannot read the manifest"):
+    with pytest.raises(ManifestError, match=r"cannot be read|is not a regular file"):
         read_manifest(path)
 
 
@@ -113,6 +121,7 @@ def test_write_manifest_names_audio_relative_only_below_its_folder(tmp_path):
 names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1).filter(
     lambda name: name not in {".", ".."}
 )
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], include_characters="\t\n"))
 values = st.one_of(st.text(st.characters(codec="utf-8")), st.integers(), st.booleans(), st.none())
 extras = st.dictionaries(
     st.text(st.characters(codec="utf-8")).filter(
@@ -126,7 +135,7 @@ extras = st.dictionaries(
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
-        st.tuples(names, st.integers(1, 10**9), st.text(st.characters(codec="utf-8")), extras),
+        st.tuples(names, st.integers(1, 10**9), texts, extras),
         max_size=5,
         unique_by=lambda item: item[0],
     )
@@ -141,6 +150,36 @@ def test_write_manifest_then_read_manifest_gives_the_same(tmp_path_factory, item
     write_manifest(folder / "m.jsonl", utterances)
 
     assert read_manifest(folder / "m.jsonl") == utterances
+
+
+def test_utterances_without_id_are_named_after_their_paths(tmp_path):
+    places = ["anna/001.wav", "bert/001.wav", "bert/002.v2.flac"]
+    path = write_lines(tmp_path / "m.jsonl", *(GOOD | {"audio_filepath": p} for p in places))
+
+    ids = [utterance.id for utterance in read_manifest(path)]
+
+    assert ids == ["anna/001", "bert/001", "bert/002.v2"]
+
+
+def test_utterances_elsewhere_are_named_below_the_folder_that_they_share(tmp_path):
+    places = ["/data/x/anna/1.wav", "/data/x/bert/1.wav"]
+    named = GOOD | {"audio_filepath": "/elsewhere/a.wav", "id": "mine"}
+    records = [named, *(GOOD | {"audio_filepath": p} for p in places)]
+    path = write_lines(tmp_path / "m.jsonl", *records)
+
+    assert [utterance.id for utterance in read_manifest(path)] == ["mine", "anna/1", "bert/1"]
+
+
+def test_names_that_are_not_utf8_are_read_and_written_with_an_id_that_is(tmp_path):
+    name = os.fsdecode(b"caf\xe9\x1b[2J")
+    path = write_lines(tmp_path / "m.jsonl", GOOD | {"audio_filepath": f"{name}.wav"})
+
+    (utterance,) = read_manifest(path)
+    write_manifest(tmp_path / "copy.jsonl", [utterance])
+
+    assert utterance.id == r"caf\udce9\x1b[2J"
+    assert utterance.audio_filepath == tmp_path / f"{name}.wav"
+    assert read_manifest(tmp_path / "copy.jsonl") == [utterance]
 
 
 @pytest.mark.parametrize(
@@ -179,3 +218,11 @@ def test_read_manifest_reads_real_manifests(real_speech, name, count, minutes):
 
     assert len(utterances) == count
     assert sum(item.duration for item in utterances) / 60 == pytest.approx(minutes, abs=0.005)
+
+
+def test_audio_much_longer_than_its_manifest_says_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000 * 4), 16000)
+
+    assert len(Utterance(tmp_path / "a.wav", 3.0, "a").waveform(16000)) == 64000
+    with pytest.raises(AudioError, match=r"a\.wav: lasts 4\.000 s, maximum 3 s"):
+        Utterance(tmp_path / "a.wav", 1.0, "a").waveform(16000)

@@ -333,7 +333,7 @@ def test_manifest_with_a_broken_file_is_scored_without_it(model, decoders, tmp_p
         sample_rate=model.sample_rate,
         batch_seconds=10,
         seed=0,
-        sorta_grad=False,
+        order="shuffled",
         augment=None,
         num_threads=1,
         max_bad_fraction=0.5,
