@@ -74,7 +74,7 @@ class Batch(NamedTuple):
 
     def pinned(self) -> "Batch":
         """Copy into memory that a GPU reads while the program goes on."""
-        return Batch(*(x.pin_memory() if isinstance(x, Tensor) else x for x in self))
+        return Batch._make(x.pin_memory() if isinstance(x, Tensor) else x for x in self)
 
 
 class Rendered(NamedTuple):
