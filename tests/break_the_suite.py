@@ -51,15 +51,15 @@ DEFECTS = (
     Defect(
         "loss: sign of the gradient flipped",
         "asr/ctc/loss.py",
-        "        return grad, None, None",
-        "        return -grad, None, None",
+        "        return grad.to(log_probs.dtype), None",
+        "        return -grad.to(log_probs.dtype), None",
         LOSS_TESTS,
     ),
     Defect(
         "loss: gradient 1 % too large",
         "asr/ctc/loss.py",
-        "        return grad, None, None",
-        "        return 1.01 * grad, None, None",
+        "        return grad.to(log_probs.dtype), None",
+        "        return 1.01 * grad.to(log_probs.dtype), None",
         LOSS_TESTS,
     ),
     Defect(

@@ -147,11 +147,7 @@ def test_without_frames(rng):
     assert (grad[:, :2] == 0).all()
 
 
-def test_empty_batch_and_no_frames_at_all():
-    empty = torch.zeros((5, 0, 4), device=DEVICE, requires_grad=True)
-    ctc_loss(empty, torch.zeros((0, 3), dtype=torch.long), [], []).backward()
-    assert empty.grad.shape == (5, 0, 4)
-
+def test_no_frames_at_all():
     losses, _ = fit_cuda(torch.zeros((0, 2, 4)), [[1], [1]], [0, 0], [0, 1])
     assert losses.tolist() == [0.0, np.inf]
 

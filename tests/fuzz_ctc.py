@@ -32,26 +32,32 @@ KINDS = (
     "one frame",
     "all blank",
     "drifting",
+    "too sure",
 )
 LOSS_TOLERANCE = 1e-5  # relative
 GRAD_TOLERANCE = 5e-6
 
 
-def make_case(seed: int) -> dict:
+def make_case(seed: int, kind: str | None = None) -> dict:
     """Logits, targets and options of a case; its kind is seed modulo the number of kinds."""
     rng = np.random.default_rng(seed)
-    kind = KINDS[seed % len(KINDS)]
+    kind = kind or KINDS[seed % len(KINDS)]
     num_frames, num_utterances = int(rng.integers(1, 90)), int(rng.integers(1, 4))
     num_classes = int(rng.choice([2, 3, 5, 17, 29, 33, 64, 200]))
     num_labels = int(rng.integers(0, 40))
     if kind == "one frame":
         num_frames = 1
+    elif kind == "too sure":  # what vanishes does so over many labels
+        num_frames, num_utterances = int(rng.integers(60, 160)), 1
+        num_labels = int(rng.integers(30, 70))
     targets = rng.integers(1, num_classes, (num_utterances, max(1, num_labels)))
     if kind == "repeats":
         targets = np.sort(targets, axis=1)
     target_lengths = rng.integers(0, num_labels + 1, num_utterances)
     if kind == "empty targets":
         target_lengths[:] = 0
+    elif kind == "too sure":
+        target_lengths[:] = num_labels
     least = [
         int(s + np.count_nonzero(y[1:s] == y[: max(s - 1, 0)]))
         for y, s in zip(targets, target_lengths, strict=True)
@@ -98,6 +104,10 @@ def distort(rng, kind, logits, targets, target_lengths) -> None:
         np.put_along_axis(logits, wrong[..., None], gap, axis=2)
     elif kind == "masked label":
         logits[..., num_classes - 1] = -np.inf
+    elif kind == "too sure":
+        logits[..., rng.choice([0, 0, num_classes - 1])] += rng.uniform(
+            *((0, 200), (50, 80))[rng.integers(2)]
+        )
     elif kind == "drifting":
         ramp = np.linspace(0, rng.uniform(50, 400), num_frames)
         logits += ramp[:, None, None] * np.linspace(-1, 1, num_classes)
@@ -119,34 +129,32 @@ def expected(case: dict, given: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return losses, grad
 
 
-def check(seed: int) -> str | None:
-    """Run a case; say what is wrong, or nothing."""
-    case = make_case(seed)
+def check(seed: int, kind: str | None = None) -> str | None:
+    """Run a case with and without a gradient; say what is wrong, or nothing."""
+    case = make_case(seed, kind)
     given = case["logits"]
     if not case["from_logits"]:
         given = given.double().log_softmax(-1).float()
     x = given.clone().requires_grad_()
-    losses = ctc_loss(
-        x,
-        *case["lengths"],
-        reduction="none",
-        zero_infinity=case["zero_infinity"],
-        from_logits=case["from_logits"],
-    )
+    options = {k: case[k] for k in ("zero_infinity", "from_logits")}
+    losses = ctc_loss(x, *case["lengths"], reduction="none", **options)
     losses.sum().backward()
+    alone = ctc_loss(given, *case["lengths"], reduction="none", **options)
     want_losses, want_grad = expected(case, given)
     found = losses.detach().double().numpy()
     # float32 logits determine a loss near 0 to no better than their own resolution.
     scale = np.maximum(np.abs(want_losses), 1.0)
     with np.errstate(invalid="ignore"):
         loss_ok = (found == want_losses) | (np.abs(found - want_losses) <= LOSS_TOLERANCE * scale)
+        same = torch.isclose(losses, alone, rtol=LOSS_TOLERANCE, atol=0.0, equal_nan=True)
         difference = np.abs(x.grad.double().numpy() - want_grad)
     grad_ok = (difference <= GRAD_TOLERANCE) | (np.isnan(x.grad.numpy()) & np.isnan(want_grad))
-    if loss_ok.all() and grad_ok.all():
+    if loss_ok.all() and grad_ok.all() and same.all():
         return None
     return (
         f"case {seed} ({case['kind']}, from_logits={case['from_logits']}): losses {found} for "
-        f"{want_losses}, gradient off by {np.nanmax(difference):.2e}"
+        f"{want_losses}, {alone.numpy()} without a gradient, which is off by "
+        f"{np.nanmax(difference):.2e}"
     )
 
 

@@ -24,11 +24,17 @@ Range. The recursions run in the linear domain on float64 mantissas with *block 
 stands for mantissa * 2**exponent[u], and exponents are renewed every BLOCK frames, so that frames
 between are additions and multiplications only. The neighbour's mantissa enters pair u multiplied
 by 2**(exponent[u-1] - exponent[u]), which the renewal holds at or below 2**SLOPE. Over a block a
-mantissa therefore grows by at most 2**(BLOCK * SLOPE) times 3**BLOCK, 2**493, and a path that
+mantissa therefore grows by at most 2**(BLOCK * SLOPE) times 3**BLOCK, 2**957, and a path that
 matters shrinks by at most STEEP**BLOCK, 2**-924: both are within float64, 2**+-1022. Where an
 emission is steeper the utterance is computed by the *exact* functions below, in which every single
 state has its own exponent. The same happens where the occupancies of some frame do not sum to 1,
 which is what anything lost to underflow leads to.
+
+Occupancies are computed with a gradient, and without one where they are needed as that check: where
+some state's mantissa at a renewal is positive but below FAINT / e**BLOCK, e the least emission that
+is not 0. Otherwise every state keeps at least FAINT until the next renewal, by staying alone, while
+what underflows on its way into it is below 2**-60 of that and has the same future: nothing that is
+lost counts.
 """
 
 # Numba infers the types of what it compiles, and every further function costs compilation.
@@ -46,9 +52,8 @@ from numba.core.compiler import Compiler, Flags
 from numba.extending import intrinsic
 
 BLOCK = 8  # frames between two renewals of the exponents
-SLOPE = (
-    60  # greatest exponent[u-1] - exponent[u]; BLOCK * SLOPE = 480 leaves half of float64's range
-)
+SLOPE = 118  # greatest exponent[u-1] - exponent[u]: above -log2(STEEP), what a label may cost
+FAINT = 2.0**-962  # 2**60 times float64's least normal number
 STEEP = np.float32(1e-35)  # least emission beside the frame's greatest; ** BLOCK must be normal
 SUM_TOLERANCE = 1e-5  # of the occupancies of a frame: what the loss promises
 SEGMENT_BYTES = 700_000  # of forward variables kept at once: what fits a core's L2 beside the rest
@@ -205,9 +210,6 @@ def _fill_table(exps, used, table, t, least, num_used):
         least[k] = min(least[k], np.uint32(np.float32(p).view(np.uint32) - np.uint32(1)))
 
 
-_STEEP_BITS = np.uint32(STEEP.view(np.uint32) - 1)
-
-
 @_loop
 def _gather(table, t, symbol, y, i, lo, hi):
     """Emissions of the labels at frame t: y[i, u] = table[t, symbol[u]]."""
@@ -230,11 +232,11 @@ def _forward_step(blank0, label0, blank, label, y, ratio, skip_ratio, i, lo, hi,
 
 
 @_loop
-def _renew(blank, label, i, exponent, shift, lo, hi, forward):
+def _renew(blank, label, i, exponent, shift, lo, hi, forward, faint):
     """Renew the exponents of the pairs lo..hi-1 of row i, so that mantissas are below 2.
 
     A pair's exponent is that of its larger mantissa, but at least its predecessor's less SLOPE;
-    `shift` is scratch.
+    `shift` is scratch. Returns whether a mantissa that is not 0 became less than `faint`.
     """
     for u in range(lo, hi):
         own = _exponent(max(blank[i, u], label[i, u]))
@@ -250,11 +252,16 @@ def _renew(blank, label, i, exponent, shift, lo, hi, forward):
             u = hi - _ONE - k
             envelope = max(envelope - SLOPE, shift[u])
             shift[u] = envelope
+    found = np.int64(0)
     for u in range(lo, hi):
         factor = _pow2(min(exponent[u] - shift[u], np.int64(1023)))
         exponent[u] = shift[u]
-        blank[i, u] *= factor
-        label[i, u] *= factor
+        b, own = blank[i, u], label[i, u]
+        blank[i, u] = b * factor
+        label[i, u] = own * factor
+        found |= np.int64((b > 0.0) & (b * factor < faint))
+        found |= np.int64((own > 0.0) & (own * factor < faint))
+    return found != 0
 
 
 @_loop
@@ -297,8 +304,8 @@ def _backward_step(
             + ratio[u] * q_blank[_NIL, u + _ONE]
             + skip_ratio[u] * q_label[_NIL, u + _ONE]
         )
-        of_blanks += blank[i, u] * beta_blank * scale[u]
-        occupancy = label[i, u] * beta_label * scale[u]
+        of_blanks += (blank[i, u] * scale[u]) * beta_blank  # in this order: within float64
+        occupancy = (label[i, u] * scale[u]) * beta_label
         of_labels += occupancy
         gamma[u] = np.float32(occupancy)
         q_blank[_NIL, u] = beta_blank * yb
@@ -360,7 +367,8 @@ def _measure_frames(x, base, strides, size, from_logits, alphabet, emissions, ou
 
     That is the softmax [16], or 0 where x are log-probabilities [15].
 
-    Returns (ln of what emissions are relative to, summed over frames; whether all are in range).
+    Returns (ln of what emissions are relative to, summed over frames; the least emission, without
+    those that are 0; 0 where a frame holds NaN).
     """
     num_frames, _, num_classes = size
     used, table, _, _, num_used = alphabet
@@ -399,19 +407,26 @@ def _measure_frames(x, base, strides, size, from_logits, alphabet, emissions, ou
         _fill_table(exps, used, table, np.uint64(t), least, num_used)
         table[t, num_used] = _ZERO32
     log_sum -= math.log(product)
-    steep = False
+    bits = np.uint32(0xFFFFFFFF)
     for k in range(num_used):
-        steep |= least[k] < _STEEP_BITS
-    return log_sum, not (steep or ill)
+        bits = min(bits, least[k])
+    steepest = np.uint32(bits + np.uint32(1)).view(np.float32)
+    if ill:
+        steepest = _ZERO32
+    return log_sum, steepest
 
 
 @_helper
-def _forward_frames(t0, t1, size, alphabet, rows, state):
-    """Forward variables of frames t0..t1-1 into rows 1.., from row 0."""
+def _forward_frames(t0, t1, size, alphabet, rows, state, faint):
+    """Forward variables of frames t0..t1-1 into rows 1.., from row 0.
+
+    Returns whether a mantissa fell below `faint`.
+    """
     num_frames, num_labels, _ = size
     _, table, symbol, skip, _ = alphabet
     blank, label, y, exponents = rows
     exponent, ratio, skip_ratio, shift = state
+    doubtful = False
     for t in range(t0, t1):
         i = np.uint64(t - t0 + 1)
         lo, hi = _first_pair(t, num_frames, num_labels), _end_pair(t, num_labels)
@@ -425,13 +440,14 @@ def _forward_frames(t0, t1, size, alphabet, rows, state):
             for u in range(hi, end):
                 blank[i, u] = 0.0
                 label[i, u] = 0.0
-            _renew(blank, label, i, exponent, shift, lo, end, True)
+            doubtful |= _renew(blank, label, i, exponent, shift, lo, end, True, faint)
             _set_ratios(exponent, _NIL, skip, ratio, skip_ratio, lo, end)
             ratio[lo] = 0.0
             skip_ratio[lo] = 0.0
             block = np.uint64((t - t0) // BLOCK)
             for u in range(lo, end):
                 exponents[block, u] = np.int32(exponent[u])
+    return doubtful
 
 
 @_helper
@@ -476,7 +492,7 @@ def _backward_frames(t0, t1, size, alphabet, rows, q_state, z_state, out):
                 posterior[t, u - _ONE] = gamma[u] * factor
         if t % BLOCK == 0:
             first = np.uint64(max(1, np.int64(lo) - BLOCK))
-            _renew(q_blank, q_label, _NIL, exponent, shift, first, hi, False)
+            _renew(q_blank, q_label, _NIL, exponent, shift, first, hi, False, 0.0)
             _set_ratios(exponent, np.uint64(2), skip, ratio, skip_ratio, first, hi)
             ratio[hi - _ONE] = 0.0
             skip_ratio[hi - _ONE] = 0.0
@@ -492,11 +508,12 @@ def _fit(x, base, strides, size, from_logits, alphabet, scratch, out):
     exponent, ratio, skip_ratio, _ = state
     skip = alphabet[3]
     width = num_labels + 3
-    log_sum, in_range = _measure_frames(
+    log_sum, steepest = _measure_frames(
         x, base, strides, size, from_logits, alphabet, emissions, out
     )
-    if not in_range:
+    if steepest < STEEP:
         return False, np.nan
+    faint = FAINT / np.float64(steepest) ** BLOCK
     for u in range(width):
         blank[0, u] = label[0, u] = 0.0
         exponent[u] = 0
@@ -509,7 +526,9 @@ def _fit(x, base, strides, size, from_logits, alphabet, scratch, out):
     z_state = np.int64(0), 0.0
     log_p = 0.0
     # Segments forward, keeping what each starts from; then backward, all but the last recomputed.
-    for step in range(2 * num_segments - 1 if backward else num_segments):
+    step = -1
+    while step + 1 < num_segments or (backward and step + 1 < 2 * num_segments - 1):
+        step += 1
         onward = step < num_segments
         s = step if onward else 2 * num_segments - 2 - step
         t0, t1 = s * segment, min(num_frames, (s + 1) * segment)
@@ -526,7 +545,8 @@ def _fit(x, base, strides, size, from_logits, alphabet, scratch, out):
                 blank[0, u], label[0, u] = kept[s, 0, u], kept[s, 1, u]
                 ratio[u], skip_ratio[u] = kept[s, 2, u], kept[s, 3, u]
                 exponent[u] = kept_exponent[s, u]
-        _forward_frames(t0, t1, size, alphabet, rows, state)
+        doubtful = _forward_frames(t0, t1, size, alphabet, rows, state, faint)
+        backward |= doubtful
         if s == num_segments - 1:
             last = t1 - t0
             z = blank[last, num_labels + 1] + ratio[num_labels + 1] * label[last, num_labels]

@@ -94,7 +94,7 @@ def _flatten(
     lengths = _integers("target_lengths", target_lengths)
     # Zeros stand for what the host cannot see: shapes are checked all the same.
     seen = [np.zeros(v.shape, np.int64) if isinstance(v, Tensor) else v for v in (labels, lengths)]
-    flat = flatten_targets(*seen)
+    flat = flatten_targets(*seen, lengths_known=isinstance(lengths, np.ndarray))
     if isinstance(lengths, np.ndarray):
         if isinstance(labels, np.ndarray):
             check_labels(flat, num_classes, blank)
@@ -127,9 +127,9 @@ def fit_and_reduce(
     from_logits: bool,
     needs_grad: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the reduced loss in the dtype of `log_probs`, and its gradient if it is wanted."""
-    dtype, x = log_probs.dtype, log_probs.detach()
-    if dtype not in (torch.float32, torch.float64):
+    """Return the reduced float64 loss, and its float32 or float64 gradient if it is wanted."""
+    x = log_probs.detach()
+    if x.dtype not in (torch.float32, torch.float64):
         x = x.float()
     grad = torch.empty_like(x) if needs_grad else None
     losses = _fit(x, batch, from_logits, grad, reduction == "mean", zero_infinity)
@@ -139,7 +139,7 @@ def fit_and_reduce(
         losses = losses / (batch.target_lengths.clamp(min=1) * max(1, len(losses)))
     if reduction != "none":
         losses = losses.sum()
-    return losses.to(dtype), None if grad is None else grad.to(dtype)
+    return losses, grad
 
 
 def _fit(

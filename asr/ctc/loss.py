@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 from torch.autograd import Function
 
 from asr.ctc import cpu_kernels
@@ -63,7 +64,7 @@ def ctc_loss(
     Args:
         log_probs: (T, N, C) or (T, C) natural logs of the class probabilities, of any strides and
             floating dtype; float32 is fastest, half is computed in float32. On the CPU, or on a
-            GPU with numba-cuda. With `from_logits`, unnormalised.
+            GPU with numba-cuda. With `from_logits`, unnormalised. N >= 1.
         targets: (N, S) padded, or (sum of target_lengths,) concatenated; (S,) for (T, C).
         input_lengths: (N,) frames of each utterance, 0..T.
         target_lengths: (N,) labels of each utterance, 0..S.
@@ -74,8 +75,8 @@ def ctc_loss(
         from_logits: apply the softmax inside (faster than log_softmax before it, and exact).
 
     Returns:
-        () or, for "none", (N,) losses in nats, in the dtype of `log_probs`. An utterance whose
-        frames hold NaN has loss and gradient NaN.
+        () or, for "none", (N,) losses in nats, float64 for float64 and float32 for any other dtype.
+        An utterance whose frames hold NaN has loss and gradient NaN.
 
     Raises:
         ValueError: shapes or lengths do not fit, or a label is the blank or no class. Where
@@ -87,21 +88,58 @@ def ctc_loss(
     """
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
-    single = log_probs.dim() == 2
-    batched = log_probs.unsqueeze(1) if single else log_probs
+    return compute_loss(
+        log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity,
+        from_logits, loss_dtype(log_probs.dtype),
+    )  # fmt: skip
+
+
+def compute_loss(
+    log_probs: Tensor,
+    targets: IntegerArray,
+    input_lengths: IntegerArray,
+    target_lengths: IntegerArray,
+    blank: int,
+    reduction: Reduction,
+    zero_infinity: bool,
+    from_logits: bool,
+    dtype: torch.dtype,
+) -> Tensor:
+    """`ctc_loss` in a dtype: the kernels sum in float64."""
+    arguments = targets, input_lengths, target_lengths, blank, reduction, zero_infinity, from_logits
+    if _is_traced(log_probs):
+        from asr.ctc.operator import TracedLoss  # it needs this module
+
+        integers_ = (torch.as_tensor(values) for values in arguments[:3])
+        return TracedLoss.apply(log_probs, *integers_, *arguments[3:])[0].to(dtype)
+    batched = log_probs.unsqueeze(1) if log_probs.dim() == 2 else log_probs
+    run = prepare(batched, *arguments)
+    needs_grad = torch.is_grad_enabled() and log_probs.requires_grad
+    losses = _Loss.apply(batched, run, needs_grad, dtype)
+    return losses.squeeze(0) if log_probs.dim() == 2 and reduction == "none" else losses
+
+
+def prepare(
+    log_probs: Tensor,
+    targets: IntegerArray,
+    input_lengths: IntegerArray,
+    target_lengths: IntegerArray,
+    blank: int,
+    reduction: Reduction,
+    zero_infinity: bool,
+    from_logits: bool,
+) -> Fit:
+    """Check the arguments of `ctc_loss`, with (T, N, C); return what computes loss and gradient."""
     check, fit_and_reduce = check_batch, _fit_and_reduce
     if is_on_gpu(log_probs):
         check, fit_and_reduce = _cuda_functions()
-    run = partial(
+    return partial(
         fit_and_reduce,
-        batch=check(batched, targets, input_lengths, target_lengths, blank),
+        batch=check(log_probs, targets, input_lengths, target_lengths, blank),
         reduction=reduction,
         zero_infinity=zero_infinity,
         from_logits=from_logits,
     )
-    needs_grad = torch.is_grad_enabled() and log_probs.requires_grad
-    losses = _Loss.apply(batched, run, needs_grad)
-    return losses.squeeze(0) if single and reduction == "none" else losses
 
 
 class CTCLoss(nn.Module):
@@ -162,6 +200,20 @@ def check_batch(
     return Batch(flat, frames, blank)
 
 
+def _is_traced(log_probs: Tensor) -> bool:
+    """Say whether `log_probs` may have no memory that kernels could read: see `operator`."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or isinstance(log_probs, FakeTensor)
+    )
+
+
+def loss_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of a loss: half's own would overflow at 65504 nats."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 def runs_on(device: torch.device) -> bool:
     """Say whether `ctc_loss` takes tensors of a device: the CPU, and a GPU with numba-cuda."""
     if device.type == "cuda":
@@ -178,13 +230,14 @@ class _Loss(Function):
         log_probs: Tensor,
         run: Fit,
         needs_grad: bool,
+        dtype: torch.dtype,
     ) -> Tensor:
         loss, grad = run(log_probs, needs_grad=needs_grad)
         if grad is not None:
             ctx.save_for_backward(log_probs)
             ctx.grad = grad
             ctx.run = run
-        return loss
+        return loss.to(dtype)
 
     @staticmethod
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -197,23 +250,31 @@ class _Loss(Function):
             assert grad is not None
         factor = grad_output[None, :, None] if grad_output.dim() == 1 else grad_output
         if torch.is_grad_enabled():
-            grad = _NoSecondDerivative.apply(grad, log_probs) * factor
+            grad = NoSecondDerivative.apply(grad, log_probs) * factor
         elif factor.dim() > 0 or factor.is_cuda or factor.item() != 1.0:  # a GPU is not waited for
             grad.mul_(factor)
-        return grad, None, None
+        return grad.to(log_probs.dtype), None, None, None  # half only now: factors may be large
 
 
-class _NoSecondDerivative(Function):
+class NoSecondDerivative(Function):
     """The gradient, tied to its input by a node that refuses to be differentiated."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, grad: Tensor, log_probs: Tensor) -> Tensor:
+    def forward(grad: Tensor, log_probs: Tensor) -> Tensor:
+        """Return the gradient."""
         return grad.view_as(grad)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Keep nothing: there is no way back."""
 
     @staticmethod
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, grad_output: Tensor
     ) -> tuple[None, None]:
+        """Refuse."""
         raise RuntimeError("ctc_loss cannot be differentiated twice")
 
 
@@ -235,13 +296,13 @@ def _fit_and_reduce(
     from_logits: bool,
     needs_grad: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the reduced loss in the dtype of `log_probs`, and its gradient if it is wanted."""
+    """Return the reduced float64 loss, and its gradient if it is wanted."""
     weights = _gradient_weights(batch.targets.lengths, reduction)
     losses, grad = fit(log_probs, batch, weights, zero_infinity, from_logits, needs_grad)
     if reduction == "none":
-        return torch.from_numpy(losses).to(log_probs.dtype), grad
+        return torch.from_numpy(losses), grad
     total = np.dot(losses, weights) if reduction == "mean" else losses.sum()
-    return torch.tensor(float(total), dtype=log_probs.dtype), grad
+    return torch.tensor(float(total), dtype=torch.float64), grad
 
 
 def _gradient_weights(target_lengths: np.ndarray, reduction: Reduction) -> np.ndarray:
@@ -263,7 +324,7 @@ def fit(
     """Run the kernel over a checked batch.
 
     Returns:
-        (N,) float64 losses, and the (T, N, C) gradient times `weights` in the dtype of `log_probs`.
+        (N,) float64 losses, and the (T, N, C) gradient times `weights`, float32 or float64.
     """
     max_frames, num_utterances, num_classes = log_probs.shape
     dtype = log_probs.dtype
@@ -290,7 +351,7 @@ def fit(
         flat_grad, grad_strides, batch.input_lengths, max_frames, num_classes, losses,
         zero_infinity,
     )  # fmt: skip
-    return losses, grad.to(dtype) if needs_grad else None
+    return losses, grad if needs_grad else None
 
 
 def _run(kernel: Callable[..., None], cost: np.ndarray, order: np.ndarray, rest: tuple) -> None:

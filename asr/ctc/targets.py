@@ -46,11 +46,16 @@ def integers(name: str, values: IntegerArray) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targets:
+def flatten_targets(
+    targets: IntegerArray, target_lengths: IntegerArray, lengths_known: bool = True
+) -> Targets:
     """Bring padded (N, S) or concatenated (sum of lengths,) targets to the flat form.
 
+    Without `lengths_known` the lengths stand for others that are not looked at.
+
     Raises:
-        ValueError: lengths are negative, or beyond what `targets` holds.
+        ValueError: lengths are negative, beyond what `targets` holds, or do not sum to what
+            concatenated ones hold: every label after a wrong length would be another utterance's.
     """
     labels, lengths = integers("targets", targets), integers("target_lengths", target_lengths)
     lengths = lengths.reshape(-1)
@@ -61,7 +66,7 @@ def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targ
     if labels.ndim == 1:
         ends = np.cumsum(lengths)
         needed = int(lengths.sum())
-        if needed > len(labels):
+        if needed != len(labels) and lengths_known:
             raise ValueError(
                 f"concatenated targets hold {len(labels)} labels, target_lengths sum to {needed}"
             )
@@ -82,11 +87,13 @@ def flatten_targets(targets: IntegerArray, target_lengths: IntegerArray) -> Targ
 
 
 def check_log_probs(log_probs: torch.Tensor, blank: int) -> None:
-    """Raise unless `log_probs` is floating (T, N, C) and `blank` one of its classes."""
+    """Raise unless `log_probs` is floating (T, N, C), N >= 1, and `blank` one of its classes."""
     if log_probs.dim() != 3:
         raise ValueError(f"log_probs must have shape (T, N, C) or (T, C), got {log_probs.dim()}-D")
     if not log_probs.is_floating_point():
         raise TypeError(f"log_probs must be floating, got {log_probs.dtype}")
+    if log_probs.shape[1] == 0:
+        raise ValueError(f"log_probs must hold an utterance, got shape {tuple(log_probs.shape)}")
     num_classes = log_probs.shape[2]
     if not 0 <= blank < num_classes:
         raise ValueError(f"blank must be in 0..{num_classes - 1}, got {blank}")

@@ -8,6 +8,7 @@ import torch
 from ctc_batches import fit, random_batch
 
 from asr.ctc import EntropyRegularizedCTCLoss, ctc_loss, path_entropy
+from asr.ctc.entropy import STEPS
 from tests.oracles import ctc as oracle
 
 
@@ -82,6 +83,18 @@ def test_float32_is_near_float64(rng, scale):
     torch.testing.assert_close(
         found[1].double() / largest, expected[1] / largest, rtol=0, atol=4e-4
     )
+
+
+def test_float32_loses_no_digits_to_the_losses_it_is_made_of(rng, monkeypatch):
+    # The losses are near 5,000 nats, where float32 resolves 5e-4, and are divided by 1 / 64.
+    monkeypatch.setitem(STEPS, torch.float64, STEPS[torch.float32])
+    log_probs = random_log_probs(rng, 1000, 3, 29).float()
+    rest = torch.from_numpy(rng.integers(1, 29, (3, 200))), [1000] * 3, [200] * 3
+
+    entropies = path_entropy(log_probs, *rest, reduction="none")
+
+    expected = path_entropy(log_probs.double(), *rest, reduction="none")
+    torch.testing.assert_close(entropies.double(), expected, rtol=0, atol=2e-3)
 
 
 def test_half_is_computed_in_float32(rng):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asr.ctc import ctc_loss
 from tests import fuzz_ctc
-from tests.ctc_batches import assert_agree, fit, random_batch, torch_fit
+from tests.ctc_batches import assert_agree, fit, random_batch, torch_ctc_loss, torch_fit
 from tests.oracles import ctc as oracle
 
 # Against the oracles.
@@ -97,6 +97,19 @@ def test_ctc_loss_where_drifting_logits_leave_the_range_of_blocks(rng):
     arguments = logits, targets, input_lengths, target_lengths
 
     assert_agree(fit(*arguments), torch_fit(*arguments))
+
+
+@pytest.mark.parametrize("blanks_lead", [50, 60, 66, 74, 82, 200])
+def test_ctc_loss_without_gradient_where_blanks_are_far_too_sure(rng, blanks_lead):
+    logits = torch.from_numpy(rng.normal(size=(200, 4, 29))).float()
+    logits[..., 0] += blanks_lead
+    targets = torch.from_numpy(rng.integers(1, 29, (4, 60)))
+    lengths = [200, 190, 150, 70], [60, 55, 60, 60]
+    expected = torch_ctc_loss(logits.double().log_softmax(-1), targets, *lengths, reduction="none")
+
+    losses = ctc_loss(logits, targets, *lengths, reduction="none", from_logits=True)
+
+    torch.testing.assert_close(losses.double(), expected, rtol=1e-6, atol=0)
 
 
 def test_ctc_loss_keeps_an_alignment_through_emissions_that_float32_cannot_hold():
@@ -202,16 +215,6 @@ def test_ctc_loss_without_frames(rng):
     assert (grad[:, :2] == 0).all()
 
 
-def test_ctc_loss_of_an_empty_batch():
-    logits = torch.zeros((5, 0, 4), requires_grad=True)
-
-    losses = ctc_loss(logits, torch.zeros((0, 3), dtype=torch.long), [], [], reduction="none")
-    losses.sum().backward()
-
-    assert losses.shape == (0,)
-    assert logits.grad.shape == (5, 0, 4)
-
-
 @pytest.mark.parametrize("zero_infinity", [False, True])
 def test_ctc_loss_of_impossible_targets(rng, zero_infinity):
     logits = torch.from_numpy(rng.normal(size=(3, 2, 5))).float()
@@ -234,6 +237,7 @@ def test_ctc_loss_of_impossible_targets(rng, zero_infinity):
         ([[1, 2]], [4], [3], r"target_lengths\[0\] must be <= 2"),
         ([[1, 2]], [4], [-1], r"target_lengths\[0\] must be >= 0, got -1"),
         ([1, 2], [4], [3], r"hold 2 labels, target_lengths sum to 3"),
+        ([1, 2, 3], [4], [2], r"hold 3 labels, target_lengths sum to 2"),
         ([[1, 2]], [4, 4], [2], r"input_lengths must have 1 entries, got 2"),
         ([[0, 2]], [4], [2], r"utterance 0: the blank 0 must not occur in a target, got 0"),
     ],
@@ -326,9 +330,9 @@ def test_ctc_loss_does_not_depend_on_the_other_utterances(rng):
 
 
 def test_fuzz_of_every_kind_finds_no_mismatch():
-    assert [message for message in map(fuzz_ctc.check, range(5200, 5330)) if message] == []
+    assert [message for message in map(fuzz_ctc.check, range(5200, 5340)) if message] == []
 
 
 def test_fuzz_case_whose_occupancies_all_vanish_is_computed_exactly():
     # Once a division by 0: every occupancy of a frame underflowed.
-    assert fuzz_ctc.check(20440) is None
+    assert fuzz_ctc.check(20440, "confidently wrong") is None

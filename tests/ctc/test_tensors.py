@@ -37,9 +37,31 @@ def test_ctc_loss_of_half_precision_is_computed_in_float32(rng, dtype):
     losses, grad = fit(logits, *lengths)
 
     expected = fit(logits.float(), *lengths)
-    assert losses.dtype == grad.dtype == dtype
-    assert torch.equal(losses, expected[0].to(dtype))
+    assert (losses.dtype, grad.dtype) == (torch.float32, dtype)
+    assert torch.equal(losses, expected[0])
     assert torch.equal(grad, expected[1].to(dtype))
+
+
+def test_ctc_loss_of_half_precision_does_not_overflow(rng):
+    logits = torch.from_numpy(rng.normal(size=(2000, 20, 8))).half()
+    targets, lengths = torch.ones(20, 1, dtype=torch.long), ([2000] * 20, [1] * 20)
+
+    loss = ctc_loss(logits, targets, *lengths, reduction="sum", from_logits=True)
+
+    assert loss > torch.finfo(torch.float16).max
+    assert loss == ctc_loss(logits.float(), targets, *lengths, reduction="sum", from_logits=True)
+
+
+def test_ctc_loss_of_half_precision_under_the_first_scale_of_a_grad_scaler(rng):
+    logits, *lengths = random_batch(rng, 30, 3, 8, 6)
+    scale = 65536.0  # more than half can hold
+    x, y = logits.half().requires_grad_(), logits.half().float().requires_grad_()
+
+    for z in (x, y):
+        (ctc_loss(z, *lengths, from_logits=True) * scale).backward()
+
+    assert x.grad.isfinite().all()
+    assert torch.equal(x.grad, y.grad.half())
 
 
 def test_ctc_loss_computes_no_gradient_unless_asked(rng, monkeypatch):
@@ -146,6 +168,13 @@ def test_ctc_loss_refuses_a_second_derivative(rng):
 
     with pytest.raises(RuntimeError, match="ctc_loss cannot be differentiated twice"):
         grad.sum().backward()
+
+
+def test_ctc_loss_refuses_an_empty_batch():
+    empty = torch.zeros((0, 3), dtype=torch.long)
+
+    with pytest.raises(ValueError, match=r"log_probs must hold an utterance, got shape \(5, 0, 4"):
+        ctc_loss(torch.zeros(5, 0, 4), empty, [], [], reduction="none")
 
 
 def test_module_is_the_function(rng):
