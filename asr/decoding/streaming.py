@@ -55,4 +55,4 @@ class BeamSearchStream:
 
     def finish(self) -> list[Hypothesis]:
         """Return 1 to `n_best` hypotheses of all that was pushed, best first."""
-        return self._native.hypotheses()
+        return self._native.finish()

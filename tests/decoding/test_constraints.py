@@ -46,23 +46,36 @@ def test_lexicon_file_holds_words_and_spellings(tmp_path, suffix):
     assert decode(spell("ab d"), lexicon=path) == "doctor d"
 
 
-def test_lexicon_widens_the_beam_rather_than_leave_a_word_open():
-    # "ab" looks finished, but only "abc" is a word, and a narrow beam never starts its c.
-    log_probs = spell("ab", 0.999)
-
-    assert decode(log_probs, lexicon=["abc"], beam_width=1) == "abc"
-
-
-def test_stream_without_a_whole_word_drops_the_open_one():
-    decoder = BeamSearchDecoder(LETTERS, lexicon=["a", "abc"])
+def in_pieces(decoder, log_probs):
     stream = decoder.stream()
-    stream.push(spell("a ab", 0.9999))
+    for frame in log_probs:
+        stream.push(frame[np.newaxis])
+    return stream.finish()
 
-    (hypothesis,) = stream.finish()
+
+@pytest.mark.parametrize("beam_width", [1, 64])
+def test_utterance_cut_within_a_word_keeps_the_words_before_it(beam_width):
+    log_probs = spell("a bc", 0.9999)
+    decoder = BeamSearchDecoder(LETTERS, lexicon=["a", "bcd"], beam_width=beam_width)
+
+    ((hypothesis,),) = decoder(log_probs)
 
     assert hypothesis.text == "a"
+    assert math.isfinite(hypothesis.score)
+    assert not hypothesis.bound_hit
+    assert in_pieces(decoder, log_probs) == [hypothesis]
+
+
+def test_cut_short_of_every_sentence_gives_the_words_heard():
+    decoder = BeamSearchDecoder(LETTERS, grammar="a ab cd")
+    log_probs = spell("a ab c", 0.9999)
+
+    ((hypothesis,),) = decoder(log_probs)
+
+    assert hypothesis.text == "a ab"
     assert hypothesis.score == -math.inf
     assert hypothesis.bound_hit
+    assert in_pieces(decoder, log_probs) == [hypothesis]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +151,9 @@ def test_grammar_result_is_a_sentence_of_it():
     assert decode(spell("b c d"), grammar=grammar) in ("ab c d", "a c d")
 
 
-def test_grammar_widens_the_beam_until_a_sentence_is_whole(rng):
-    log_probs = np.log(rng.dirichlet(np.full(len(LETTERS), 0.3), size=(5, 30)) + 1e-9)
-    decoder = BeamSearchDecoder(LETTERS, grammar="abc dd dd | ab (cab | dd)+", beam_width=2)
+def test_grammar_of_any_noise_gives_a_sentence(rng):
+    log_probs = np.log(rng.dirichlet(np.full(len(LETTERS), 0.3), size=(20, 30)) + 1e-9)
+    decoder = BeamSearchDecoder(LETTERS, grammar="abc dd dd | ab (cab | dd)+", beam_width=8)
     automaton = compile_grammar("abc dd dd | ab (cab | dd)+")
 
     for (hypothesis,) in decoder(log_probs):

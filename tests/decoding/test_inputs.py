@@ -3,6 +3,7 @@
 import logging
 import math
 import pickle
+import subprocess
 import sys
 import threading
 import time
@@ -346,3 +347,28 @@ def test_beam_search_releases_the_interpreter_lock(rng):
     ticks = (ticks_during(partial(decoder, log_probs.repeat(n, axis=0))) for n in sizes)
 
     assert any(count > 10 for count in ticks)
+
+
+FEW_THREADS = """
+import resource
+import sys
+import numpy as np
+from asr.decoding import BeamSearchDecoder
+
+log_probs = np.log(np.random.default_rng(0).dirichlet(np.full(5, 0.5), size=(64, 40)))
+one = BeamSearchDecoder(["", "a", "b", "c", " "], num_threads=1)
+many = BeamSearchDecoder(["", "a", "b", "c", " "], num_threads=64)
+expected = one(log_probs)
+with open("/proc/self/statm") as file:
+    in_use = int(file.read().split()[0]) * resource.getpagesize()
+# Room for the stacks of two more threads.
+resource.setrlimit(resource.RLIMIT_AS, (in_use + (24 << 20),) * 2)
+print(many(log_probs) == expected)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process as Linux does")
+def test_beam_search_goes_on_with_the_threads_that_it_gets():
+    child = subprocess.run([sys.executable, "-c", FEW_THREADS], capture_output=True, text=True)
+
+    assert (child.returncode, child.stdout.strip()) == (0, "True"), child.stderr
