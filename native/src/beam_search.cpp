@@ -269,9 +269,10 @@ void BeamSearch::rebuild(const Float* row) {
     if (is_full && options_.n_best == 1 && !language_->is_empty()) drop_equal_futures();
 }
 
-// Of prefixes that end in the same token and are worth the same whatever follows, only the best can
-// become the result: the places of the others are better given to prefixes that differ in what
-// matters, but for those whose paths still lead to longer prefixes in the beam. pyctcdecode's
+// Of prefixes that end in the same token and whose texts gain the same whatever follows, the best
+// will nearly always stay the best: its rivals win only where more of their mass is in paths that
+// end in blank and the token comes again. Their places are better given to prefixes that differ in
+// what matters, but for those whose paths still lead to longer prefixes in the beam. pyctcdecode's
 // prune_history is alike.
 void BeamSearch::drop_equal_futures() {
     link_active_children();

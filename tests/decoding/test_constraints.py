@@ -82,6 +82,7 @@ def test_cut_short_of_every_sentence_gives_the_words_heard():
     ("lexicon", "error", "message"),
     [
         (["x", "y"], ValueError, "lexicon must hold a word that the tokens can spell"),
+        (["blank"], ValueError, "lexicon must hold a word that the tokens can spell"),
         ([], ValueError, "lexicon must hold a word that the tokens can spell"),
         (["a b"], ValueError, "one word without spaces, got 'a b'"),
         ([""], ValueError, "one word without spaces, got ''"),
@@ -136,6 +137,7 @@ def test_hotword_phrase_broken_off_gives_its_boost_back():
         ({"hotwords": ["a"], "hotword_weight": math.nan}, ValueError, "must be > 0"),
         ({"hotwords": [" "], "hotword_weight": 1.0}, ValueError, "empty phrase"),
         ({"hotwords": ["ax"], "hotword_weight": 1.0}, ValueError, "some letter of 'ax'"),
+        ({"hotwords": ["blank"], "hotword_weight": 1.0}, ValueError, "some letter of 'blank'"),
         ({"hotwords": "ab", "hotword_weight": 1.0}, TypeError, "not one string"),
     ],
 )
@@ -161,11 +163,33 @@ def test_grammar_of_any_noise_gives_a_sentence(rng):
         assert math.isfinite(hypothesis.score)
 
 
-def test_grammar_file_is_read(tmp_path):
-    path = tmp_path / "calls.jsgf"
+@pytest.mark.parametrize(
+    ("name", "kind"), [("calls.jsgf", Path), ("calls.jsgf", str), ("calls.GRAM", str), ("x", Path)]
+)
+def test_grammar_file_is_a_path_or_a_name_that_says_so(tmp_path, name, kind):
+    path = tmp_path / name
     path.write_text("#JSGF V1.0;\ngrammar calls;\npublic <call> = ab <d>;\n<d> = c | d;\n")
 
-    assert decode(spell("ab a"), grammar=path) in ("ab c", "ab d")
+    assert decode(spell("ab a"), grammar=kind(path)) in ("ab c", "ab d")
+
+
+def test_grammar_file_that_does_not_exist_is_an_os_error():
+    with pytest.raises(FileNotFoundError, match=r"none\.jsgf"):
+        BeamSearchDecoder(LETTERS, grammar="none.jsgf")
+
+
+@pytest.mark.parametrize(
+    ("grammar", "message"),
+    [
+        ("ab | AB", "no token has the letter 'A' of 'AB'; the tokens have 'a'"),
+        ('"ab cx"', "no token has the letter 'x' of 'cx'$"),
+        # Letters of the blank's name are none.
+        ("blank", "no token has the letter 'l' of 'blank'$"),
+    ],
+)
+def test_grammar_refuses_words_that_no_token_spells(grammar, message):
+    with pytest.raises(ValueError, match=f"grammar: {message}"):
+        BeamSearchDecoder(LETTERS, grammar=grammar)
 
 
 def accepts(automaton, text):
@@ -214,9 +238,37 @@ def test_compile_grammar_accepts_its_sentences(grammar, accepted, refused):
         ("#JSGF V1.0;\n<a> = b;", "there must be one public rule, got 0"),
         ("#JSGF V1.0;\npublic <a> = b;\n<a> = c;", "grammar:3: rule <a> is defined twice"),
         ("#JSGF V1.0;\nimport <x.y>;", "grammar:2: expected '<rule> = ...;'"),
+        ("a\n" + "(" * 2000 + "b" + ")" * 2000, "grammar:2: groups and rules .* at most 100 deep"),
+        (
+            "#JSGF;public <s0> = <s1>;"
+            + "".join(f"<s{i}> = <s{i + 1}>;" for i in range(1, 2000))
+            + "<s2000> = b;",
+            "groups and rules must be nested at most 100 deep",
+        ),
     ],
 )
 def test_compile_grammar_names_line_and_rule(grammar, message):
+    with pytest.raises(ValueError, match=message):
+        compile_grammar(grammar)
+
+
+@pytest.mark.parametrize(
+    ("limit", "grammar", "message"),
+    [
+        # Every further "(a|b)" doubles the automaton, every further rule the network.
+        ("_MAX_WORK", "(a|b)*a" + "(a|b)" * 12, "grammar must be simpler"),
+        (
+            "_MAX_STATES",
+            "#JSGF;public<a>=<b><b>;<b>=<c><c>;<c>=<d><d>;<d>=<e><e>;<e>=<f><f>;<f>=x;",
+            "grammar must have at most 99 states",
+        ),
+    ],
+)
+def test_short_grammar_of_many_states_is_refused_before_they_are_made(
+    monkeypatch, limit, grammar, message
+):
+    monkeypatch.setattr(f"asr.decoding.grammar.{limit}", 99)
+
     with pytest.raises(ValueError, match=message):
         compile_grammar(grammar)
 
