@@ -50,7 +50,7 @@ def as_batch(
         ValueError: a wrong number of dimensions or classes, a length out of range, many utterances
             of one frame without lengths, or probabilities that are none.
     """
-    array = _as_floats(log_probs)
+    array = as_floats(log_probs)
     if array.ndim not in (2, 3):
         raise ValueError(f"log_probs must be (N, T, C) or (T, C), got shape {array.shape}")
     single = array.ndim == 2
@@ -119,7 +119,8 @@ def _to_numpy(values: Any) -> npt.NDArray[Any]:  # noqa: ANN401
     return np.asarray(values)
 
 
-def _as_floats(log_probs: LogProbs) -> npt.NDArray[np.floating]:
+def as_floats(log_probs: LogProbs) -> npt.NDArray[np.floating]:
+    """Bring any container to an array of float32 or float64."""
     array = _to_numpy(log_probs)
     if array.dtype in _NATIVE_TYPES:
         return array
