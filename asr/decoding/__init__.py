@@ -6,6 +6,7 @@ Sees log-probabilities and never a model: usable with any CTC network's output.
 from asr.decoding.alternatives import Alternative, word_alternatives
 from asr.decoding.beam_search import BeamSearchDecoder
 from asr.decoding.ctcdecoder import build_ctcdecoder
+from asr.decoding.decoder import Decoder
 from asr.decoding.greedy import GreedyDecoder
 from asr.decoding.hypothesis import Hypothesis, Word
 from asr.decoding.prefix_search import PrefixSearchDecoder
@@ -16,6 +17,7 @@ __all__ = [
     "Alternative",
     "BeamSearchDecoder",
     "BeamSearchStream",
+    "Decoder",
     "GreedyDecoder",
     "Hypothesis",
     "NGramLM",

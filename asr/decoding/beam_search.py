@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from asr import _native
-from asr.decoding.constraints import Lexicon, build_grammar, build_hotwords, build_lexicon
-from asr.decoding.hypothesis import (
-    Hypothesis,
+from asr.decoding.constraints import (
+    Lexicon,
+    build_grammar,
+    build_hotwords,
+    build_lexicon,
+    is_grammar_file,
+)
+from asr.decoding.hypothesis import Hypothesis, hypothesis_factory
+from asr.decoding.inputs import (
+    Input,
     Lengths,
     LogProbs,
     as_batch,
     check_at_least,
     check_tokens,
-    hypothesis_factory,
 )
 from asr.decoding.streaming import BeamSearchStream
 from asr.decoding.vocabulary import read_vocabulary
@@ -42,20 +48,21 @@ class BeamSearchDecoder:
         lm_alpha: weight of ln P_lm, >= 0; no effect without `lm`.
         lm_beta: nats per word (or token); no effect without `lm`.
         unk_score: nats for every word that `lm` does not know, on top of what the model gives
-            <unk>; -10 makes it prefer known words, as most recognisers need. No effect without a
-            word model.
+            <unk>, which is much: it stands for every word there is. 0 lets the model alone decide.
+            No effect without a word model.
         lexicon: the only words allowed, spelled as themselves; or a mapping from each word to its
             spelling or spellings; or the path of a file of lines "word" or
             "word<TAB>spelling<TAB>spelling...". The text shows words, not spellings.
         hotwords: words and phrases to listen for, in `lm` or not.
         hotword_weight: nats for every word of a hotword, each time the whole phrase is heard; what
             was lent to a phrase that breaks off is given back. > 0 with `hotwords`.
-        grammar: JSGF text, the right-hand side of one rule, or the path of a file of either: the
-            result is a sentence of it (see `asr.decoding.grammar`). Hotwords and grammar see
-            spellings, where they differ from words.
+        grammar: JSGF text, the right-hand side of one rule, or the path of a file of either, which
+            is a path object or a string that ends in .jsgf or .gram: the result is a sentence of it
+            (see `asr.decoding.grammar`). Hotwords and grammar see spellings, where they differ from
+            words.
         n_best: hypotheses returned, >= 1, each with another text. With 1, a full beam keeps only
-            the best of the prefixes after which every continuation is worth the same (the same last
-            words, to the order of `lm`), which finds better results.
+            the best of the prefixes to which every continuation adds the same text score (the same
+            last words, to the order of `lm`), which finds better results more often than not.
         token_min_logp: tokens below this ln probability start no new prefix at a frame, but for
             the best one; -inf: all may.
         token_top_n: and so do, of the others, only this many at a frame, the most probable, >= 1;
@@ -84,7 +91,7 @@ class BeamSearchDecoder:
         lm: NGramLM | None = None,
         lm_alpha: float = 0.5,
         lm_beta: float = 1.0,
-        unk_score: float = 0.0,
+        unk_score: float = -10.0,
         lexicon: Lexicon | None = None,
         hotwords: Sequence[str] | None = None,
         hotword_weight: float = 0.0,
@@ -100,7 +107,7 @@ class BeamSearchDecoder:
         _check_weights(lm_alpha, lm_beta, unk_score, token_min_logp, beam_prune_logp)
         if blank_skip_threshold is not None and not 0 < blank_skip_threshold <= 1:
             raise ValueError(f"blank_skip_threshold must be in (0, 1], got {blank_skip_threshold}")
-        self.tokens = check_tokens(tokens)
+        self.tokens = check_tokens(tokens, blank)
         self.lm = lm
         self.num_threads = check_at_least("num_threads", num_threads, 0)
         model = None if lm is None else lm.native
@@ -108,9 +115,9 @@ class BeamSearchDecoder:
             _native.Alphabet(self.tokens, blank),
             hypothesis_factory(self.tokens),
             model,
-            None if lexicon is None else build_lexicon(lexicon, self.tokens, model),
-            build_hotwords(hotwords, hotword_weight, self.tokens) if hotwords else None,
-            None if grammar is None else build_grammar(grammar),
+            None if lexicon is None else build_lexicon(lexicon, self.tokens, blank, model),
+            build_hotwords(hotwords, hotword_weight, self.tokens, blank) if hotwords else None,
+            None if grammar is None else build_grammar(grammar, self.tokens, blank),
             lm is not None and lm.unit == "token",
             lm_alpha,
             lm_beta,
@@ -123,9 +130,11 @@ class BeamSearchDecoder:
             0 if max_delay is None else check_at_least("max_delay", max_delay, 1),
             math.inf if blank_skip_threshold is None else math.log(blank_skip_threshold),
         )
+        is_file = grammar is not None and is_grammar_file(grammar)
+        grammar_source = _as_absolute(Path(grammar)) if is_file else grammar
         self._arguments = (
             *(self.tokens, blank, beam_width, lm, lm_alpha, lm_beta, unk_score),
-            *(_as_absolute(lexicon), hotwords, hotword_weight, _as_absolute(grammar)),
+            *(_as_absolute(lexicon), hotwords, hotword_weight, grammar_source),
             *(n_best, token_min_logp, token_top_n, beam_prune_logp, blank_skip_threshold),
             *(max_delay, num_threads),
         )
@@ -148,22 +157,26 @@ class BeamSearchDecoder:
         vocabulary = read_vocabulary(path, blank)
         return cls(vocabulary.tokens, vocabulary.blank, **options)
 
-    def __call__(self, log_probs: LogProbs, lengths: Lengths = None) -> list[list[Hypothesis]]:
+    def __call__(
+        self, log_probs: LogProbs, lengths: Lengths = None, *, input: Input = "log_probs"
+    ) -> list[list[Hypothesis]]:
         """Decode a batch.
 
         Args:
             log_probs: (N, T, C) or (T, C) natural logarithms; numpy, torch or lists, any float
                 type.
             lengths: (N,) frames of each utterance, 0..T; None means T for all.
+            input: "logits" (any scores: they are normalised) or "probs" if `log_probs` are such.
 
         Returns:
             N lists of 1 to `n_best` hypotheses, best first. Input that gives no labelling a
             positive probability has the one empty hypothesis with score -inf.
 
         Raises:
-            ValueError: NaN or +inf, a wrong number of classes, a length out of range.
+            ValueError: values that are no log-probabilities (NaN, above 0), a wrong number of
+                classes, a length out of range.
         """
-        batch, num_frames = as_batch(log_probs, lengths, len(self.tokens))
+        batch, num_frames = as_batch(log_probs, lengths, len(self.tokens), input)
         return self._native.decode(batch, num_frames, self.num_threads)
 
     def stream(self) -> BeamSearchStream:

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 def build_lexicon(
-    lexicon: Lexicon, tokens: Sequence[str], lm: _native.NGramModel | None
+    lexicon: Lexicon, tokens: Sequence[str], blank: int, lm: _native.NGramModel | None
 ) -> _native.Lexicon:
     """Compile the words that may be said.
 
@@ -22,6 +22,7 @@ def build_lexicon(
         lexicon: words, spelled as themselves; or a mapping from each word to its spelling or
             spellings; or a file of lines "word" or "word<TAB>spelling<TAB>spelling...".
         tokens: strings of the classes.
+        blank: index of the blank.
         lm: word model that scores the words.
 
     Raises:
@@ -30,7 +31,7 @@ def build_lexicon(
         OSError: the file cannot be read.
     """
     entries = _lexicon_entries(lexicon)
-    letters = _letters_of(tokens)
+    letters = _letters_of(tokens, blank)
     spellable = [entry for entry in entries if letters.issuperset(entry[1])]
     if not spellable:
         raise ValueError("lexicon must hold a word that the tokens can spell")
@@ -46,7 +47,7 @@ def build_lexicon(
 
 
 def build_hotwords(
-    hotwords: Sequence[str], weight: float, tokens: Sequence[str]
+    hotwords: Sequence[str], weight: float, tokens: Sequence[str], blank: int
 ) -> _native.Hotwords:
     """Compile words and phrases to listen for.
 
@@ -59,7 +60,7 @@ def build_hotwords(
     if not 0 < weight < float("inf"):
         raise ValueError(f"hotword_weight must be > 0 with hotwords, got {weight}")
     phrases = [" ".join(phrase.split()) for phrase in hotwords]
-    letters = _letters_of(tokens)
+    letters = _letters_of(tokens, blank)
     for phrase in phrases:
         if not phrase:
             raise ValueError("hotwords must not hold an empty phrase")
@@ -68,15 +69,31 @@ def build_hotwords(
     return _native.Hotwords(list(dict.fromkeys(phrases)), weight)
 
 
-def build_grammar(grammar: str | os.PathLike[str]) -> _native.Grammar:
+def is_grammar_file(grammar: str | os.PathLike[str]) -> bool:
+    """Tell the file of a grammar from its text: a path object, or a name in .jsgf or .gram."""
+    return not isinstance(grammar, str) or grammar.lower().endswith((".jsgf", ".gram"))
+
+
+def build_grammar(
+    grammar: str | os.PathLike[str], tokens: Sequence[str], blank: int
+) -> _native.Grammar:
     """Compile a grammar: JSGF text, the right-hand side of one rule, or a file of either.
 
     Raises:
-        ValueError: the text departs from the subset; see `asr.decoding.grammar`.
+        ValueError: the text departs from the subset (see `asr.decoding.grammar`), or has a word
+            with a letter that no token has.
         OSError: the file cannot be read.
     """
-    text = grammar if isinstance(grammar, str) else Path(grammar).read_text(encoding="utf-8")
+    is_file = is_grammar_file(grammar)
+    text = Path(grammar).read_text(encoding="utf-8") if is_file else str(grammar)
     automaton = compile_grammar(text)
+    letters = _letters_of(tokens, blank)
+    for word in automaton.words:
+        for letter in word:
+            if letter not in letters:
+                other = letter.swapcase()
+                hint = f"; the tokens have '{other}'" if other in letters else ""
+                raise ValueError(f"grammar: no token has the letter '{letter}' of '{word}'{hint}")
     return _native.Grammar(len(automaton.accepting), automaton.arcs, automaton.accepting)
 
 
@@ -103,5 +120,5 @@ def _lexicon_entries(lexicon: Lexicon) -> list[tuple[str, str]]:
     return entries
 
 
-def _letters_of(tokens: Sequence[str]) -> set[str]:
-    return {letter for token in tokens for letter in token}
+def _letters_of(tokens: Sequence[str], blank: int) -> set[str]:
+    return {letter for index, token in enumerate(tokens) if index != blank for letter in token}

@@ -15,8 +15,14 @@ import numpy.typing as npt
 
 from asr.decoding.beam_search import BeamSearchDecoder
 from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.inputs import as_floats, log_softmax
 from asr.decoding.vocabulary import normalise_labels
 from asr.ngram.model import NGramLM
+
+_MAX_DECODERS = 16  # kept by a CTCDecoder, one for each set of options
+_SUM_TOLERANCE = 1e-3  # of a frame's probabilities
+
+Frames = tuple[int, int]
 
 
 class OutputBeam(NamedTuple):
@@ -32,7 +38,8 @@ class OutputBeam(NamedTuple):
 class CTCDecoder:
     """Made by `build_ctcdecoder`; arguments as pyctcdecode documents them.
 
-    Takes logits or log-probabilities (T, C); `pool` is not used, batches run on native threads.
+    Takes logits, log-probabilities or probabilities (T, C); `pool` is not used, batches run on
+    native threads.
     """
 
     def __init__(
@@ -41,9 +48,10 @@ class CTCDecoder:
         self._vocabulary = normalise_labels(labels)
         self._lm = lm
         self._alpha, self._beta, self._unk_score_offset = alpha, beta, unk
+        self._decoders: dict[tuple[object, ...], BeamSearchDecoder] = {}
 
     def decode(self, logits: npt.ArrayLike, *options: Any, **named: Any) -> str:  # noqa: ANN401
-        """Return the best text; options as `decode_beams`."""
+        """Return the best text; options as `decode_batch`."""
         return self.decode_batch(None, [logits], *options, **named)[0]
 
     def decode_batch(
@@ -60,33 +68,39 @@ class CTCDecoder:
         decoder = self._decoder(
             1, beam_width, beam_prune_logp, token_min_logp, hotwords, hotword_weight
         )
-        return [hypotheses[0].text for hypotheses in self._run(decoder, logits_list)]
+        log_probs, lengths = self._as_batch(logits_list)
+        return [hypotheses[0].text for hypotheses in decoder(log_probs, lengths)]
 
     def decode_beams(
         self,
         logits: npt.ArrayLike,
+        *options: Any,  # noqa: ANN401
+        **named: Any,  # noqa: ANN401
+    ) -> list[OutputBeam]:
+        """Return the hypotheses of one utterance, best first; options as `decode_beams_batch`."""
+        return self.decode_beams_batch(None, [logits], *options, **named)[0]
+
+    def decode_beams_batch(
+        self,
+        pool: object,
+        logits_list: Sequence[npt.ArrayLike],
         beam_width: int = 100,
         beam_prune_logp: float = -10.0,
         token_min_logp: float = -5.0,
         prune_history: bool = False,
         hotwords: Iterable[str] | None = None,
         hotword_weight: float = 10.0,
-    ) -> list[OutputBeam]:
-        """Return the hypotheses of one utterance, best first; `prune_history` has no meaning."""
+    ) -> list[list[OutputBeam]]:
+        """Return the hypotheses of each utterance, best first; `prune_history` has no meaning."""
         decoder = self._decoder(
             beam_width, beam_width, beam_prune_logp, token_min_logp, hotwords, hotword_weight
         )
-        return [_as_beam(h) for h in self._run(decoder, [logits])[0]]
-
-    def decode_beams_batch(
-        self,
-        pool: object,
-        logits_list: Sequence[npt.ArrayLike],
-        *options: Any,  # noqa: ANN401
-        **named: Any,  # noqa: ANN401
-    ) -> list[list[OutputBeam]]:
-        """Return the hypotheses of each utterance."""
-        return [self.decode_beams(logits, *options, **named) for logits in logits_list]
+        log_probs, lengths = self._as_batch(logits_list)
+        batch = decoder(log_probs, lengths)
+        return [
+            _as_beams(hypotheses, rows[:length], self._vocabulary.blank)
+            for hypotheses, rows, length in zip(batch, log_probs, lengths, strict=True)
+        ]
 
     def reset_params(
         self,
@@ -109,33 +123,50 @@ class CTCDecoder:
         hotwords: Iterable[str] | None,
         hotword_weight: float,
     ) -> BeamSearchDecoder:
-        return BeamSearchDecoder(
-            self._vocabulary.tokens,
-            self._vocabulary.blank,
-            beam_width=beam_width,
-            lm=self._lm,
-            lm_alpha=self._alpha,
-            lm_beta=self._beta,
-            # There it is a log10 and weighted as the model's.
-            unk_score=self._alpha * math.log(10) * self._unk_score_offset,
-            hotwords=list(hotwords or []),
-            hotword_weight=hotword_weight,
-            n_best=n_best,
-            token_min_logp=token_min_logp,
-            beam_prune_logp=beam_prune_logp,
-        )
+        """The decoder with these options; the last ones are kept."""
+        phrases = tuple(hotwords or ())
+        # There the offset is a log10 and weighted as the model's.
+        unk_score = self._alpha * math.log(10) * self._unk_score_offset
+        weights = (self._alpha, self._beta, unk_score, hotword_weight)
+        key = (n_best, beam_width, beam_prune_logp, token_min_logp, phrases, weights)
+        if key not in self._decoders:
+            if len(self._decoders) >= _MAX_DECODERS:
+                del self._decoders[next(iter(self._decoders))]
+            self._decoders[key] = BeamSearchDecoder(
+                self._vocabulary.tokens,
+                self._vocabulary.blank,
+                beam_width=beam_width,
+                lm=self._lm,
+                lm_alpha=self._alpha,
+                lm_beta=self._beta,
+                unk_score=unk_score,
+                hotwords=phrases,
+                hotword_weight=hotword_weight,
+                n_best=n_best,
+                token_min_logp=token_min_logp,
+                beam_prune_logp=beam_prune_logp,
+            )
+        return self._decoders[key]
 
-    def _run(
-        self, decoder: BeamSearchDecoder, logits_list: Sequence[npt.ArrayLike]
-    ) -> list[list[Hypothesis]]:
-        arrays = [np.asarray(logits, dtype=np.float32) for logits in logits_list]
-        if not arrays:
-            return []
+    def _as_batch(
+        self, logits_list: Sequence[npt.ArrayLike]
+    ) -> tuple[npt.NDArray[np.floating], list[int]]:
+        """Log-probabilities (N, T, C) and the frames of each utterance."""
+        num_classes = len(self._vocabulary.tokens)
+        arrays = [as_floats(logits) for logits in logits_list]
+        for index, array in enumerate(arrays):
+            if array.ndim != 2 or array.shape[1] != num_classes:
+                raise ValueError(
+                    f"logits must be (T, C={num_classes}), a class for every label and the blank, "
+                    f"got shape {array.shape} in utterance {index}"
+                )
         lengths = [len(array) for array in arrays]
-        batch = np.zeros((len(arrays), max(lengths), arrays[0].shape[-1]), np.float32)  # (N, T, C)
-        for row, array in zip(batch, arrays, strict=True):
-            row[: len(array)] = array - np.logaddexp.reduce(array, axis=-1, keepdims=True)
-        return decoder(batch, lengths)
+        if len(arrays) == 1:
+            return _to_log_probs(arrays[0])[np.newaxis], lengths  # (1, T, C)
+        batch = np.zeros((len(arrays), max(lengths, default=0), num_classes), np.float32)
+        for rows, array in zip(batch, arrays, strict=True):
+            rows[: len(array)] = _to_log_probs(array)
+        return batch, lengths
 
 
 def build_ctcdecoder(
@@ -153,21 +184,86 @@ def build_ctcdecoder(
         labels: strings of the classes; the blank is called "", "<pad>", "[PAD]" or "_", or is one
             more class after the others.
         kenlm_model_path: ARPA file, or one that `NGramLM.save` made; not kenlm's own binary.
-        unigrams: not needed: the model's vocabulary decides what is known.
+        unigrams: not needed: the model's vocabulary decides what is known. Words that are not in
+            it change nothing; those of the model must all be there.
         alpha: weight of the model.
         beta: nats per word.
         unk_score_offset: log10 added to the score of an unknown word.
         lm_score_boundary: must be True: sentence boundaries are scored.
 
     Raises:
-        ValueError: `lm_score_boundary` is False, or an argument is out of its range.
+        ValueError: `lm_score_boundary` is False, `unigrams` leaves out words of the model, or an
+            argument is out of its range.
     """
     if not lm_score_boundary:
         raise ValueError("lm_score_boundary must be True: sentence boundaries are always scored")
     lm = None if kenlm_model_path is None else NGramLM(kenlm_model_path)
+    if lm is not None and unigrams is not None:
+        _check_unigrams(unigrams, lm)
     return CTCDecoder(labels, lm, alpha, beta, unk_score_offset)
 
 
-def _as_beam(hypothesis: Hypothesis) -> OutputBeam:
-    frames = [(word.word, (word.start_frame, word.end_frame)) for word in hypothesis.words]
-    return OutputBeam(hypothesis.text, None, frames, hypothesis.acoustic_score, hypothesis.score)
+def _check_unigrams(unigrams: Collection[str], lm: NGramLM) -> None:
+    """Refuse a list that would make words of the model unknown, which ours cannot do."""
+    missing = sorted(set(lm.words()) - {"<unk>", "<UNK>", "<s>", "</s>"} - set(unigrams))
+    if missing:
+        raise ValueError(
+            f"unigrams must hold every word of the model, but {len(missing)} of its words are not "
+            f"there, such as '{missing[0]}': make a model of fewer words, or give a lexicon to "
+            "BeamSearchDecoder"
+        )
+
+
+def _to_log_probs(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """(T, C) of any of the three kinds -> natural logarithms, as pyctcdecode tells them apart."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if values.size and values[0].min() >= 0 and values.min() >= 0:
+            if np.abs(values.sum(axis=-1) - 1).max() < _SUM_TOLERANCE:
+                return np.log(values)
+        return log_softmax(values)
+
+
+def _as_beams(
+    hypotheses: list[Hypothesis], log_probs: npt.NDArray[np.floating], blank: int
+) -> list[OutputBeam]:
+    """`log_probs`: (T, C) of the utterance."""
+    runs: dict[tuple[int, int, int, int], Frames] = {}
+    beams = []
+    for hypothesis in hypotheses:
+        frames = _word_frames(hypothesis, log_probs, blank, runs)
+        text_frames = [(w.word, span) for w, span in zip(hypothesis.words, frames, strict=True)]
+        scores = hypothesis.acoustic_score, hypothesis.score
+        beams.append(OutputBeam(hypothesis.text, None, text_frames, *scores))
+    return beams
+
+
+def _word_frames(
+    hypothesis: Hypothesis,
+    log_probs: npt.NDArray[np.floating],
+    blank: int,
+    runs: dict[tuple[int, int, int, int], Frames],
+) -> list[Frames]:
+    """Where each word begins and the frame after its end, as pyctcdecode counts.
+
+    A token lasts from its first frame to its last, where our words tell the frames of spikes: the
+    run goes on around the spike while the token is likelier than the blank, up to its neighbours'.
+    `runs` keeps what is found, since hypotheses share most of it.
+    """
+    spikes = [-1, *hypothesis.token_frames, len(log_probs)]
+    places = {frame: place for place, frame in enumerate(hypothesis.token_frames)}
+
+    def run_of(spike: int) -> Frames:
+        place = places[spike]
+        token = hypothesis.token_ids[place]
+        before, after = spikes[place], spikes[place + 2]
+        key = (token, before, spike, after)
+        if key not in runs:
+            begin, end = spike, spike + 1
+            while begin - 1 > before and log_probs[begin - 1, token] > log_probs[begin - 1, blank]:
+                begin -= 1
+            while end < after and log_probs[end, token] > log_probs[end, blank]:
+                end += 1
+            runs[key] = begin, end
+        return runs[key]
+
+    return [(run_of(w.start_frame)[0], run_of(w.end_frame - 1)[1]) for w in hypothesis.words]

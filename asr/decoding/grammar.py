@@ -9,7 +9,7 @@ The automaton reads a sentence word by word, each followed by one space.
 """
 
 import re
-from dataclasses import dataclass, field
+from array import array
 from typing import NamedTuple, NoReturn
 
 _TOKEN = re.compile(
@@ -19,6 +19,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _MAX_STATES = 1_000_000
+_MAX_WORK = 4_000_000  # states looked at to make the automaton deterministic
+_MAX_DEPTH = 100  # of groups and rules within each other: each takes four calls of Python's
 
 
 class Automaton(NamedTuple):
@@ -27,10 +29,12 @@ class Automaton(NamedTuple):
     Attributes:
         arcs: (state, byte, next state).
         accepting: one flag per state.
+        words: the words of its sentences.
     """
 
     arcs: list[tuple[int, int, int]]
     accepting: list[bool]
+    words: list[str]
 
 
 class _Token(NamedTuple):
@@ -39,37 +43,46 @@ class _Token(NamedTuple):
     position: int
 
 
-@dataclass
 class _Network:
-    """A network of states joined by bytes, or by nothing; built left to right."""
+    """A network of states joined by bytes, or by nothing; built left to right.
 
-    empty_arcs: list[list[int]] = field(default_factory=list)
-    byte_arcs: list[list[tuple[int, int]]] = field(default_factory=list)
+    At most one byte leaves a state, so that a state costs eight bytes and no object.
+    """
+
+    def __init__(self) -> None:
+        self.byte = array("i")  # that leaves each state; -1: none does
+        self.target = array("i")
+        self.empty_arcs: dict[int, list[int]] = {}
+        self.words: dict[str, None] = {}
 
     def new_state(self) -> int:
-        if len(self.empty_arcs) >= _MAX_STATES:
-            raise ValueError(f"grammar must have at most {_MAX_STATES} states")
-        self.empty_arcs.append([])
-        self.byte_arcs.append([])
-        return len(self.empty_arcs) - 1
+        if len(self.byte) >= _MAX_STATES:
+            raise ValueError(f"grammar must have at most {_MAX_STATES} states with its rules put in")
+        self.byte.append(-1)
+        self.target.append(-1)
+        return len(self.byte) - 1
+
+    def join(self, start: int, end: int) -> None:
+        self.empty_arcs.setdefault(start, []).append(end)
 
     def add_word(self, start: int, word: str) -> int:
+        self.words[word] = None
         for byte in f"{word} ".encode():
             end = self.new_state()
-            self.byte_arcs[start].append((byte, end))
+            self.byte[start], self.target[start] = byte, end
             start = end
         return start
 
-    def closure(self, states: set[int]) -> frozenset[int]:
+    def closure(self, states: set[int]) -> set[int]:
         """All states that can be reached by empty arcs."""
         reached = set(states)
         pending = list(states)
         while pending:
-            for state in self.empty_arcs[pending.pop()]:
+            for state in self.empty_arcs.get(pending.pop(), ()):
                 if state not in reached:
                     reached.add(state)
                     pending.append(state)
-        return frozenset(reached)
+        return reached
 
 
 def compile_grammar(text: str) -> Automaton:
@@ -92,27 +105,35 @@ def compile_grammar(text: str) -> Automaton:
 
 
 def _determinise(network: _Network, start: int, end: int) -> Automaton:
-    first = network.closure({start})
-    numbers = {first: 0}
-    pending = [first]
+    """Follow sets of states at once; refuses what would take too long."""
+    numbers: dict[frozenset[int], int] = {}
+    pending: list[frozenset[int]] = []
     arcs: list[tuple[int, int, int]] = []
-    accepting = [end in first]
+    num_seen = 0
+
+    def number_of(states: set[int]) -> int:
+        nonlocal num_seen
+        reached = network.closure(states)
+        num_seen += len(reached)
+        # What no byte leaves makes no difference.
+        kept = frozenset(s for s in reached if network.byte[s] >= 0 or s == end)
+        if kept not in numbers:
+            numbers[kept] = len(numbers)
+            pending.append(kept)
+        if num_seen > _MAX_WORK or len(numbers) > _MAX_STATES:
+            raise ValueError("grammar must be simpler: too much of it can be read in several ways")
+        return numbers[kept]
+
+    number_of({start})
     while pending:
         states = pending.pop()
         followers: dict[int, set[int]] = {}
         for state in states:
-            for byte, following in network.byte_arcs[state]:
-                followers.setdefault(byte, set()).add(following)
-        for byte, following in sorted(followers.items()):
-            closure = network.closure(following)
-            if closure not in numbers:
-                if len(numbers) >= _MAX_STATES:
-                    raise ValueError(f"grammar must have at most {_MAX_STATES} states")
-                numbers[closure] = len(numbers)
-                accepting.append(end in closure)
-                pending.append(closure)
-            arcs.append((numbers[states], byte, numbers[closure]))
-    return Automaton(arcs, accepting)
+            if network.byte[state] >= 0:
+                followers.setdefault(network.byte[state], set()).add(network.target[state])
+        source = numbers[states]
+        arcs += [(source, byte, number_of(ends)) for byte, ends in sorted(followers.items())]
+    return Automaton(arcs, [end in states for states in numbers], list(network.words))
 
 
 class _Parser:
@@ -128,6 +149,7 @@ class _Parser:
         self._tokens: list[_Token] = []
         self._next = 0
         self._open_rules: list[str] = []
+        self._depth = 0
         self.main = self._read_rules()
 
     def expand(self, rule: str, start: int) -> int:
@@ -207,7 +229,7 @@ class _Parser:
     def _alternatives(self, start: int) -> int:
         end = self._network.new_state()
         while True:
-            self._network.empty_arcs[self._sequence(start)].append(end)
+            self._network.join(self._sequence(start), end)
             if self._peek().text != "|":
                 return end
             self._take()
@@ -225,35 +247,43 @@ class _Parser:
         return token.kind in ("rule", "quoted", "word") or token.text in ("(", "[")
 
     def _repeated(self, start: int) -> int:
-        arcs = self._network.empty_arcs
         entry = self._network.new_state()
-        arcs[start].append(entry)
+        self._network.join(start, entry)
         leave = self._network.new_state()
-        arcs[self._item(entry)].append(leave)
+        self._network.join(self._item(entry), leave)
         while self._peek().kind == "operator" and self._peek().text in "*+":
-            arcs[leave].append(entry)
+            self._network.join(leave, entry)
             if self._take().text == "*":
-                arcs[entry].append(leave)
+                self._network.join(entry, leave)
         return leave
 
     def _item(self, start: int) -> int:
         token = self._take()
-        if token.kind == "rule":
-            if token.text not in self._rules:
-                self._fail(f"rule {token.text} is not defined", token)
-            return self.expand(token.text, start)
         if token.kind == "word":
             return self._network.add_word(start, token.text)
         if token.kind == "quoted":
             for word in token.text.strip('"').split():
                 start = self._network.add_word(start, word)
             return start
+        if self._depth >= _MAX_DEPTH:
+            self._fail(f"groups and rules must be nested at most {_MAX_DEPTH} deep", token)
+        self._depth += 1
+        end = self._rule(token, start) if token.kind == "rule" else self._group(token, start)
+        self._depth -= 1
+        return end
+
+    def _rule(self, token: _Token, start: int) -> int:
+        if token.text not in self._rules:
+            self._fail(f"rule {token.text} is not defined", token)
+        return self.expand(token.text, start)
+
+    def _group(self, token: _Token, start: int) -> int:
         end = self._alternatives(start)
         closing = ")" if token.text == "(" else "]"
         if self._take().text != closing:
             self._fail(f"'{token.text}' must be closed by '{closing}'", token)
         if token.text == "[":
-            self._network.empty_arcs[start].append(end)
+            self._network.join(start, end)
         return end
 
     def _fail(self, message: str, token: _Token | None) -> NoReturn:

@@ -3,14 +3,8 @@
 from collections.abc import Sequence
 
 from asr import _native
-from asr.decoding.hypothesis import (
-    Hypothesis,
-    Lengths,
-    LogProbs,
-    as_batch,
-    check_tokens,
-    hypothesis_factory,
-)
+from asr.decoding.hypothesis import Hypothesis, hypothesis_factory
+from asr.decoding.inputs import Input, Lengths, LogProbs, as_batch, check_tokens
 
 
 class GreedyDecoder:
@@ -29,27 +23,31 @@ class GreedyDecoder:
     """
 
     def __init__(self, tokens: Sequence[str], blank: int = 0) -> None:
-        self.tokens = check_tokens(tokens)
+        self.tokens = check_tokens(tokens, blank)
         self.blank = blank
         self._native = _native.GreedyDecoder(
             _native.Alphabet(self.tokens, blank), hypothesis_factory(self.tokens)
         )
 
-    def __call__(self, log_probs: LogProbs, lengths: Lengths = None) -> list[list[Hypothesis]]:
+    def __call__(
+        self, log_probs: LogProbs, lengths: Lengths = None, *, input: Input = "log_probs"
+    ) -> list[list[Hypothesis]]:
         """Decode a batch.
 
         Args:
             log_probs: (N, T, C) or (T, C) natural logarithms; numpy, torch or lists, any float
                 type.
             lengths: (N,) frames of each utterance, 0..T; None means T for all.
+            input: "logits" (any scores: they are normalised) or "probs" if `log_probs` are such.
 
         Returns:
             N lists of one hypothesis.
 
         Raises:
-            ValueError: NaN or +inf, a wrong number of classes, a length out of range.
+            ValueError: values that are no log-probabilities (NaN, above 0), a wrong number of
+                classes, a length out of range.
         """
-        batch, num_frames = as_batch(log_probs, lengths, len(self.tokens))
+        batch, num_frames = as_batch(log_probs, lengths, len(self.tokens), input)
         return self._native.decode(batch, num_frames)
 
     def __reduce__(self) -> tuple[type["GreedyDecoder"], tuple[list[str], int]]:

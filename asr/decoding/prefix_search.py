@@ -5,14 +5,14 @@ import math
 from collections.abc import Sequence
 
 from asr import _native
-from asr.decoding.hypothesis import (
-    Hypothesis,
+from asr.decoding.hypothesis import Hypothesis, hypothesis_factory
+from asr.decoding.inputs import (
+    Input,
     Lengths,
     LogProbs,
     as_batch,
     check_at_least,
     check_tokens,
-    hypothesis_factory,
 )
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class PrefixSearchDecoder:
     ) -> None:
         if section_threshold is not None and not 0 < section_threshold <= 1:
             raise ValueError(f"section_threshold must be in (0, 1], got {section_threshold}")
-        self.tokens = check_tokens(tokens)
+        self.tokens = check_tokens(tokens, blank)
         self.blank = blank
         self.max_expansions = check_at_least("max_expansions", max_expansions, 0)
         self.section_threshold = section_threshold
@@ -66,21 +66,25 @@ class PrefixSearchDecoder:
             log_threshold,
         )
 
-    def __call__(self, log_probs: LogProbs, lengths: Lengths = None) -> list[list[Hypothesis]]:
+    def __call__(
+        self, log_probs: LogProbs, lengths: Lengths = None, *, input: Input = "log_probs"
+    ) -> list[list[Hypothesis]]:
         """Decode a batch.
 
         Args:
             log_probs: (N, T, C) or (T, C) natural logarithms; numpy, torch or lists, any float
                 type.
             lengths: (N,) frames of each utterance, 0..T; None means T for all.
+            input: "logits" (any scores: they are normalised) or "probs" if `log_probs` are such.
 
         Returns:
             N lists of one hypothesis.
 
         Raises:
-            ValueError: NaN or +inf, a wrong number of classes, a length out of range.
+            ValueError: values that are no log-probabilities (NaN, above 0), a wrong number of
+                classes, a length out of range.
         """
-        batch, num_frames = as_batch(log_probs, lengths, len(self.tokens))
+        batch, num_frames = as_batch(log_probs, lengths, len(self.tokens), input)
         results = self._native.decode(batch, num_frames, self.num_threads)
         num_cut = sum(result[0].bound_hit for result in results)
         if num_cut:

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from asr import _native
-from asr.decoding.hypothesis import Hypothesis, LogProbs, Word, as_batch
+from asr.decoding.hypothesis import Hypothesis, Word
+from asr.decoding.inputs import Input, LogProbs, as_batch
 
 
 class Partial(NamedTuple):
@@ -23,29 +24,32 @@ class Partial(NamedTuple):
 class BeamSearchStream:
     """One utterance, made by `BeamSearchDecoder.stream`.
 
-    Whatever the pieces, the result is that of one call with all frames, except where lexicon or
-    grammar leave no whole text in the beam: one call then widens the beam and tries again. With
-    the decoder's `max_delay` memory grows with the text alone. Not for use by two threads at the
-    same time.
+    Whatever the pieces, the result is that of one call with all frames. With the decoder's
+    `max_delay` memory grows with the text alone. Every method raises ValueError while another
+    thread is in one of them, and after a `push` that failed on its values.
     """
 
     def __init__(self, decoder: _native.BeamSearchDecoder, tokens: list[str]) -> None:
         self._native = _native.BeamSearchStream(decoder)
         self._tokens = tokens
+        self._num_frames = 0
 
-    def push(self, log_probs: LogProbs) -> None:
+    def push(self, log_probs: LogProbs, *, input: Input = "log_probs") -> None:
         """Add the next frames.
 
         Args:
             log_probs: (T, C) natural logarithms, T >= 0; numpy, torch or lists, any float type.
+            input: "logits" or "probs" if `log_probs` are such.
 
         Raises:
-            ValueError: NaN or +inf, or a wrong number of classes; the stream must be given up.
+            ValueError: a wrong number of classes; values that are no log-probabilities: the stream
+                must be given up; or the stream has been finished.
         """
-        batch, _ = as_batch(log_probs, None, len(self._tokens))
+        batch, _ = as_batch(log_probs, None, len(self._tokens), input, self._num_frames)
         if len(batch) != 1:
             raise ValueError(f"log_probs must be (T, C) in a stream, got {len(batch)} utterances")
         self._native.push(batch)
+        self._num_frames += batch.shape[1]
 
     def partial(self) -> Partial:
         """Describe the best prefix so far."""
@@ -54,5 +58,5 @@ class BeamSearchStream:
         return Partial(best.text, stable_text, best.words)
 
     def finish(self) -> list[Hypothesis]:
-        """Return 1 to `n_best` hypotheses of all that was pushed, best first."""
-        return self._native.hypotheses()
+        """End the utterance: return 1 to `n_best` hypotheses of all that was pushed, best first."""
+        return self._native.finish()

@@ -10,11 +10,11 @@ namespace {
 constexpr std::string_view kWordMark = "\xE2\x96\x81";  // U+2581, SentencePiece's word boundary
 
 Token parse_token(const std::string& text) {
-    if (text == " ") return {"", true};
+    if (text == " ") return {"", true, false};
     if (text.compare(0, kWordMark.size(), kWordMark) == 0) {
-        return {text.substr(kWordMark.size()), true};
+        return {text.substr(kWordMark.size()), true, true};
     }
-    return {text, false};
+    return {text, false, false};
 }
 
 }  // namespace

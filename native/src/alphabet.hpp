@@ -8,10 +8,14 @@
 namespace asr {
 
 // A token either continues a word or closes the word before it: the separator " " closes and writes
-// nothing, a piece that begins with U+2581 closes and writes what follows the mark.
+// nothing, a piece that begins with U+2581 closes, begins another word and writes what follows the
+// mark.
 struct Token {
     std::string body;
     bool closes_word = false;
+    bool begins_word = false;
+
+    bool is_separator() const { return closes_word && body.empty(); }
 };
 
 class Alphabet {

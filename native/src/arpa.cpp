@@ -86,7 +86,8 @@ bool take_sign(std::string_view& field) {
     return negative;
 }
 
-// A decimal number, whatever the locale. Finite values only; false when `field` is anything else.
+// A decimal number, whatever the locale; false when `field` is anything else, or a log10 that is
+// not finite as the model keeps it.
 bool parse_number(std::string_view field, double& value) {
     const bool negative = take_sign(field);
     int num_digits = 0;
@@ -109,7 +110,7 @@ bool parse_number(std::string_view field, double& value) {
     const double power = exponent - num_decimals;
     value = power < 0 ? value / std::pow(10.0, -power) : value * std::pow(10.0, power);
     if (negative) value = -value;
-    return field.empty() && std::isfinite(value);
+    return field.empty() && std::isfinite(static_cast<float>(value * kLn10));
 }
 
 // One n-gram as read, before its order is sorted.

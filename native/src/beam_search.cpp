@@ -39,7 +39,11 @@ void BeamSearch::start() {
     root.label = kLogZero;
     root.best_blank.log_prob = 0.0;
     root.token = kNone;
-    if (!language_->is_empty()) root.bonus = language_->ranking_bonus(tree_.text(0));
+    root.is_whole = true;
+    if (!language_->is_empty()) {
+        root.bonus = language_->ranking_bonus(tree_.text(0));
+        root.is_whole = language_->is_whole(tree_.text(0));
+    }
     beam_.push_back(root);
 }
 
@@ -82,6 +86,7 @@ void BeamSearch::advance(const Float* row, double row_max) {
     stay(row);
     if (may_extend) extend();
     candidates_.finish();
+    if (language_->is_constrained()) keep_a_whole_text();
     if (!may_extend && candidates_.size() == beam_.size()) {
         beam_.swap(staying_);  // most frames are blank: the same prefixes in the same slots
     } else {
@@ -224,6 +229,27 @@ void BeamSearch::extend_slot(std::int32_t slot_index, const TextState* text,
     }
 }
 
+// Where lexicon or grammar forbid what the best prefixes are, in the middle of a word, a text that
+// may end must not leave the beam: at the end there would be nothing to return. The best that there
+// is gets a place of its own.
+void BeamSearch::keep_a_whole_text() {
+    const auto holds = [this](const Candidate& candidate) { return is_whole(candidate); };
+    if (std::any_of(candidates_.begin(), candidates_.end(), holds)) return;
+    std::int32_t best = kNone;
+    for (std::int32_t i = 0; i < count(staying_); ++i) {
+        const Slot& slot = at(staying_, i);
+        if (!slot.is_whole || !(slot.total > kLogZero)) continue;
+        if (best == kNone || slot.rank() > at(staying_, best).rank()) best = i;
+    }
+    if (best != kNone) candidates_.add_beyond({at(staying_, best).rank(), 0.0, kNone, best});
+}
+
+bool BeamSearch::is_whole(const Candidate& candidate) {
+    if (candidate.from == kNone) return at(staying_, candidate.token).is_whole;
+    const auto text = tree_.child_text(at(beam_, candidate.from).node, candidate.token);
+    return text && language_->is_whole(*text);
+}
+
 template <class Float>
 void BeamSearch::rebuild(const Float* row) {
     is_linked_ = false;
@@ -239,13 +265,14 @@ void BeamSearch::rebuild(const Float* row) {
     for (const auto& old : beam_) tree_[old.node].slot = kNone;
     beam_.swap(next_);
     for (std::int32_t i = 0; i < count(beam_); ++i) tree_[at(beam_, i).node].slot = i;
-    const bool is_full = count(beam_) == options_.beam_width;
+    const bool is_full = count(beam_) >= options_.beam_width;
     if (is_full && options_.n_best == 1 && !language_->is_empty()) drop_equal_futures();
 }
 
-// Of prefixes that end in the same token and are worth the same whatever follows, only the best can
-// become the result: the places of the others are better given to prefixes that differ in what
-// matters, but for those whose paths still lead to longer prefixes in the beam. pyctcdecode's
+// Of prefixes that end in the same token and whose texts gain the same whatever follows, the best
+// will nearly always stay the best: its rivals win only where more of their mass is in paths that
+// end in blank and the token comes again. Their places are better given to prefixes that differ in
+// what matters, but for those whose paths still lead to longer prefixes in the beam. pyctcdecode's
 // prune_history is alike.
 void BeamSearch::drop_equal_futures() {
     link_active_children();
@@ -291,6 +318,7 @@ void BeamSearch::fill_new_slot(Slot& slot, const Candidate& candidate, double lo
     slot.label = slot.total = candidate.label;
     slot.bonus = candidate.rank - candidate.label;
     slot.node = tree_.child(from.node, candidate.token);
+    slot.is_whole = !language_->is_constrained() || language_->is_whole(tree_.text(slot.node));
     slot.token = candidate.token;
     slot.best_blank = {};
     slot.best_label.log_prob = path.log_prob + log_token;

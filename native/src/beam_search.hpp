@@ -56,10 +56,8 @@ class BeamSearch {
     bool is_alive() const { return !beam_.empty(); }
 
     PartialResult partial() const;
-    // At most n_best hypotheses with different texts, best first; none when no prefix in the beam
-    // is a whole text.
-    std::vector<Hypothesis> whole_hypotheses() const;
-    // The same, or else the best prefix without its open word, with score -inf and bound_hit set.
+    // At most n_best hypotheses with different texts, best first. When no prefix in the beam is a
+    // whole text, the best one without its open word, with score -inf and bound_hit set.
     std::vector<Hypothesis> hypotheses() const;
 
   private:
@@ -85,6 +83,7 @@ class BeamSearch {
         std::int32_t parent_slot;
         std::int32_t first_active_child;
         std::int32_t next_active_child;
+        bool is_whole;  // the text may end here, whatever lexicon and grammar say
 
         double rank() const { return total + bonus; }
         const BestPath& best() const {
@@ -110,6 +109,8 @@ class BeamSearch {
     void extend_slot(std::int32_t slot_index, const TextState* text,
                      const std::vector<TokenScore>& tokens);
     bool is_active_child(const Slot& slot, std::int32_t token) const;
+    void keep_a_whole_text();
+    bool is_whole(const Candidate& candidate);
     template <class Float>
     void rebuild(const Float* row);
     void drop_equal_futures();
@@ -118,6 +119,7 @@ class BeamSearch {
     void extend_path(BestPath& path, std::int32_t previous, std::int32_t token, double log_token);
     void drop_late_rivals();
     void collect_garbage();
+    std::vector<Hypothesis> whole_hypotheses() const;
     Hypothesis describe(const Slot& slot) const;
     Hypothesis cut_to_whole_words() const;
     const Slot& best_slot() const;

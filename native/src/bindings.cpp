@@ -9,7 +9,9 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <atomic>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -22,7 +24,6 @@
 #include "language.hpp"
 #include "ngram.hpp"
 #include "prefix_search.hpp"
-#include "utterance_search.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -184,15 +185,18 @@ struct BeamSearchDecoder {
     nb::list decode(const LogProbs<Float>& log_probs, const Lengths& lengths,
                     int num_threads) const {
         return decode_batch(log_probs, lengths, num_threads, *factory, [this] {
-            return [this, search = asr::BeamSearch(language, options)](
+            return [search = asr::BeamSearch(language, options)](
                        const asr::Frames<Float>& frames) mutable {
-                return asr::search_utterance(search, language, options, frames);
+                search.start();
+                search.push(frames);
+                return search.hypotheses();
             };
         });
     }
 };
 
-// One utterance that arrives in pieces. Not for use by two threads at once.
+// One utterance that arrives in pieces. A second thread that comes while one is at work is refused:
+// the search knows no locks, and which frames are first would be chance.
 class BeamSearchStream {
   public:
     explicit BeamSearchStream(const BeamSearchDecoder& decoder)
@@ -200,20 +204,54 @@ class BeamSearchStream {
 
     template <class Float>
     void push(const LogProbs<Float>& log_probs) {
+        const Turn turn(*this);
+        if (state_ == State::kFinished) {
+            throw std::invalid_argument(
+                "nothing can be pushed after finish(): another stream begins another utterance");
+        }
         asr::Frames<Float> frames = frames_of(log_probs, Lengths(), 0);
         frames.first_frame = search_.num_frames();
         const nb::gil_scoped_release unlocked;
+        state_ = State::kBroken;  // unless all goes well
         search_.push(frames);
+        state_ = State::kOpen;
     }
-    nb::tuple partial() const {
+    nb::tuple partial() {
+        const Turn turn(*this);
         const asr::PartialResult result = search_.partial();
         return nb::make_tuple(factory_->make(result.best), result.num_stable_words);
     }
-    nb::list hypotheses() const { return factory_->make(search_.hypotheses()); }
+    nb::list finish() {
+        const Turn turn(*this);
+        state_ = State::kFinished;
+        return factory_->make(search_.hypotheses());
+    }
 
   private:
+    enum class State { kOpen, kFinished, kBroken };
+
+    class Turn {
+      public:
+        explicit Turn(BeamSearchStream& stream) : busy_(stream.busy_) {
+            if (busy_.exchange(true)) {
+                throw std::invalid_argument("another thread is using the stream");
+            }
+            if (stream.state_ != State::kBroken) return;
+            busy_ = false;
+            throw std::invalid_argument("an earlier push failed: the stream must be given up");
+        }
+        Turn(const Turn&) = delete;
+        Turn& operator=(const Turn&) = delete;
+        ~Turn() { busy_ = false; }
+
+      private:
+        std::atomic<bool>& busy_;
+    };
+
     asr::BeamSearch search_;
     FactoryPtr factory_;
+    State state_ = State::kOpen;
+    std::atomic<bool> busy_{false};
 };
 
 double score_words(const asr::NGramModel& model, const std::vector<std::string>& words, bool bos,
@@ -282,7 +320,7 @@ void bind_decoders(nb::module_& m) {
         .def("push", &BeamSearchStream::push<float>, nb::arg().noconvert())
         .def("push", &BeamSearchStream::push<double>, nb::arg().noconvert())
         .def("partial", &BeamSearchStream::partial)
-        .def("hypotheses", &BeamSearchStream::hypotheses);
+        .def("finish", &BeamSearchStream::finish);
 }
 
 void bind_language(nb::module_& m) {

@@ -38,6 +38,11 @@ class Candidates {
         bottom_ = std::min(bottom_, candidate.rank);
         threshold_ = std::max(threshold_, candidate.rank + prune_);
     }
+    // Adds one more than the width, however low it ranks; after finish alone.
+    void add_beyond(const Candidate& candidate) {
+        if (count_ == items_.size()) items_.resize(count_ + 1);
+        items_[count_++] = candidate;
+    }
     // Raises the threshold to the worst rank when there are already `width`.
     void raise_threshold() {
         if (count_ >= width_) threshold_ = std::max(threshold_, bottom_);

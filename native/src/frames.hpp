@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -48,20 +49,43 @@ struct Lanes {
     }
 };
 
+// A number as a message shows it.
+inline std::string shown(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.6g", value);
+    return text;
+}
+
+// ln of the largest probability that is taken for one: half precision rounds a little.
+constexpr double kLargestLogProb = 1e-3;
+
 template <class Float>
 [[noreturn]] void refuse_row(const Frames<Float>& frames, std::int32_t frame) {
     const Float* row = frames.row(frame);
-    std::int32_t c = 0;
-    while (row[c] < std::numeric_limits<Float>::infinity()) ++c;
-    throw std::invalid_argument("log_probs must be finite or -inf, got " +
-                                std::string(std::isnan(row[c]) ? "NaN" : "+inf") +
-                                " in utterance " + std::to_string(frames.utterance) + ", frame " +
+    const auto is_bad = [](Float value) { return !(value <= Float(kLargestLogProb)); };
+    const auto is_no_number = [](Float value) {
+        return !(value < std::numeric_limits<Float>::infinity());
+    };
+    const Float* end = row + frames.num_classes;
+    const Float* value = std::find_if(row, end, is_no_number);
+    const bool is_finite = value == end;
+    if (is_finite) value = std::find_if(row, end, is_bad);
+    const std::string got = std::isnan(*value) ? "NaN" : is_finite ? shown(*value) : "+inf";
+    const std::string rule = is_finite ? "log_probs must be ln of probabilities, at most 0"
+                                       : "log_probs must be finite or -inf";
+    // What a user reads last is what to do.
+    const std::string hint =
+        is_finite ? ": give input=\"logits\" or input=\"probs\" if they are such" : "";
+    throw std::invalid_argument(rule + ", got " + got + " in utterance " +
+                                std::to_string(frames.utterance) + ", frame " +
                                 std::to_string(frames.first_frame + frame) + ", class " +
-                                std::to_string(c));
+                                std::to_string(value - row) + hint);
 }
 
 // Largest value of a row. Throws std::invalid_argument that names utterance, frame and class when a
-// value is NaN or +inf.
+// value is NaN, +inf or above kLargestLogProb. The latter is what probabilities and logits have
+// almost everywhere, and it costs nothing to see; rows whose probabilities sum to less than 1,
+// pruned or impossible ones, are sound.
 template <class Float>
 Float checked_row_max(const Frames<Float>& frames, std::int32_t frame) {
     using L = Lanes<Float>;
@@ -93,7 +117,7 @@ Float checked_row_max(const Frames<Float>& frames, std::int32_t frame) {
             largest = even[k] > largest ? even[k] : largest;
         }
     }
-    if (!good) refuse_row(frames, frame);
+    if (!good || largest > Float(kLargestLogProb)) refuse_row(frames, frame);
     return largest;
 }
 

@@ -17,28 +17,26 @@ Language::Language(LanguageParts parts) : parts_(std::move(parts)) {
         unknown_word_ =
             parts_.lm_alpha * parts_.lm->unigram(NGramModel::kUnknown) + parts_.unk_score;
     } else if (parts_.lm) {
+        // White space to a model's file, it may be written in several ways.
+        for (const char* separator : {"\xE2\x96\x81", "|", "<space>", "_"}) {
+            if (separator_unit_ == NGramModel::kUnknown) separator_unit_ = parts_.lm->find(separator);
+        }
         token_units_ = find_token_units();
     }
     first_gain_ = parts_.lm_beta;
     if (parts_.hotwords) hotword_gain_ = parts_.hotwords->largest_bonus();
 }
 
-// A model of tokens may write the separator, which is white space to it, in several ways.
 std::vector<WordId> Language::find_token_units() const {
     std::vector<WordId> units;
     for (std::int32_t id = 0; id < alphabet().size(); ++id) {
         const Token& token = alphabet()[id];
-        WordId unit = NGramModel::kUnknown;
-        if (!token.closes_word) {
-            unit = parts_.lm->find(token.body);
-        } else if (!token.body.empty()) {
-            unit = parts_.lm->find("\xE2\x96\x81" + token.body);
+        if (token.is_separator()) {
+            units.push_back(separator_unit_);
         } else {
-            for (const char* separator : {"\xE2\x96\x81", "|", "<space>", "_"}) {
-                if (unit == NGramModel::kUnknown) unit = parts_.lm->find(separator);
-            }
+            const char* mark = token.begins_word ? "\xE2\x96\x81" : "";
+            units.push_back(parts_.lm->find(mark + token.body));
         }
-        units.push_back(unit);
     }
     return units;
 }
@@ -55,6 +53,18 @@ void Language::score_unit(TextState& state, WordId unit, NGramMemo& memo) const 
     state.lm_score += log_prob;
     state.lm_state = next;
     state.num_units += 1;
+}
+
+// What writes nothing is worth nothing, but for a separator between two words and a piece that is
+// nothing but the mark of a word: they wait until a word follows.
+void Language::score_token(TextState& state, std::int32_t id, NGramMemo& memo) const {
+    const Token& token = alphabet()[id];
+    const bool is_first = state.num_units == 0;
+    if (token.is_separator()) state.separator_held |= token.begins_word || !is_first;
+    if (token.body.empty()) return;
+    if (state.separator_held && !token.closes_word) score_unit(state, separator_unit_, memo);
+    state.separator_held = false;
+    score_unit(state, token_units_[static_cast<std::size_t>(id)], memo);
 }
 
 std::optional<TextState> Language::close(const TextState& state, NGramMemo& memo) const {
@@ -88,7 +98,7 @@ std::optional<TextState> Language::append(const TextState& state, std::int32_t i
     const bool is_known_only = parts_.lexicon && !token.body.empty();
     if (is_known_only && !may_follow(state, token.body)) return std::nullopt;
     TextState next = state;
-    if (!token_units_.empty()) score_unit(next, token_units_[static_cast<std::size_t>(id)], memo);
+    if (!token_units_.empty()) score_token(next, id, memo);
     if (token.body.empty()) return next;
     next.word_open = true;
     if (parts_.grammar) {
@@ -137,6 +147,14 @@ std::optional<TextState> Language::finish(const TextState& state, NGramMemo& mem
     if (parts_.grammar && !parts_.grammar->accepts(last->grammar_state)) return std::nullopt;
     if (parts_.lm) last->lm_score += parts_.lm->score_end(last->lm_state);
     return last;
+}
+
+bool Language::is_whole(const TextState& state) const {
+    if (parts_.lexicon && state.word_open && state.word == kNoWord) return false;
+    if (!parts_.grammar) return true;
+    const std::int32_t end =
+        parts_.grammar->step(state.grammar_state, state.word_open ? " " : std::string_view());
+    return end != Grammar::kRejected && parts_.grammar->accepts(end);
 }
 
 void Language::spell_out(std::vector<Word>& words) const {

@@ -34,12 +34,14 @@ struct TextState {
     std::int32_t grammar_state = 0;
     bool word_open = false;  // the open word has at least one byte
     bool unknown = false;    // no known word begins as the open word does
+    bool separator_held = false;  // that a token model scores once a word follows
 
     // Whether any continuation is worth the same after both.
     bool has_future_of(const TextState& other) const {
         return lm_state == other.lm_state && word_hash == other.word_hash &&
                hotword_state == other.hotword_state && grammar_state == other.grammar_state &&
-               word_open == other.word_open && unknown == other.unknown;
+               word_open == other.word_open && unknown == other.unknown &&
+               separator_held == other.separator_held;
     }
     // A hash that is equal where the futures are.
     std::size_t future_hash() const {
@@ -91,8 +93,15 @@ class Language {
     // The most that append can add to a state's ranking bonus. What the model says of a word that
     // the token completes may be more, which is not worth looking for.
     double largest_gain(const TextState& state) const {
-        return (state.word_open && scores_words() ? 0.0 : first_gain_) + hotword_gain_;
+        const double of_separator = state.separator_held ? std::max(0.0, first_gain_) : 0.0;
+        return (state.word_open && scores_words() ? 0.0 : first_gain_) + of_separator +
+               hotword_gain_;
     }
+
+    // Whether lexicon or grammar forbid some texts.
+    bool is_constrained() const { return parts_.lexicon || parts_.grammar; }
+    // Whether a text may end here.
+    bool is_whole(const TextState& state) const;
 
     bool is_empty() const { return is_empty_; }
     const Alphabet& alphabet() const { return *parts_.alphabet; }
@@ -102,6 +111,7 @@ class Language {
   private:
     bool scores_words() const { return parts_.lm && parts_.lm_unit == LmUnit::kWord; }
     void score_unit(TextState& state, WordId unit, NGramMemo& memo) const;
+    void score_token(TextState& state, std::int32_t id, NGramMemo& memo) const;
     static bool may_follow(const TextState& state, std::string_view bytes) {
         return (state.followers & WordTable::byte_set(bytes)) != 0;
     }
@@ -112,6 +122,7 @@ class Language {
     LanguageParts parts_;
     const WordTable* spellings_ = nullptr;  // of the lexicon, or else of the word model
     std::vector<WordId> token_units_;       // of each token, with LmUnit::kToken
+    WordId separator_unit_ = NGramModel::kUnknown;
     double unknown_word_ = 0.0;             // weighted ln P of an unknown word
     double first_gain_ = 0.0;  // by the first byte of a word, or by any token of a token model
     double hotword_gain_ = 0.0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "alignment.hpp"
+#include "batch.hpp"
 #include "beam_search.hpp"
 #include "greedy.hpp"
 #include "prefix_search.hpp"
@@ -204,6 +205,35 @@ void test_damaged_binary(const std::string& folder) {
     std::remove(path.c_str());
 }
 
+// Every utterance is worked on once; what fails is rethrown by the thread that asked, never lost.
+void test_batch() {
+    std::vector<int> visits(100);
+    for_each_utterance(100, 4, [&] { return [&](std::int64_t i) { ++visits[i]; }; });
+    CHECK(visits == std::vector<int>(100, 1));
+    for_each_utterance(0, 4, [&] { return [&](std::int64_t) { CHECK(false); }; });
+    std::string error;
+    try {
+        for_each_utterance(100, 4, [] {
+            return [](std::int64_t i) {
+                if (i % 30 == 7) throw std::invalid_argument(std::to_string(i));
+            };
+        });
+    } catch (const std::invalid_argument& thrown) {
+        error = thrown.what();
+    }
+    CHECK(error == "7");
+    bool out_of_memory = false;
+    try {
+        for_each_utterance(100, 4, [&] {
+            if (true) throw std::bad_alloc();
+            return [](std::int64_t) {};
+        });
+    } catch (const std::bad_alloc&) {
+        out_of_memory = true;
+    }
+    CHECK(out_of_memory);
+}
+
 void test_edges() {
     BeamSearch search(make_language(true), {1, 5, -5.0, -10.0});
     CHECK(search.hypotheses()[0].text.empty());
@@ -230,6 +260,7 @@ int main(int argc, char** argv) {
     test_alignment_in_a_band();
     test_damaged_arpa();
     test_damaged_binary(argc > 1 ? argv[1] : ".");
+    test_batch();
     test_edges();
     std::puts("native tests passed");
 }

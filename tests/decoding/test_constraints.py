@@ -46,29 +46,43 @@ def test_lexicon_file_holds_words_and_spellings(tmp_path, suffix):
     assert decode(spell("ab d"), lexicon=path) == "doctor d"
 
 
-def test_lexicon_widens_the_beam_rather_than_leave_a_word_open():
-    # "ab" looks finished, but only "abc" is a word, and a narrow beam never starts its c.
-    log_probs = spell("ab", 0.999)
-
-    assert decode(log_probs, lexicon=["abc"], beam_width=1) == "abc"
-
-
-def test_stream_without_a_whole_word_drops_the_open_one():
-    decoder = BeamSearchDecoder(LETTERS, lexicon=["a", "abc"])
+def in_pieces(decoder, log_probs):
     stream = decoder.stream()
-    stream.push(spell("a ab", 0.9999))
+    for frame in log_probs:
+        stream.push(frame[np.newaxis])
+    return stream.finish()
 
-    (hypothesis,) = stream.finish()
+
+@pytest.mark.parametrize("beam_width", [1, 64])
+def test_utterance_cut_within_a_word_keeps_the_words_before_it(beam_width):
+    log_probs = spell("a bc", 0.9999)
+    decoder = BeamSearchDecoder(LETTERS, lexicon=["a", "bcd"], beam_width=beam_width)
+
+    ((hypothesis,),) = decoder(log_probs)
 
     assert hypothesis.text == "a"
+    assert math.isfinite(hypothesis.score)
+    assert not hypothesis.bound_hit
+    assert in_pieces(decoder, log_probs) == [hypothesis]
+
+
+def test_cut_short_of_every_sentence_gives_the_words_heard():
+    decoder = BeamSearchDecoder(LETTERS, grammar="a ab cd")
+    log_probs = spell("a ab c", 0.9999)
+
+    ((hypothesis,),) = decoder(log_probs)
+
+    assert hypothesis.text == "a ab"
     assert hypothesis.score == -math.inf
     assert hypothesis.bound_hit
+    assert in_pieces(decoder, log_probs) == [hypothesis]
 
 
 @pytest.mark.parametrize(
     ("lexicon", "error", "message"),
     [
         (["x", "y"], ValueError, "lexicon must hold a word that the tokens can spell"),
+        (["blank"], ValueError, "lexicon must hold a word that the tokens can spell"),
         ([], ValueError, "lexicon must hold a word that the tokens can spell"),
         (["a b"], ValueError, "one word without spaces, got 'a b'"),
         ([""], ValueError, "one word without spaces, got ''"),
@@ -123,6 +137,7 @@ def test_hotword_phrase_broken_off_gives_its_boost_back():
         ({"hotwords": ["a"], "hotword_weight": math.nan}, ValueError, "must be > 0"),
         ({"hotwords": [" "], "hotword_weight": 1.0}, ValueError, "empty phrase"),
         ({"hotwords": ["ax"], "hotword_weight": 1.0}, ValueError, "some letter of 'ax'"),
+        ({"hotwords": ["blank"], "hotword_weight": 1.0}, ValueError, "some letter of 'blank'"),
         ({"hotwords": "ab", "hotword_weight": 1.0}, TypeError, "not one string"),
     ],
 )
@@ -138,9 +153,9 @@ def test_grammar_result_is_a_sentence_of_it():
     assert decode(spell("b c d"), grammar=grammar) in ("ab c d", "a c d")
 
 
-def test_grammar_widens_the_beam_until_a_sentence_is_whole(rng):
-    log_probs = np.log(rng.dirichlet(np.full(len(LETTERS), 0.3), size=(5, 30)) + 1e-9)
-    decoder = BeamSearchDecoder(LETTERS, grammar="abc dd dd | ab (cab | dd)+", beam_width=2)
+def test_grammar_of_any_noise_gives_a_sentence(rng):
+    log_probs = np.log(rng.dirichlet(np.full(len(LETTERS), 0.3), size=(20, 30)) + 1e-9)
+    decoder = BeamSearchDecoder(LETTERS, grammar="abc dd dd | ab (cab | dd)+", beam_width=8)
     automaton = compile_grammar("abc dd dd | ab (cab | dd)+")
 
     for (hypothesis,) in decoder(log_probs):
@@ -148,11 +163,33 @@ def test_grammar_widens_the_beam_until_a_sentence_is_whole(rng):
         assert math.isfinite(hypothesis.score)
 
 
-def test_grammar_file_is_read(tmp_path):
-    path = tmp_path / "calls.jsgf"
+@pytest.mark.parametrize(
+    ("name", "kind"), [("calls.jsgf", Path), ("calls.jsgf", str), ("calls.GRAM", str), ("x", Path)]
+)
+def test_grammar_file_is_a_path_or_a_name_that_says_so(tmp_path, name, kind):
+    path = tmp_path / name
     path.write_text("#JSGF V1.0;\ngrammar calls;\npublic <call> = ab <d>;\n<d> = c | d;\n")
 
-    assert decode(spell("ab a"), grammar=path) in ("ab c", "ab d")
+    assert decode(spell("ab a"), grammar=kind(path)) in ("ab c", "ab d")
+
+
+def test_grammar_file_that_does_not_exist_is_an_os_error():
+    with pytest.raises(FileNotFoundError, match=r"none\.jsgf"):
+        BeamSearchDecoder(LETTERS, grammar="none.jsgf")
+
+
+@pytest.mark.parametrize(
+    ("grammar", "message"),
+    [
+        ("ab | AB", "no token has the letter 'A' of 'AB'; the tokens have 'a'"),
+        ('"ab cx"', "no token has the letter 'x' of 'cx'$"),
+        # Letters of the blank's name are none.
+        ("blank", "no token has the letter 'l' of 'blank'$"),
+    ],
+)
+def test_grammar_refuses_words_that_no_token_spells(grammar, message):
+    with pytest.raises(ValueError, match=f"grammar: {message}"):
+        BeamSearchDecoder(LETTERS, grammar=grammar)
 
 
 def accepts(automaton, text):
@@ -201,9 +238,37 @@ def test_compile_grammar_accepts_its_sentences(grammar, accepted, refused):
         ("#JSGF V1.0;\n<a> = b;", "there must be one public rule, got 0"),
         ("#JSGF V1.0;\npublic <a> = b;\n<a> = c;", "grammar:3: rule <a> is defined twice"),
         ("#JSGF V1.0;\nimport <x.y>;", "grammar:2: expected '<rule> = ...;'"),
+        ("a\n" + "(" * 2000 + "b" + ")" * 2000, "grammar:2: groups and rules .* at most 100 deep"),
+        (
+            "#JSGF;public <s0> = <s1>;"
+            + "".join(f"<s{i}> = <s{i + 1}>;" for i in range(1, 2000))
+            + "<s2000> = b;",
+            "groups and rules must be nested at most 100 deep",
+        ),
     ],
 )
 def test_compile_grammar_names_line_and_rule(grammar, message):
+    with pytest.raises(ValueError, match=message):
+        compile_grammar(grammar)
+
+
+@pytest.mark.parametrize(
+    ("limit", "grammar", "message"),
+    [
+        # Every further "(a|b)" doubles the automaton, every further rule the network.
+        ("_MAX_WORK", "(a|b)*a" + "(a|b)" * 12, "grammar must be simpler"),
+        (
+            "_MAX_STATES",
+            "#JSGF;public<a>=<b><b>;<b>=<c><c>;<c>=<d><d>;<d>=<e><e>;<e>=<f><f>;<f>=x;",
+            "grammar must have at most 99 states",
+        ),
+    ],
+)
+def test_short_grammar_of_many_states_is_refused_before_they_are_made(
+    monkeypatch, limit, grammar, message
+):
+    monkeypatch.setattr(f"asr.decoding.grammar.{limit}", 99)
+
     with pytest.raises(ValueError, match=message):
         compile_grammar(grammar)
 

@@ -134,6 +134,11 @@ def of_case(report, case):
     [
         ("NaN", "log_probs must be finite or -inf, got NaN in utterance 1, frame 4, class 2"),
         ("+inf", "log_probs must be finite or -inf, got +inf in utterance 1, frame 4, class 2"),
+        (
+            "above 0",
+            "log_probs must be ln of probabilities, at most 0, got 50 in utterance 1, frame 4, "
+            'class 2: give input="logits" or input="probs" if they are such',
+        ),
         ("C too small", "must have C=4 classes, one per token, got 3 in utterance 0, frame 0"),
         ("C too large", "must have C=4 classes, one per token, got 5 in utterance 0, frame 0"),
         ("C = 0", "must have C=4 classes, one per token, got 0 in utterance 0, frame 0"),
@@ -182,7 +187,7 @@ def test_no_frames_no_utterances_and_one_class(report):
         assert {text for ((text, _),) in outcome} == {""}, decoder
 
 
-@pytest.mark.parametrize("case", ["above 0", "repeated row", "huge"])
-def test_what_is_no_probability_but_finite_is_decoded(report, case):
+@pytest.mark.parametrize("case", ["repeated row", "huge"])
+def test_finite_rows_of_any_probability_up_to_one_are_decoded(report, case):
     for decoder, outcome in of_case(report, case).items():
         assert all(math.isfinite(score) for ((_, score),) in outcome), decoder

@@ -3,6 +3,7 @@
 import logging
 import math
 import pickle
+import subprocess
 import sys
 import threading
 import time
@@ -114,6 +115,92 @@ def test_decoder_refuses_nan_and_infinity_by_utterance_and_frame(
         decoder_class(TOKENS)(log_probs)
 
 
+def stream_of(*arguments, **options):
+    """A call like a decoder's, made of a stream's."""
+
+    def decode(x, input="log_probs"):
+        stream = BeamSearchDecoder(*arguments, **options).stream()
+        for chunk in np.array_split(x[0], 4):
+            stream.push(chunk, input=input)
+        return [stream.finish()]
+
+    return decode
+
+
+@pytest.mark.parametrize("make", [*DECODERS, stream_of])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_every_decoder_refuses_probabilities_and_logits_by_frame(make, dtype, log_probs):
+    flat = np.log(np.full((1, 5), 0.2))
+    probs = np.concatenate([np.full((3, 5), -np.inf), np.exp(log_probs[0])])[np.newaxis]
+    logits = np.concatenate([flat - 8, flat - 7, log_probs[0] + 8.0])[np.newaxis]
+
+    with pytest.raises(ValueError, match=r"at most 0, got 0\.\d+ in utterance 0, frame 3, class"):
+        make(TOKENS)(probs.astype(dtype))
+    with pytest.raises(ValueError, match=r'frame 2, class \d: give input="logits" or input="probs"'):
+        make(TOKENS)(logits.astype(dtype))
+
+
+@pytest.mark.parametrize("make", [*DECODERS, stream_of])
+def test_every_decoder_converts_probabilities_and_logits(make, rng, log_probs):
+    decode = make(TOKENS)
+    x = log_probs[:1].astype(np.float64)
+    x[0, 3] = -np.inf
+    x[0, 4, 2:] = -np.inf
+    x[0, 4] -= np.logaddexp.reduce(x[0, 4])
+    expected = decode(x)
+
+    for values, kind in ((x + rng.normal(size=(1, 12, 1)), "logits"), (np.exp(x), "probs")):
+        for (actual,), (wanted,) in zip(decode(values, input=kind), expected, strict=True):
+            assert actual.token_ids == wanted.token_ids
+            assert actual.score == pytest.approx(wanted.score, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["logits", "probs"])
+def test_conversion_ignores_what_is_beyond_the_lengths(kind, log_probs):
+    probs = np.exp(log_probs)
+    padded = np.where(np.arange(12)[:, np.newaxis] < 7, probs, np.float32([np.nan, -1, 9, np.inf, 0.5]))
+
+    decoder = GreedyDecoder(TOKENS)
+
+    assert decoder(padded, [7] * 6, input=kind) == decoder(probs, [7] * 6, input=kind)
+
+
+@pytest.mark.parametrize("frame", [[0.6, 0.6, 0.0, 0.0, 0.0], [1.1, -0.1, 0, 0, 0], [np.nan] * 5])
+def test_what_is_no_distribution_is_refused_as_probabilities(frame, log_probs):
+    probs = np.exp(log_probs)
+    probs[2, 7] = frame
+    stream = BeamSearchDecoder(TOKENS).stream()
+    stream.push(probs[2, :5], input="probs")
+
+    with pytest.raises(ValueError, match="sum to at most 1 .* in utterance 2, frame 7"):
+        GreedyDecoder(TOKENS)(probs, input="probs")
+    with pytest.raises(ValueError, match="in utterance 0, frame 7"):
+        stream.push(probs[2, 5:], input="probs")
+
+
+def test_rows_of_pruned_and_masked_probabilities_are_decoded():
+    with np.errstate(divide="ignore"):
+        log_probs = np.log([[0.5, 0.3, 0, 0, 0], [0, 1e-9, 0, 0, 0]])
+
+    ((hypothesis,),) = GreedyDecoder(TOKENS)(log_probs)
+
+    assert hypothesis.score == pytest.approx(math.log(0.5e-9))
+
+
+@every_decoder
+def test_time_major_input_of_one_utterance_is_refused_with_a_hint(decoder_class, log_probs):
+    time_major = log_probs[0][:, np.newaxis]  # (T, 1, C)
+
+    with pytest.raises(ValueError, match=r"12 utterances of one frame: give \(T, C\) or \(1, T, C\)"):
+        decoder_class(TOKENS)(time_major)
+    assert len(decoder_class(TOKENS)(time_major, [1] * 12)) == 12
+
+
+def test_decoder_refuses_an_unknown_kind_of_input(log_probs):
+    with pytest.raises(ValueError, match="input must be 'log_probs', 'logits' or 'probs'"):
+        GreedyDecoder(TOKENS)(log_probs, input="scores")
+
+
 @every_decoder
 def test_decoder_refuses_wrong_number_of_classes(decoder_class, log_probs):
     with pytest.raises(ValueError, match=r"must have C=5 classes.* got 4 in utterance 0, frame 0"):
@@ -153,6 +240,8 @@ def test_decoder_refuses_wrong_types_and_shapes(decoder_class, log_probs):
         ([], 0, "tokens must not be empty"),
         (["a", "b"], 2, r"blank must be in 0\.\.1, got 2"),
         (["a", "b"], -1, r"blank must be in 0\.\.1, got -1"),
+        (["-", "a", "a"], 0, "must differ, but classes 1 and 2 are both 'a'"),
+        (["-", "\u2581a", " "], 0, "got both ' ' and '\u2581a'"),
     ],
 )
 def test_decoder_refuses_bad_alphabet(decoder_class, tokens, blank, error):
@@ -161,9 +250,9 @@ def test_decoder_refuses_bad_alphabet(decoder_class, tokens, blank, error):
 
 
 @every_decoder
-@pytest.mark.parametrize("tokens", ["ab", [1, 2], ["a", None]])
+@pytest.mark.parametrize("tokens", ["ab", [1, 2], ["a", None], {"a": 0, "b": 1}, {"a", "b"}])
 def test_decoder_refuses_tokens_that_are_no_strings(decoder_class, tokens):
-    with pytest.raises(TypeError, match="tokens"):
+    with pytest.raises(TypeError, match="tokens must be a sequence of strings"):
         decoder_class(tokens)
 
 
@@ -191,6 +280,13 @@ def test_beam_search_refuses_options_out_of_range(option, value, message):
 def test_prefix_search_refuses_section_threshold_out_of_range(threshold):
     with pytest.raises(ValueError, match="section_threshold must be in"):
         PrefixSearchDecoder(TOKENS, section_threshold=threshold)
+
+
+@every_decoder
+def test_tokens_that_write_nothing_and_the_blank_may_share_a_string(decoder_class, log_probs):
+    decoder = decoder_class(["a", "a", "", "", "b"], blank=0)
+
+    assert set(decoder(log_probs)[0][0].text) <= {"a", "b"}
 
 
 @every_decoder
@@ -346,3 +442,28 @@ def test_beam_search_releases_the_interpreter_lock(rng):
     ticks = (ticks_during(partial(decoder, log_probs.repeat(n, axis=0))) for n in sizes)
 
     assert any(count > 10 for count in ticks)
+
+
+FEW_THREADS = """
+import resource
+import sys
+import numpy as np
+from asr.decoding import BeamSearchDecoder
+
+log_probs = np.log(np.random.default_rng(0).dirichlet(np.full(5, 0.5), size=(64, 40)))
+one = BeamSearchDecoder(["", "a", "b", "c", " "], num_threads=1)
+many = BeamSearchDecoder(["", "a", "b", "c", " "], num_threads=64)
+expected = one(log_probs)
+with open("/proc/self/statm") as file:
+    in_use = int(file.read().split()[0]) * resource.getpagesize()
+# Room for the stacks of two more threads.
+resource.setrlimit(resource.RLIMIT_AS, (in_use + (24 << 20),) * 2)
+print(many(log_probs) == expected)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process as Linux does")
+def test_beam_search_goes_on_with_the_threads_that_it_gets():
+    child = subprocess.run([sys.executable, "-c", FEW_THREADS], capture_output=True, text=True)
+
+    assert (child.returncode, child.stdout.strip()) == (0, "True"), child.stderr

@@ -66,6 +66,7 @@ def test_beam_search_with_language_model_equals_enumeration(rng, tmp_path, alpha
         path = tmp_path / f"{case}.arpa"
         path.write_text(model.arpa())
         weights = {"lm_alpha": float(rng.uniform(0, 2)), "lm_beta": float(rng.uniform(-1, 2))}
+        weights["unk_score"] = float(rng.uniform(-3, 0))
         decoder = BeamSearchDecoder(tokens, lm=NGramLM(path), n_best=8, **weights, **UNPRUNED)
         for _ in range(15):
             log_probs = random_log_probs(rng, int(rng.integers(1, 6)), len(tokens))

@@ -1,5 +1,8 @@
 """Streams: partial results, memory, errors. Equality with one call: test_decoding_rules_oracle."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -87,11 +90,59 @@ def test_stream_refuses_several_utterances(log_probs):
         BeamSearchDecoder(TOKENS).stream().push(np.stack([log_probs, log_probs]))
 
 
-def test_stream_finish_may_be_asked_before_the_end(log_probs):
+def test_finished_stream_refuses_more_and_keeps_its_result(log_probs):
     decoder = BeamSearchDecoder(TOKENS)
     stream = decoder.stream()
     stream.push(log_probs[:50])
+    finished = stream.finish()
 
-    assert [stream.finish()] == decoder(log_probs[:50])
-    stream.push(log_probs[50:])
-    assert [stream.finish()] == decoder(log_probs)
+    with pytest.raises(ValueError, match=r"nothing can be pushed after finish\(\)"):
+        stream.push(log_probs[50:])
+    assert stream.finish() == finished == decoder(log_probs[:50])[0]
+    assert stream.partial().text == finished[0].text
+
+
+def test_stream_is_given_up_after_a_push_that_failed(log_probs):
+    stream = BeamSearchDecoder(TOKENS).stream()
+    with pytest.raises(ValueError, match="NaN in utterance 0, frame 1"):
+        stream.push(np.where(np.arange(3)[:, None] == 1, np.nan, log_probs[:3]))
+
+    for use in (lambda: stream.push(log_probs[:3]), stream.partial, stream.finish):
+        with pytest.raises(ValueError, match="an earlier push failed"):
+            use()
+
+
+TWO_THREADS = """
+import threading
+import numpy as np
+from asr.decoding import BeamSearchDecoder
+
+log_probs = np.log(np.random.default_rng(0).dirichlet(np.full(60, 0.5), size=200))
+decoder = BeamSearchDecoder([str(c) for c in range(60)], beam_width=200, token_min_logp=-np.inf)
+outcomes = []
+
+def use(stream):
+    for _ in range(5):
+        for method in (lambda: stream.push(log_probs), stream.partial):
+            try:
+                method()
+                outcomes.append("done")
+            except ValueError as error:
+                outcomes.append(str(error))
+
+for _ in range(4):
+    stream = decoder.stream()
+    threads = [threading.Thread(target=use, args=(stream,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print(sorted(set(outcomes)))
+"""
+
+
+def test_threads_that_share_a_stream_are_told_so():
+    child = subprocess.run([sys.executable, "-c", TWO_THREADS], capture_output=True, text=True)
+
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.strip() == "['another thread is using the stream', 'done']"

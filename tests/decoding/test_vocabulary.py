@@ -27,6 +27,12 @@ def write(path, content):
         ("labels.txt", " \na\nb\n", [" ", "a", "b", ""], 3),
         ("labels.txt", "a\nb\n[PAD]\n", ["a", "b", "[PAD]"], 2),
         ("bpe.txt", "[UNK]\nthe\n##re\n", ["", "\u2581the", "re", ""], 3),
+        ("bpe.txt", "<unk>\n\u2581\n##a\nb\n", ["", "\u2581", "a", "\u2581b", ""], 4),
+        ("labels.json", ["a", "_", "blank"], ["a", "_", "blank"], 2),
+        ("bpe.txt", "blank\n##a\n_", ["\u2581blank", "a", "\u2581_", ""], 3),
+        ("p.json", ["<blank>", "\u2581a", "|"], ["<blank>", "\u2581a", "|"], 0),
+        ("tokens.txt", "<blk> 0\n\u2581a 2\n<sos/eos> 1\n#0 3\n#1 4\n", ["<blk>", "", "\u2581a"], 0),
+        ("tokens.txt", "a 1\nb 1\n", ["a 1", "b 1", ""], 2),
         ("p.vocab", "<unk>\t0\n\u2581a\t-1.5\nb\t-2\n", ["", "\u2581a", "b", ""], 3),
     ],
 )
@@ -58,10 +64,16 @@ def test_read_vocabulary_of_a_sentencepiece_model(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("v.json", "{", r"v\.json:1: not JSON"),
-        ("v.json", {"a": 0, "b": 2}, "classes must be 0..1, each once"),
-        ("v.json", [1, 2], "a list of strings, or a mapping"),
-        ("v.json", "3", "a list of strings, or a mapping"),
+        ("v.json", "{", r"v\.json: not JSON at line 1"),
+        ("v.json", {"a": 0, "b": 2}, r"v\.json: classes must be 0..1, each once"),
+        ("v.json", {"a": 0, "b": "1"}, r"v\.json: classes must be integers"),
+        ("v.json", {"a": False, "b": True}, r"v\.json: classes must be integers"),
+        ("v.json", {"a": [0], "b": {}}, r"v\.json: classes must be integers"),
+        ("v.json", [1, 2], r"v\.json: .* a list of strings, or a mapping"),
+        ("v.json", "3", r"v\.json: .* a list of strings, or a mapping"),
+        ("v.json", '"abc"', r"v\.json: .* a list of strings, or a mapping"),
+        ("v.json", "[" * 100_000, r"v\.json: .* not lists within lists"),
+        ("v.json", '{"a": ' * 100_000, r"v\.json: .* not lists within lists"),
         ("v.csv", "a", r"must end in \.json, \.txt, \.model or \.vocab"),
         ("v.model", "a", "not a SentencePiece model"),
     ],
@@ -69,6 +81,23 @@ def test_read_vocabulary_of_a_sentencepiece_model(tmp_path):
 def test_read_vocabulary_refuses_other_files(tmp_path, name, content, message):
     with pytest.raises(ValueError, match=message):
         read_vocabulary(write(tmp_path / name, content))
+
+
+@pytest.mark.parametrize("name", ["v.json", "v.txt", "v.vocab"])
+def test_read_vocabulary_refuses_bytes_that_are_no_text(tmp_path, name):
+    (tmp_path / name).write_bytes(b"a\n\xff")
+
+    with pytest.raises(ValueError, match=rf"{name}: not UTF-8 at byte 2"):
+        read_vocabulary(tmp_path / name)
+
+
+def test_pieces_with_a_bare_mark_are_decoded_without_it(tmp_path):
+    path = write(tmp_path / "nemo.txt", "<unk>\n\u2581\n##a\nb\n")
+
+    decoder = BeamSearchDecoder.from_pretrained_vocab(path)
+
+    log_probs = spikes([1, 2, 3], 5, 20.0) - 20.0
+    assert decoder(log_probs)[0][0].text == "a b"
 
 
 def spikes(classes, num_classes, height):

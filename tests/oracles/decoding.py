@@ -36,6 +36,18 @@ def words_of(labelling, tokens):
     return "".join(tokens[c] for c in labelling).replace("\u2581", " ").split()
 
 
+def scored_tokens(written):
+    """What a model of tokens reads: a space between two words, a bare U+2581 before a word."""
+    units = []
+    for i, (token, after) in enumerate(itertools.zip_longest(written, written[1:], fillvalue="")):
+        if token == " " and (after in (" ", "") or not "".join(written[:i]).strip()):
+            continue
+        if token == "\u2581" and (after == "" or after.startswith("\u2581")):
+            continue
+        units.append(token.replace(" ", "\u2581"))
+    return units
+
+
 class TextRules(NamedTuple):
     """What a text is worth and whether it is allowed, by definition.
 
@@ -65,7 +77,7 @@ class TextRules(NamedTuple):
         """What the language model reads."""
         if self.lm_unit == "word":
             return self.words(words_of(labelling, tokens))
-        return [tokens[c].replace(" ", "\u2581") for c in labelling]
+        return scored_tokens([tokens[c] for c in labelling])
 
     def hotword_bonus(self, spellings):
         """Weight times words of the phrase, for each place where a phrase stands."""

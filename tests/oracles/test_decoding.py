@@ -12,6 +12,7 @@ from tests.oracles.decoding import (
     labelling_probabilities,
     random_model,
     readings,
+    scored_tokens,
     words_of,
 )
 
@@ -94,6 +95,13 @@ def test_text_rules_lm_units():
 
     assert TextRules().lm_units((1, 2, 1), tokens) == ["a", "a"]
     assert TextRules(lm_unit="token").lm_units((1, 2, 1), tokens) == ["a", "\u2581", "a"]
+
+
+def test_scored_tokens_leave_out_separators_that_enclose_no_word():
+    assert scored_tokens([" ", "a", " ", " ", "b", "c", " "]) == ["a", "\u2581", "b", "c"]
+    assert scored_tokens(["\u2581", "\u2581", "a", "\u2581", "\u2581b", "\u2581"]) == [
+        "\u2581", "a", "\u2581b"
+    ]  # fmt: skip
 
 
 def test_distinct_texts_keeps_the_best_reading_of_each():
