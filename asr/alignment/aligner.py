@@ -65,9 +65,7 @@ class _Recording:
         return [waveform]
 
 
-def _align(
-    model: AcousticModel, group: list[Emitted[_Recording]]
-) -> list[Alignment | Unusable]:
+def _align(model: AcousticModel, group: list[Emitted[_Recording]]) -> list[Alignment | Unusable]:
     framed = align_labels(
         [emitted.log_probs for emitted in group],
         [emitted.recording.labels for emitted in group],
@@ -85,5 +83,7 @@ def _align(
         if words == utterance.text.split():
             results.append(alignment)
         else:
-            results.append(Unusable(utterance.id, "a token of the model reaches over several words"))
+            results.append(
+                Unusable(utterance.id, "a token of the model reaches over several words")
+            )
     return results
