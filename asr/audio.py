@@ -9,6 +9,7 @@ Why block by block: memory then follows what a file holds, never what its header
 
 import math
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from math import gcd
 from pathlib import Path
@@ -36,6 +37,9 @@ _MAX_KERNEL = 2**19
 # Zero crossings of the interpolating sinc on each side, and where it cuts off: torchaudio's.
 _SINC_WIDTH = 6
 _ROLLOFF = 0.99
+# Samples, at the lower of the two rates, that the filter of `resample` reaches to either side: 6
+# zero crossings and a little.
+_SUPPORT = 8
 # Sizes from here on are written by programs that stream and do not know the length.
 _UNKNOWN_LENGTH = 0x7FFF0000
 _CUT_CHUNK = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -98,12 +102,69 @@ def read_audio(
         _check_rate(sample_rate)
     with _open(path) as file:
         info = _checked_info(path, file, max_duration_s)
-        waveform = _read_mono(path, file)
-    _check_samples(path, waveform, info)
+        blocks = [*_mono_blocks(path, file)]
+    waveform = blocks[0] if len(blocks) == 1 else np.concatenate([np.empty(0, np.float32), *blocks])
+    _check_count(path, len(waveform), info)
+    _check_samples(path, waveform)
     target_rate = sample_rate or info.sample_rate
     waveform = resample(waveform, info.sample_rate, target_rate)
     np.clip(waveform, -1.0, 1.0, out=waveform)
     return Audio(waveform, target_rate, info.sample_rate, info.channels)
+
+
+def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """Read an audio file piece by piece: what `read_audio` gives, in memory that does not grow.
+
+    Args:
+        sample_rate: Hz to resample to.
+
+    Yields:
+        Consecutive pieces (L,), some seconds or minutes long.
+
+    Raises:
+        AudioError: as `read_audio`, with the piece that is broken; pieces before it were good.
+    """
+    _check_rate(sample_rate)
+    with _open(path) as file:
+        info = _checked_info(path, file)
+        for block in _resampled(_good_blocks(path, file, info), info.sample_rate, sample_rate):
+            yield block.clip(-1.0, 1.0)
+
+
+def _good_blocks(
+    path: str | Path, file: soundfile.SoundFile, info: AudioInfo
+) -> Iterator[np.ndarray]:
+    num_samples = 0
+    for block in _mono_blocks(path, file):
+        _check_samples(path, block, num_samples)
+        num_samples += len(block)
+        yield block
+    _check_count(path, num_samples, info)
+
+
+def _resampled(
+    blocks: Iterator[np.ndarray], source_rate: int, sample_rate: int
+) -> Iterator[np.ndarray]:
+    """Resample consecutive pieces to pieces of what `resample` makes of the whole.
+
+    Every sample is computed where its filter's whole support is at hand.
+    """
+    if source_rate == sample_rate:
+        yield from blocks
+        return
+    divisor = gcd(source_rate, sample_rate)
+    period, made = source_rate // divisor, sample_rate // divisor  # samples in, samples out
+    context = -(-_SUPPORT * max(1, -(-period // made)) // period)  # periods on each side
+    held = np.empty(0, np.float32)
+    before = 0  # periods in `held` that have been given already
+    for block in blocks:
+        held = np.concatenate([held, block])
+        ready = len(held) // period - context
+        if ready > before:
+            yield resample(held, source_rate, sample_rate)[before * made : ready * made]
+            kept = max(0, ready - context)
+            held, before = held[kept * period :], ready - kept
+    yield resample(held, source_rate, sample_rate)[before * made :]
 
 
 def resample(waveform: np.ndarray, source_rate: int, sample_rate: int) -> np.ndarray:
@@ -252,28 +313,30 @@ def _check_not_cut(path: str | Path, file: soundfile.SoundFile) -> None:
         raise AudioError(f"{path}: truncated, the last Ogg page is incomplete")
 
 
-def _read_mono(path: str | Path, file: soundfile.SoundFile) -> np.ndarray:
+def _mono_blocks(path: str | Path, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     """Average the channels of all samples that the file really holds."""
-    blocks = []
     frames = max(1, _BLOCK_SAMPLES // file.channels)
     try:
         while len(block := file.read(min(frames, file.frames), "float32", always_2d=True)):
-            blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
+            yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path}: cannot be decoded: {_reason(error)}") from error
-    return blocks[0] if len(blocks) == 1 else np.concatenate([np.empty(0, np.float32), *blocks])
 
 
-def _check_samples(path: str | Path, waveform: np.ndarray, info: AudioInfo) -> None:
-    if info.num_samples - len(waveform) > TRUNCATION_TOLERANCE_S * info.sample_rate:
-        raise AudioError(
-            f"{path}: truncated, {len(waveform)} samples instead of {info.num_samples}"
-        )
-    if len(waveform) == 0:
+def _check_count(path: str | Path, num_samples: int, info: AudioInfo) -> None:
+    if info.num_samples - num_samples > TRUNCATION_TOLERANCE_S * info.sample_rate:
+        raise AudioError(f"{path}: truncated, {num_samples} samples instead of {info.num_samples}")
+    if num_samples == 0:
         raise AudioError(f"{path}: holds no samples")
+
+
+def _check_samples(path: str | Path, waveform: np.ndarray, first: int = 0) -> None:
+    """Check samples (L,) of a file, of which they are those from `first` on."""
     if not np.isfinite(waveform).all():
         index = int(np.argmin(np.isfinite(waveform)))
-        raise AudioError(f"{path}: samples must be finite, sample {index} is {waveform[index]}")
+        raise AudioError(
+            f"{path}: samples must be finite, sample {first + index} is {waveform[index]}"
+        )
     peak = float(np.abs(waveform).max())
     if peak > MAX_PEAK:
         raise AudioError(f"{path}: float samples must lie in [-1, 1], the peak is {peak:.6g}")

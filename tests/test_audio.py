@@ -12,7 +12,15 @@ import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.audio import AudioError, _resample_odd, audio_info, read_audio, resample, write_wav
+from asr.audio import (
+    AudioError,
+    _resample_odd,
+    audio_info,
+    read_audio,
+    read_blocks,
+    resample,
+    write_wav,
+)
 
 
 def sine(frequency, sample_rate, duration_s=0.5, amplitude=0.5):
@@ -370,3 +378,31 @@ def test_read_audio_reads_real_recordings(real_speech, name, expected):
     assert audio.source_rate == rate
     assert len(audio.waveform) == pytest.approx(16000 * duration, abs=2)
     assert 0.01 < np.abs(audio.waveform).max() <= 1.0
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000, 44056])
+@pytest.mark.parametrize("seconds", [0.001, 1.0, 3.7])
+def test_blocks_joined_equal_the_whole_file(tmp_path, rng, monkeypatch, rate, seconds):
+    monkeypatch.setattr("asr.audio._BLOCK_SAMPLES", 10_007)
+    path = tmp_path / "a.wav"
+    samples = rng.uniform(-0.7, 0.7, (max(1, int(rate * seconds)), 2))
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+
+    blocks = list(read_blocks(path, 16000))
+
+    whole = read_audio(path, 16000).waveform
+    np.testing.assert_allclose(np.concatenate(blocks), whole, atol=2e-6)
+    assert seconds < 1 or len(blocks) > 2
+
+
+def test_blocks_name_what_is_broken_in_the_middle(tmp_path, monkeypatch):
+    monkeypatch.setattr("asr.audio._BLOCK_SAMPLES", 1000)
+    path = tmp_path / "a.wav"
+    samples = np.zeros(5000)
+    samples[3456] = np.nan
+    soundfile.write(path, samples, 16000, subtype="FLOAT")
+    blocks = read_blocks(path, 16000)
+
+    assert [len(next(blocks)) for _ in range(3)] == [1000] * 3
+    with pytest.raises(AudioError, match=r"a\.wav: samples must be finite, sample 3456 is nan"):
+        next(blocks)

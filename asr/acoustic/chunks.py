@@ -6,10 +6,11 @@ as many as those of the whole recording. Why cores end where it is quiet: a word
 chunks may be heard twice, or in neither.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from torch import Tensor
 
 # Training utterances are rarely longer, and a recurrent model is best at lengths it was trained on.
 MAX_CHUNK_S = 30.0
@@ -22,40 +23,54 @@ QUIET_S = 0.25
 # Resolution of that search.
 ENERGY_STEP_S = 0.01
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 class Chunk(NamedTuple):
-    """Samples [start, end) that the model sees, of which it keeps [core_start, core_end)."""
+    """What the model sees of a recording, and what of it is kept: [core_start, core_end)."""
 
-    start: int
-    end: int
+    samples: np.ndarray  # (L,)
     core_start: int
     core_end: int
 
 
-def plan_chunks(waveform: np.ndarray, sample_rate: int, frame_samples: int) -> list[Chunk]:
-    """Cut a waveform (L,) into chunks of at most `MAX_CHUNK_S`; a short one stays whole.
+def cut_chunks(
+    blocks: Iterable[np.ndarray], sample_rate: int, frame_samples: int
+) -> Iterator[Chunk]:
+    """Cut a recording into chunks of at most `MAX_CHUNK_S` while it is read; a short one stays one.
+
+    Where it is cut depends on the samples alone, not on the blocks that they come in.
 
     Args:
+        blocks: consecutive pieces (L,) of the recording.
+        sample_rate: Hz.
         frame_samples: samples between two output frames; all borders but the last are multiples.
 
-    Returns:
-        Chunks in order whose cores cover the waveform exactly.
+    Yields:
+        Chunks in order whose cores cover the recording exactly.
     """
     longest = int(MAX_CHUNK_S * sample_rate)
     margin = _down(int(MARGIN_S * sample_rate), frame_samples)
-    size = len(waveform)
-    if size <= longest:
-        return [Chunk(0, size, 0, size)]
-    chunks: list[Chunk] = []
-    core_start = 0
-    while size - core_start > longest - margin:
-        latest = _down(core_start + longest - 2 * margin, frame_samples)
-        earliest = latest - int(SEARCH_S * sample_rate)
-        cut = _down(find_quiet(waveform, earliest, latest, sample_rate), frame_samples)
-        chunks.append(Chunk(max(0, core_start - margin), cut + margin, core_start, cut))
-        core_start = cut
-    chunks.append(Chunk(max(0, core_start - margin), size, core_start, size))
-    return chunks
+    held = np.empty(0, np.float32)  # from the beginning of the next chunk on
+    core_start = 0  # in `held`
+    for block in blocks:
+        held = np.concatenate([held, block]) if len(held) else block
+        while len(held) > longest:
+            latest = _down(core_start + longest - 2 * margin, frame_samples)
+            earliest = latest - int(SEARCH_S * sample_rate)
+            cut = _down(find_quiet(held, earliest, latest, sample_rate), frame_samples)
+            yield Chunk(held[: cut + margin], core_start, cut)
+            held, core_start = held[cut - margin :], margin
+    yield Chunk(held, core_start, len(held))
+
+
+def keep_core(rows: Tensor, chunk: Chunk, frame_samples: int) -> Tensor:
+    """Drop the frames (T, C) of a chunk's margins."""
+    first = chunk.core_start // frame_samples
+    if chunk.core_end == len(chunk.samples):  # the recording's end has a rounded-up last frame
+        return rows[first:].clone()
+    return rows[first : chunk.core_end // frame_samples].clone()
 
 
 def find_quiet(waveform: np.ndarray, earliest: int, latest: int, sample_rate: int) -> int:
@@ -88,6 +103,19 @@ def group_by_length(lengths: Sequence[int], most: int) -> list[list[int]]:
             groups.append([index])
             longest = lengths[index]
     return groups
+
+
+def map_batches(
+    work: Callable[[list[Item]], Sequence[Result]],
+    items: Sequence[Item],
+    lengths: Sequence[int],
+    most: int,
+) -> list[Result]:
+    """Do work on items of similar length together (`group_by_length`); results as items stand."""
+    results: dict[int, Result] = {}
+    for group in group_by_length(lengths, most):
+        results |= dict(zip(group, work([items[i] for i in group]), strict=True))
+    return [results[i] for i in range(len(items))]
 
 
 def _down(samples: int, multiple: int) -> int:

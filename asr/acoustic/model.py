@@ -1,14 +1,20 @@
 """The acoustic model: front end and network, from waveforms to log-probabilities of tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from asr.acoustic.chunks import MAX_CHUNK_S, Chunk, cut_chunks, keep_core, map_batches
 from asr.features import FRONT_ENDS, FrontEnd
 from asr.models import NETWORKS, Network
 from asr.text import Tokenizer
+
+# Padded audio that goes through the network at once.
+BATCH_S = 120.0
 
 Part = TypeVar("Part")
 
@@ -60,17 +66,55 @@ class AcousticModel:
         self.network.to(device)
         return self
 
-    @torch.inference_mode()
+    def check_length(self, num_samples: int) -> None:
+        """Refuse what is too short for the network.
+
+        Raises:
+            ValueError: so many samples give no frame.
+        """
+        if self.num_frames(num_samples) < 1:
+            raise ValueError(
+                f"{num_samples} samples at {self.sample_rate} Hz are too short for one frame of "
+                "the model"
+            )
+
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute log-probabilities in evaluation mode.
+        """Compute log-probabilities, in evaluation mode; every command comes by here.
+
+        What is over `MAX_CHUNK_S` goes through the network in overlapping chunks, so that memory
+        is bounded and no normalisation sees more than it saw in training.
 
         Args:
-            waveforms: (N, L) float32 in [-1, 1] at `sample_rate`.
+            waveforms: (N, L) float32 in [-1, 1] at `sample_rate`, on the CPU.
             lengths: (N,) samples.
 
         Returns:
             log_probs (N, T, C) float32 and their lengths (N,) int64, on the CPU.
         """
+        if int(lengths.max()) <= int(MAX_CHUNK_S * self.sample_rate):
+            return self._run(waveforms, lengths)
+        rows = [row[:length].numpy() for row, length in zip(waveforms, lengths, strict=True)]
+        chunks = [[*cut_chunks([row], self.sample_rate, self.samples_per_frame)] for row in rows]
+        cores = iter(self.chunk_log_probs([chunk for parts in chunks for chunk in parts]))
+        return pad_log_probs([torch.cat([next(cores) for _ in parts]) for parts in chunks])
+
+    def chunk_log_probs(self, chunks: Sequence[Chunk]) -> list[Tensor]:
+        """Compute the log-probabilities (T, C) of each chunk's core."""
+        sizes = [len(chunk.samples) for chunk in chunks]
+        return map_batches(self._run_chunks, chunks, sizes, int(BATCH_S * self.sample_rate))
+
+    def _run_chunks(self, chunks: list[Chunk]) -> list[Tensor]:
+        lengths = torch.tensor([len(chunk.samples) for chunk in chunks])
+        samples = [torch.from_numpy(np.ascontiguousarray(chunk.samples)) for chunk in chunks]
+        padded = torch.nn.utils.rnn.pad_sequence(samples, batch_first=True)
+        rows, row_lengths = self._run(padded, lengths)
+        return [
+            keep_core(row[:length], chunk, self.samples_per_frame)
+            for row, length, chunk in zip(rows, row_lengths.tolist(), chunks, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _run(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         self.features.eval()
         self.network.eval()
         # Lengths on the CPU: sizes are read from them without waiting for a GPU.
@@ -79,6 +123,14 @@ class AcousticModel:
         logits, output_lengths = self.network(features, feature_lengths)
         log_probs = logits.float().log_softmax(-1).transpose(0, 1)  # (N, T, C)
         return log_probs.contiguous().cpu(), output_lengths.cpu()
+
+
+def pad_log_probs(log_probs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Stack (T, C) log-probabilities to (N, T, C), zero beyond their lengths (N,)."""
+    lengths = torch.tensor([len(rows) for rows in log_probs])
+    if len(log_probs) == 1:  # hours of audio need no copy
+        return log_probs[0][None], lengths
+    return torch.nn.utils.rnn.pad_sequence(list(log_probs), batch_first=True), lengths
 
 
 def build_model(config: dict, tokenizer: Tokenizer) -> AcousticModel:

@@ -1,27 +1,14 @@
 """Recordings with their texts -> alignments: reads, runs the model, aligns; nothing is lost."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
-from torch import Tensor
 
 from asr.acoustic.model import AcousticModel
-from asr.acoustic.posteriors import batch_by_frames, recordings_log_probs
+from asr.acoustic.recordings import Emitted, process_recordings
 from asr.alignment.spans import Alignment, align_labels, time_alignment
 from asr.data.loading import Speech, Unusable
-
-# Audio that is read before any of it is aligned, so that similar lengths meet in a batch.
-WINDOW_S = 600.0
-
-
-class _Readied(NamedTuple):
-    """One utterance ready for the model."""
-
-    id: str
-    text: str
-    waveform: np.ndarray  # (L,) float32 at the model's rate
-    labels: list[int]
 
 
 def align_each(
@@ -47,70 +34,56 @@ def align_each(
     """
     if not max_table_gb > 0:
         raise ValueError(f"max_table_gb must be > 0, got {max_table_gb}")
-    window: list[_Readied | Unusable] = []
-    seconds = 0.0
-    for utterance in utterances:
-        readied = _ready(model, utterance, 1e9 * max_table_gb)
-        window.append(readied)
-        if isinstance(readied, _Readied):
-            seconds += len(readied.waveform) / model.sample_rate
-        if seconds >= WINDOW_S:
-            yield from _align_window(model, window)
-            window, seconds = [], 0.0
-    yield from _align_window(model, window)
+    recordings = (_Recording(model, utterance, 1e9 * max_table_gb) for utterance in utterances)
+    for recording, result in process_recordings(model, recordings, partial(_align, model)):
+        if isinstance(result, ValueError):
+            yield Unusable(recording.utterance.id, str(result))
+        else:
+            yield result
 
 
-def _ready(model: AcousticModel, utterance: Speech, most_bytes: float) -> _Readied | Unusable:
-    """Read and encode one utterance, and refuse what the aligner cannot hold."""
-    try:
-        labels = model.tokenizer.encode(utterance.text)
-        waveform = utterance.waveform(model.sample_rate)
-    except ValueError as error:
-        return Unusable(utterance.id, str(error))
-    frames = model.num_frames(len(waveform))
-    if frames < 1:
-        reason = f"{len(waveform)} samples at {model.sample_rate} Hz are too short for a frame"
-        return Unusable(utterance.id, reason)
-    if frames * len(labels) > most_bytes:
-        return Unusable(
-            utterance.id,
-            f"{frames} frames x {len(labels)} labels need a table of "
-            f"{frames * len(labels) / 1e9:.3g} GB, more than max_table_gb="
-            f"{most_bytes / 1e9:g}: raise it, or cut the recording",
-        )
-    return _Readied(utterance.id, utterance.text, waveform, labels)
+class _Recording:
+    """One utterance with the labels of its text."""
+
+    def __init__(self, model: AcousticModel, utterance: Speech, most_bytes: float) -> None:
+        self.utterance = utterance
+        self.labels: list[int] = []
+        self._model = model
+        self._most_bytes = most_bytes
+
+    def blocks(self) -> list[np.ndarray]:
+        """Read and encode the utterance, and refuse what the aligner cannot hold."""
+        self.labels = self._model.tokenizer.encode(self.utterance.text)
+        waveform = self.utterance.waveform(self._model.sample_rate)
+        frames, most_bytes = self._model.num_frames(len(waveform)), self._most_bytes
+        if frames * len(self.labels) > most_bytes:
+            raise ValueError(
+                f"{frames} frames x {len(self.labels)} labels need a table of "
+                f"{frames * len(self.labels) / 1e9:.3g} GB, more than max_table_gb="
+                f"{most_bytes / 1e9:g}: raise it, or cut the recording"
+            )
+        return [waveform]
 
 
-def _align_window(
-    model: AcousticModel, window: Sequence[_Readied | Unusable]
-) -> Iterator[Alignment | Unusable]:
-    """Align what could be read and put the failures where they were."""
-    usable = [item for item in window if isinstance(item, _Readied)]
-    log_probs = recordings_log_probs(model, [item.waveform for item in usable])
-    found: dict[int, Alignment | Unusable] = {}
-    for group in batch_by_frames(model, log_probs):
-        chosen = [usable[i] for i in group]
-        aligned = _align_batch(model, chosen, [log_probs[i] for i in group])
-        found |= dict(zip(group, aligned, strict=True))
-    done = iter(found[i] for i in range(len(usable)))
-    for item in window:
-        yield next(done) if isinstance(item, _Readied) else item
-
-
-def _align_batch(
-    model: AcousticModel, items: Sequence[_Readied], log_probs: Sequence[Tensor]
-) -> list[Alignment | Unusable]:
-    framed = align_labels(log_probs, [item.labels for item in items], model.tokenizer.tokens)
+def _align(model: AcousticModel, group: list[Emitted[_Recording]]) -> list[Alignment | Unusable]:
+    framed = align_labels(
+        [emitted.log_probs for emitted in group],
+        [emitted.recording.labels for emitted in group],
+        model.tokenizer.tokens,
+    )
     results: list[Alignment | Unusable] = []
-    for item, aligned in zip(items, framed, strict=True):
+    for emitted, aligned in zip(group, framed, strict=True):
+        utterance = emitted.recording.utterance
         if isinstance(aligned, str):
-            results.append(Unusable(item.id, aligned))
+            results.append(Unusable(utterance.id, aligned))
             continue
-        duration_s = len(item.waveform) / model.sample_rate
+        duration_s = emitted.num_samples / model.sample_rate
         alignment = time_alignment(aligned, model.seconds_per_frame, duration_s)
         words = [word.word for word in alignment.words]
-        if words == item.text.split():
+        if words == utterance.text.split():
             results.append(alignment)
         else:
-            results.append(Unusable(item.id, "a token of the model reaches over several words"))
+            results.append(
+                Unusable(utterance.id, "a token of the model reaches over several words")
+            )
     return results

@@ -8,21 +8,18 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol, overload
+from typing import Protocol, overload
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from asr.acoustic.checkpoint import load_checkpoint
-from asr.acoustic.model import AcousticModel
-from asr.acoustic.posteriors import batch_by_frames, pad_log_probs, recordings_log_probs
-from asr.audio import MAX_PEAK, AudioError, read_audio, resample
+from asr.acoustic.model import AcousticModel, pad_log_probs
+from asr.acoustic.recordings import Emitted, process_recordings
+from asr.audio import MAX_PEAK, AudioError, audio_info, read_blocks, resample
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, Hypothesis, NGramLM
 from asr.recognition.transcripts import Transcript, time_words
 
-# Audio that is read before any of it is decoded, so that similar lengths meet in a batch.
-WINDOW_S = 600.0
 # More rows than that are samples: somebody passed (L, channels).
 MAX_CHANNELS = 64
 
@@ -37,14 +34,6 @@ class Decoder(Protocol):
     def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         """Decode (N, T, C) log-probabilities of (N,) frames: n-best lists, best first."""
         ...
-
-
-class _Speech(NamedTuple):
-    """One recording ready for the model."""
-
-    name: str
-    waveform: np.ndarray  # (L,) float32 at the model's rate
-    notes: list[str]
 
 
 def load(
@@ -139,7 +128,10 @@ class Recognizer:
             raise ValueError(f"sample_rate is for waveforms, files know theirs; got {sample_rate}")
         if isinstance(audio, list | tuple):
             return list(self.transcribe_each(recordings, sample_rate))
-        return self._transcribe([self._read(audio, sample_rate)])[0]
+        ((_, result),) = self._process([_Recording(audio, sample_rate, self.model)])
+        if isinstance(result, ValueError):
+            raise result
+        return result
 
     def transcribe_each(
         self, recordings: Iterable[AudioInput], sample_rate: int | None = None
@@ -148,69 +140,79 @@ class Recognizer:
 
         Some minutes of audio are in memory at a time, however many recordings there are.
         """
-        window: list[_Speech | Transcript] = []
-        seconds = 0.0
+        for recording, result in self._process(self._open(recordings, sample_rate)):
+            if isinstance(result, ValueError):
+                logger.warning("not transcribed: %s", result)
+                yield Transcript("", audio=recording.name, error=str(result))
+            else:
+                yield result
+
+    def _open(
+        self, recordings: Iterable[AudioInput], sample_rate: int | None
+    ) -> Iterator["_Recording"]:
         for recording in recordings:
             _check_input(recording, sample_rate)
-            try:
-                speech = self._read(recording, sample_rate)
-                seconds += len(speech.waveform) / self.sample_rate
-                window.append(speech)
-            except AudioError as error:
-                logger.warning("not transcribed: %s", error)
-                window.append(Transcript("", audio=_name(recording), error=str(error)))
-            if seconds >= WINDOW_S:
-                yield from self._finish(window)
-                window, seconds = [], 0.0
-        yield from self._finish(window)
+            yield _Recording(recording, sample_rate, self.model)
 
-    def _finish(self, window: list["_Speech | Transcript"]) -> Iterator[Transcript]:
-        """Transcribe what could be read and put the failures where they were."""
-        done = iter(self._transcribe([item for item in window if isinstance(item, _Speech)]))
-        for item in window:
-            yield next(done) if isinstance(item, _Speech) else item
+    def _process(
+        self, recordings: Iterable["_Recording"]
+    ) -> Iterator[tuple["_Recording", Transcript | ValueError]]:
+        return process_recordings(self.model, recordings, self._decode)
 
-    def _read(self, recording: AudioInput, sample_rate: int | None) -> _Speech:
-        """Bring a recording to mono at the model's rate and note what that took."""
-        name = _name(recording)
-        if isinstance(recording, np.ndarray | Tensor):
-            waveform, channels = _mix_down(_as_array(recording))
-            assert sample_rate is not None  # `_check_input`
-            source_rate = sample_rate
-            waveform = resample(waveform, source_rate, self.sample_rate).clip(-1.0, 1.0)
-        else:
-            waveform, _, source_rate, channels = read_audio(Path(recording), self.sample_rate)
-        notes = []
-        if channels > 1:
-            notes.append(f"{channels} channels averaged to one")
-        if source_rate != self.sample_rate:
-            notes.append(f"resampled from {source_rate} Hz to {self.sample_rate} Hz")
-        self._check_length(name, len(waveform))
-        return _Speech(name, waveform, notes)
+    def _decode(self, group: list[Emitted["_Recording"]]) -> list[Transcript]:
+        n_best = self.decoder(*pad_log_probs([emitted.log_probs for emitted in group]))
+        return [
+            self._transcript(emitted, hypotheses[0])
+            for emitted, hypotheses in zip(group, n_best, strict=True)
+        ]
 
-    def _check_length(self, name: str, num_samples: int) -> None:
-        features, model = self.model.features, self.model.network
-        frames = model.output_lengths(features.num_frames(torch.tensor([num_samples])))
-        if int(frames) < 1:
-            raise AudioError(
-                f"{name or 'waveform'}: {num_samples} samples at {self.sample_rate} Hz are too "
-                "short for one frame of the model"
-            )
-
-    def _transcribe(self, speeches: list[_Speech]) -> list[Transcript]:
-        log_probs = recordings_log_probs(self.model, [speech.waveform for speech in speeches])
-        best: dict[int, Hypothesis] = {}
-        for group in batch_by_frames(self.model, log_probs):
-            n_best = self.decoder(*pad_log_probs([log_probs[i] for i in group]))
-            best |= {i: hypotheses[0] for i, hypotheses in zip(group, n_best, strict=True)}
-        return [self._transcript(speech, best[i]) for i, speech in enumerate(speeches)]
-
-    def _transcript(self, speech: _Speech, hypothesis: Hypothesis) -> Transcript:
-        duration_s = len(speech.waveform) / self.sample_rate
+    def _transcript(self, emitted: Emitted["_Recording"], hypothesis: Hypothesis) -> Transcript:
+        recording, duration_s = emitted.recording, emitted.num_samples / self.sample_rate
         words = time_words(hypothesis.words, self.model.seconds_per_frame, duration_s)
         return Transcript(
-            hypothesis.text, words, duration_s, hypothesis.score, speech.name, speech.notes
+            hypothesis.text, words, duration_s, hypothesis.score, recording.name, recording.notes
         )
+
+
+class _Recording:
+    """A file or a waveform that becomes mono at the model's rate and notes what that took."""
+
+    def __init__(self, audio: AudioInput, sample_rate: int | None, model: AcousticModel) -> None:
+        self.name = "" if isinstance(audio, np.ndarray | Tensor) else os.fspath(audio)
+        self.notes: list[str] = []
+        self._audio = audio
+        self._source_rate = sample_rate
+        self._model = model
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Consecutive pieces (L,); raises AudioError where they cannot be had."""
+        num_samples = 0
+        for block in self._read():
+            num_samples += len(block)
+            yield block
+        try:
+            self._model.check_length(num_samples)
+        except ValueError as error:
+            raise AudioError(f"{self.name or 'waveform'}: {error}") from error
+
+    def _read(self) -> Iterator[np.ndarray]:
+        if isinstance(self._audio, np.ndarray | Tensor):
+            waveform, channels = _mix_down(_as_array(self._audio))
+            assert self._source_rate is not None  # `_check_input`
+            self._note(channels, self._source_rate)
+            yield resample(waveform, self._source_rate, self._model.sample_rate).clip(-1.0, 1.0)
+            return
+        path = Path(self._audio)
+        info = audio_info(path)
+        self._note(info.channels, info.sample_rate)
+        yield from read_blocks(path, self._model.sample_rate)
+
+    def _note(self, channels: int, source_rate: int) -> None:
+        if channels > 1:
+            self.notes.append(f"{channels} channels averaged to one")
+        if source_rate != self._model.sample_rate:
+            rates = f"{source_rate} Hz to {self._model.sample_rate} Hz"
+            self.notes.append(f"resampled from {rates}")
 
 
 def _check_input(recording: AudioInput, sample_rate: int | None) -> None:
@@ -252,7 +254,3 @@ def _mix_down(waveform: np.ndarray) -> tuple[np.ndarray, int]:
         raise AudioError(f"waveform: samples must lie in [-1, 1], the peak is {peak:.6g}")
     mono = waveform.mean(axis=0) if waveform.ndim == 2 else waveform
     return mono.astype(np.float32), channels
-
-
-def _name(recording: AudioInput) -> str:
-    return "" if isinstance(recording, np.ndarray | Tensor) else os.fspath(recording)

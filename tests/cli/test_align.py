@@ -149,7 +149,7 @@ def test_windows_do_not_change_results_or_their_order(rng, monkeypatch):
     recordings = [Rendered(str(i), text, tones.speak(text, rng)) for i, text in enumerate(TEXTS)]
     recordings.insert(2, Rendered("bad", "?", recordings[0].samples))
     together = list(align_each(model, recordings, 1.0))
-    monkeypatch.setattr("asr.alignment.aligner.WINDOW_S", 1.0)
+    monkeypatch.setattr("asr.acoustic.recordings.WINDOW_S", 1.0)
 
     apart = list(align_each(model, recordings, 1.0))
 

@@ -3,12 +3,10 @@ import pytest
 import soundfile
 import tones
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import asr
 from asr.acoustic.checkpoint import ModelFileError
-from asr.acoustic.chunks import MARGIN_S, MAX_CHUNK_S, find_quiet, group_by_length, plan_chunks
+from asr.acoustic.chunks import MAX_CHUNK_S
 from asr.audio import AudioError, write_wav
 from asr.decoding import BeamSearchDecoder
 from asr.evaluation.metrics import word_error_rate
@@ -71,7 +69,7 @@ def test_list_equals_one_by_one(model, rng):
 
 
 def test_list_larger_than_a_window_keeps_its_order(model, rng, monkeypatch):
-    monkeypatch.setattr("asr.recognition.recognizer.WINDOW_S", 4.0)
+    monkeypatch.setattr("asr.acoustic.recordings.WINDOW_S", 4.0)
     texts = [tones.invent_text(rng, 1 + i % 4) for i in range(9)]
 
     results = model.transcribe([tones.speak(text, rng) for text in texts], RATE)
@@ -214,54 +212,6 @@ def test_chunks_give_as_many_frames_as_the_whole(num_samples, rng):
 
 class EMPTY:
     text, words, score = "", (), 0.0
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    seconds=st.floats(0.01, 200), frame_samples=st.sampled_from([160, 320]), seed=st.integers(0, 9)
-)
-def test_plan_covers_the_recording_with_bounded_chunks(seconds, frame_samples, seed):
-    size = max(1, int(seconds * RATE))
-    waveform = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
-
-    chunks = plan_chunks(waveform, RATE, frame_samples)
-
-    cores = [(chunk.core_start, chunk.core_end) for chunk in chunks]
-    assert [start for start, _ in cores] == [0, *(end for _, end in cores[:-1])]
-    assert cores[-1][1] == size
-    for chunk in chunks:
-        assert 0 < chunk.end - chunk.start <= MAX_CHUNK_S * RATE
-        assert chunk.start % frame_samples == chunk.core_start % frame_samples == 0
-        margin = MARGIN_S * RATE - frame_samples
-        assert chunk.start == 0 or chunk.core_start - chunk.start > margin
-        assert chunk.end == size or chunk.end - chunk.core_end > margin
-
-
-def test_plan_cuts_in_the_pause():
-    waveform = np.full(40 * RATE, 0.5, np.float32)
-    waveform[20 * RATE : 20 * RATE + 4000] = 0.0
-
-    first, second = plan_chunks(waveform, RATE, 320)
-
-    assert 20 * RATE <= first.core_end <= 20 * RATE + 4000
-    assert second.core_start == first.core_end
-
-
-def test_find_quiet_returns_the_middle_of_the_quietest_stretch():
-    waveform = np.ones(4 * RATE, np.float32)
-    waveform[2 * RATE : 2 * RATE + 2000] = 0.0
-
-    assert find_quiet(waveform, 1000, 4 * RATE, RATE) == pytest.approx(2 * RATE + 1000, abs=80)
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(1, 100), max_size=30), st.integers(1, 300))
-def test_groups_hold_every_index_once_within_the_budget(lengths, most):
-    groups = group_by_length(lengths, most)
-
-    assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
-    for group in groups:
-        assert len(group) == 1 or max(lengths[i] for i in group) * len(group) <= most
 
 
 def test_load_with_a_language_model_searches_with_it(tmp_path, rng):
