@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 _BLANK = re.compile(r"[<\[](pad|blank|blk|ctc_blank|ctc)[>\]]|", re.IGNORECASE)
 _BARE_BLANKS = ("blank", "blk", "_")  # where nothing above is, and no pieces of words are
-_SPECIAL = re.compile(
-    r"[<\[](unk|s|/s|sos|eos|sos/eos|bos|cls|sep|mask)[>\]]", re.IGNORECASE
-)
+_SPECIAL = re.compile(r"[<\[](unk|s|/s|sos|eos|sos/eos|bos|cls|sep|mask)[>\]]", re.IGNORECASE)
 _SYMBOL = re.compile(r"(\S+)[ \t]+(\d+)")  # a line of a symbol table
 _DISAMBIGUATION = re.compile(r"#\d+")
 _WORD_MARK = "\u2581"

@@ -14,7 +14,11 @@ HYDRA = {"name", "_target_", "_partial_"}
 
 @pytest.mark.parametrize(
     ("name", "decoder"),
-    [("beam", BeamSearchDecoder), ("greedy", GreedyDecoder), ("prefix_search", PrefixSearchDecoder)],
+    [
+        ("beam", BeamSearchDecoder),
+        ("greedy", GreedyDecoder),
+        ("prefix_search", PrefixSearchDecoder),
+    ],
 )
 def test_decoder_has_the_defaults_of_its_configuration(name, decoder):
     written = yaml.safe_load((CONFIGURATIONS / f"{name}.yaml").read_text())

@@ -136,7 +136,9 @@ def test_every_decoder_refuses_probabilities_and_logits_by_frame(make, dtype, lo
 
     with pytest.raises(ValueError, match=r"at most 0, got 0\.\d+ in utterance 0, frame 3, class"):
         make(TOKENS)(probs.astype(dtype))
-    with pytest.raises(ValueError, match=r'frame 2, class \d: give input="logits" or input="probs"'):
+    with pytest.raises(
+        ValueError, match=r'frame 2, class \d: give input="logits" or input="probs"'
+    ):
         make(TOKENS)(logits.astype(dtype))
 
 
@@ -158,7 +160,9 @@ def test_every_decoder_converts_probabilities_and_logits(make, rng, log_probs):
 @pytest.mark.parametrize("kind", ["logits", "probs"])
 def test_conversion_ignores_what_is_beyond_the_lengths(kind, log_probs):
     probs = np.exp(log_probs)
-    padded = np.where(np.arange(12)[:, np.newaxis] < 7, probs, np.float32([np.nan, -1, 9, np.inf, 0.5]))
+    padded = np.where(
+        np.arange(12)[:, np.newaxis] < 7, probs, np.float32([np.nan, -1, 9, np.inf, 0.5])
+    )
 
     decoder = GreedyDecoder(TOKENS)
 
@@ -191,7 +195,9 @@ def test_rows_of_pruned_and_masked_probabilities_are_decoded():
 def test_time_major_input_of_one_utterance_is_refused_with_a_hint(decoder_class, log_probs):
     time_major = log_probs[0][:, np.newaxis]  # (T, 1, C)
 
-    with pytest.raises(ValueError, match=r"12 utterances of one frame: give \(T, C\) or \(1, T, C\)"):
+    with pytest.raises(
+        ValueError, match=r"12 utterances of one frame: give \(T, C\) or \(1, T, C\)"
+    ):
         decoder_class(TOKENS)(time_major)
     assert len(decoder_class(TOKENS)(time_major, [1] * 12)) == 12
 

@@ -31,7 +31,12 @@ def write(path, content):
         ("labels.json", ["a", "_", "blank"], ["a", "_", "blank"], 2),
         ("bpe.txt", "blank\n##a\n_", ["\u2581blank", "a", "\u2581_", ""], 3),
         ("p.json", ["<blank>", "\u2581a", "|"], ["<blank>", "\u2581a", "|"], 0),
-        ("tokens.txt", "<blk> 0\n\u2581a 2\n<sos/eos> 1\n#0 3\n#1 4\n", ["<blk>", "", "\u2581a"], 0),
+        (
+            "tokens.txt",
+            "<blk> 0\n\u2581a 2\n<sos/eos> 1\n#0 3\n#1 4\n",
+            ["<blk>", "", "\u2581a"],
+            0,
+        ),
         ("tokens.txt", "a 1\nb 1\n", ["a 1", "b 1", ""], 2),
         ("p.vocab", "<unk>\t0\n\u2581a\t-1.5\nb\t-2\n", ["", "\u2581a", "b", ""], 3),
     ],
