@@ -19,8 +19,12 @@ from typing import Literal, Protocol, Self
 
 import sentencepiece
 
+from asr.files import read_bytes
+
 BLANK = 0
 BLANK_TOKEN = "<blank>"
+# The largest published model, of a quarter of a million pieces, has five.
+MAX_MODEL_BYTES = 100 * 2**20
 WORD_START = "\u2581"
 _APOSTROPHES = frozenset("\u2018\u2019\u201b\u02bc\u02b9\u2032\uff07\u0060\u00b4")
 
@@ -176,8 +180,8 @@ class SentencePieceTokenizer:
             ValueError: the file is missing or no SentencePiece model.
         """
         try:
-            return cls(Path(path).read_bytes())
-        except (OSError, ValueError) as error:
+            return cls(read_bytes(path, MAX_MODEL_BYTES))
+        except ValueError as error:
             raise ValueError(f"{path}: cannot read a SentencePiece model: {error}") from error
 
     def encode(self, text: str) -> list[int]:

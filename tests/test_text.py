@@ -1,3 +1,4 @@
+import os
 import pickle
 import unicodedata
 
@@ -177,6 +178,18 @@ def test_model_file_round_trip(tmp_path, pieces):
     path.write_bytes(pieces.model)
 
     assert SentencePieceTokenizer.from_file(path).tokens == pieces.tokens
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_model_must_be_a_regular_file(tmp_path, kind):
+    path = tmp_path / "pieces.model"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+    with pytest.raises(ValueError, match=r"pieces\.model: is not a regular file"):
+        SentencePieceTokenizer.from_file(path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model"])

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from asr.audio import write_wav
+from asr.corpora.division import hold_out_speakers
 from asr.corpora.kaldi import read_kaldi_folder
-from asr.corpora.layouts import Imported, find_below, hold_out_speakers
+from asr.corpora.layouts import Imported, find_below
 from asr.corpora.places import read_lines, resolve_inside
 from asr.files import read_bytes
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from asr.audio import Audio, read_audio, write_wav
-from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported, divide
+from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported
 from asr.corpora.places import read_lines, resolve_inside
 
 # Times of segments are rounded: the last may end this many seconds after its recording.
@@ -30,7 +30,7 @@ def import_kaldi(source: Path, out: Path) -> Imported:
     imported = Imported(source, out)
     if (source / "wav.scp").is_file():
         read_kaldi_folder(imported, ALL, source)
-        return divide(imported)
+        return imported
     folders = sorted(path.parent for path in source.glob("*/wav.scp"))
     if not folders:
         raise ValueError(f"{source}: holds no wav.scp, nor does a folder in it")

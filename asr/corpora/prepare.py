@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from asr.corpora import importers, kaldi, layouts, tables
+from asr.corpora.division import divide
 from asr.corpora.layouts import REJECTED_NAME, Imported
 from asr.corpora.verification import (
     BACKGROUND_SPLITS,
@@ -142,7 +143,7 @@ def prepare(
     source, out = (Path(os.path.abspath(path)) for path in (source, out))
     _check_places(corpus, source, out)
     out.mkdir(parents=True, exist_ok=True)
-    imported = _import(corpus, source, out)
+    imported = divide(_import(corpus, source, out))
     for split in imported.splits:
         if not _SPLIT_NAME.fullmatch(split) or f"{split}.jsonl" == REJECTED_NAME:
             raise ValueError(f"{source}: '{printable(split)}' cannot be the name of a split")

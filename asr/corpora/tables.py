@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported, divide
+from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported
 from asr.corpora.places import read_lines, resolve_inside
 from asr.data.manifest import Utterance
 
@@ -36,7 +36,7 @@ def import_csv(source: Path, out: Path) -> Imported:
             imported.notes.append(f"passed over {table.name}: not named train, dev or test")
     clips = imported.root / "clips"
     imported.name_by_path(clips if clips.is_dir() else imported.root)
-    return divide(imported)
+    return imported
 
 
 def _read_table(imported: Imported, split: str, table: Path) -> None:
