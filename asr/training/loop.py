@@ -197,6 +197,8 @@ class _Fit:
             self._train_epoch()
         # Evaluation draws nothing and changes no weight: a stop or a kill in it loses nothing.
         validation = validate(self.model, self.stop.between(self.dev.batches(0)))
+        for line in self.dev.bad.summary():
+            logger.warning("dev: %s", line)
         self._end_epoch(validation)
 
     def _train_epoch(self) -> None:

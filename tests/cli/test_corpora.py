@@ -131,3 +131,22 @@ def test_official_parts_of_librispeech_stay_sets_of_their_own(tmp_path, monkeypa
         "train-other-500",
     }
     assert len(Path("data/librispeech/test.jsonl").read_text().splitlines()) == 2
+
+
+def test_what_training_leaves_out_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_speech_commands(tmp_path / "source")
+    assert main(["prepare", "speech_commands", "--from", "source"]) == 0
+    (tmp_path / "source" / "no" / "cc_nohash_0.wav").unlink()
+    path = Path("data/speech_commands/train.jsonl")
+    line = json.loads(path.read_text().splitlines()[0])
+    long = line | {"duration": 30.0, "id": "long"}
+    path.write_text(path.read_text() + json.dumps(long) + "\n")
+
+    words = [*SMALL, "run_dir=run", "loading.max_bad_fraction=0.5"]
+    assert main(["train", "data=speech_commands", *words]) == 0
+
+    log = capsys.readouterr().err
+    assert "train: 2 utterances, 0.00 h, 1 longer than max_duration left out" in log
+    assert "dev: 1 of 2 utterances could not be used:" in log
+    assert "cc_nohash_0.wav: no such audio file" in log
