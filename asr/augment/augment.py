@@ -6,6 +6,7 @@ of its seed.
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,14 +14,26 @@ import torchaudio
 from torch import Tensor
 
 
+class Change(NamedTuple):
+    """What is drawn for one utterance before its samples are known."""
+
+    speed: float
+    lead_s: float  # silence before and after
+    trail_s: float
+
+
 class WaveformAugment:
-    """Change speed, loudness and noise floor of a waveform.
+    """Change speed, loudness and noise floor of a waveform, and put silence around it.
 
     Args:
         speeds: factors to draw from, each in [0.5, 2]; speech is resampled, so pitch moves too.
         gain_db: loudness changes by a value drawn from -gain_db..gain_db, >= 0.
         noise_snr_db: (low, high) dB of white noise below the speech, or None for none.
         noise_probability: how often noise is added, in [0, 1].
+        pad_s: longest silence put before and after the speech, seconds, >= 0.
+        pad_probability: how often, for each side by itself, in [0, 1]. Half of the silences are
+            digital zeros, half are faint white noise.
+        pad_noise_db: (low, high) dB of that noise, full scale 0.
 
     Source: Ko et al. 2015, "Audio augmentation for speech recognition" (speed).
     """
@@ -28,23 +41,39 @@ class WaveformAugment:
     def __init__(
         self,
         *,
+        sample_rate: int,
         speeds: Sequence[float],
         gain_db: float,
         noise_snr_db: tuple[float, float] | None,
         noise_probability: float,
+        pad_s: float,
+        pad_probability: float,
+        pad_noise_db: tuple[float, float],
     ) -> None:
         if not speeds or not all(0.5 <= speed <= 2 for speed in speeds):
             raise ValueError(f"speeds must be one or more factors in [0.5, 2], got {list(speeds)}")
-        if gain_db < 0:
-            raise ValueError(f"gain_db must be >= 0, got {gain_db}")
-        if noise_snr_db is not None and not noise_snr_db[0] <= noise_snr_db[1]:
-            raise ValueError(f"noise_snr_db must be low <= high, got {tuple(noise_snr_db)}")
-        if not 0 <= noise_probability <= 1:
-            raise ValueError(f"noise_probability must be in [0, 1], got {noise_probability}")
+        if sample_rate < 1:
+            raise ValueError(f"sample_rate must be >= 1, got {sample_rate}")
+        for name, value in (("gain_db", gain_db), ("pad_s", pad_s)):
+            if value < 0:
+                raise ValueError(f"{name} must be >= 0, got {value}")
+        for name, pair in (("noise_snr_db", noise_snr_db), ("pad_noise_db", pad_noise_db)):
+            if pair is not None and not pair[0] <= pair[1]:
+                raise ValueError(f"{name} must be low <= high, got {tuple(pair)}")
+        for name, value in (
+            ("noise_probability", noise_probability),
+            ("pad_probability", pad_probability),
+        ):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {value}")
+        self.sample_rate = sample_rate
         self.speeds = [float(speed) for speed in speeds]
         self.gain_db = gain_db
         self.noise_snr_db = noise_snr_db
         self.noise_probability = noise_probability
+        self.pad_s = pad_s
+        self.pad_probability = pad_probability
+        self.pad_noise_db = pad_noise_db
 
     @property
     def max_speed(self) -> float:
@@ -52,13 +81,30 @@ class WaveformAugment:
         return max(self.speeds)
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return an augmented copy of (L,) float32; speed changes L."""
-        waveform = change_speed(waveform, self.speeds[rng.integers(len(self.speeds))])
+        """Return an augmented copy of (L,) float32; speed and silence change L."""
+        change = self.draw(rng)
+        waveform = change_speed(waveform, change.speed)
         if self.noise_snr_db is not None and rng.random() < self.noise_probability:
             waveform = add_noise(waveform, rng.uniform(*self.noise_snr_db), rng)
         if self.gain_db:
             waveform = waveform * np.float32(10 ** (rng.uniform(-self.gain_db, self.gain_db) / 20))
+        lead, trail = (round(s * self.sample_rate) for s in (change.lead_s, change.trail_s))
+        if lead or trail:
+            level_db = rng.uniform(*self.pad_noise_db) if rng.random() < 0.5 else -np.inf
+            waveform = add_silence(waveform, lead, trail, level_db, rng)
         return waveform
+
+    def draw(self, rng: np.random.Generator) -> Change:
+        """Draw what changes the length; the first that `__call__` takes from a generator."""
+        speed = self.speeds[rng.integers(len(self.speeds))]
+        sides = rng.random(2) < self.pad_probability
+        lead_s, trail_s = np.where(sides, rng.uniform(0.0, self.pad_s, 2), 0.0).tolist()
+        return Change(speed, lead_s, trail_s)
+
+    def duration(self, seconds: float, rng: np.random.Generator) -> float:
+        """Seconds that an utterance will have after `__call__` with a generator in this state."""
+        change = self.draw(rng)
+        return seconds / change.speed + change.lead_s + change.trail_s
 
 
 def change_speed(waveform: np.ndarray, factor: float) -> np.ndarray:
@@ -79,6 +125,18 @@ def add_noise(waveform: np.ndarray, snr_db: float, rng: np.random.Generator) -> 
     scale = np.sqrt(power / 10 ** (snr_db / 10))
     noise = rng.standard_normal(len(waveform), dtype=np.float32)
     return waveform + np.float32(scale) * noise
+
+
+def add_silence(
+    waveform: np.ndarray, lead: int, trail: int, level_db: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Put white noise of `level_db` (full scale 0, -inf for zeros) around (L,) float32."""
+    padded = np.zeros(lead + len(waveform) + trail, np.float32)
+    for side in (padded[:lead], padded[lead + len(waveform) :]):
+        if np.isfinite(level_db):
+            side += np.float32(10 ** (level_db / 20)) * rng.standard_normal(len(side), np.float32)
+    padded[lead : lead + len(waveform)] = waveform
+    return padded
 
 
 class SpecAugment:

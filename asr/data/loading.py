@@ -278,7 +278,8 @@ class BatchLoader:
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of an epoch over all ranks, as indices into its utterances."""
-        durations = [u.duration for u in self.corpus.utterances(epoch)]
+        utterances = self.corpus.utterances(epoch)
+        durations = [self._duration(u, epoch, i) for i, u in enumerate(utterances)]
         return plan_batches(
             durations,
             self.batch_seconds * self.world_size,
@@ -286,6 +287,16 @@ class BatchLoader:
             epoch=epoch,
             sort=self.order == "sorted" or (self.order == "sorta_grad" and epoch == 0),
         )
+
+    def _duration(self, utterance: Speech, epoch: int, index: int) -> float:
+        """Seconds after augmentation: utterances of similar length then share a batch."""
+        if self.augment is None:
+            return utterance.duration
+        return self.augment.duration(utterance.duration, self._rng(epoch, index))
+
+    def _rng(self, epoch: int, index: int) -> np.random.Generator:
+        """What an utterance's augmentation is drawn from, the same whenever it is asked for."""
+        return np.random.default_rng((self.seed, epoch, index))
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield this rank's share of the batches of an epoch, from batch `start` on.
@@ -323,7 +334,7 @@ class BatchLoader:
             return Unusable(utterance.id, "the transcript is empty")
         augmented = waveform
         if self.augment is not None:
-            augmented = self.augment(waveform, np.random.default_rng((self.seed, epoch, index)))
+            augmented = self.augment(waveform, self._rng(epoch, index))
         needed = minimum_input_length(targets)
         # Spoken faster, an utterance may be too short for its text: then it stays as it was.
         for candidate in (augmented, waveform):

@@ -21,8 +21,8 @@ class DeepSpeech2(nn.Module):
         num_classes: C, with blank.
         conv_channels: channels of each convolution.
         conv_kernels: (frames, bins) of each convolution, odd.
-        conv_strides: (frames, bins) of each convolution; time strides multiply to
-            `subsampling_factor`.
+        conv_strides: (frames, bins) of each convolution; the product of the time strides, over
+            `frames_out`, is `subsampling_factor`.
         cell: "lstm", "gru" or "rnn".
         num_layers: recurrent layers, >= 1.
         hidden_size: H of each direction.
@@ -31,6 +31,8 @@ class DeepSpeech2(nn.Module):
             `bidirectional`.
         batch_norm: sequence-wise batch norm before every recurrent layer but the first.
         dropout: probability, after every recurrent layer.
+        frames_out: R, output frames for one of the recurrent layers, >= 1: these then run at a
+            fraction of the rate that the text needs, at that fraction of the cost.
 
     Source: Amodei et al. 2016 (arXiv:1512.02595), section 3 and figure 1.
     """
@@ -50,12 +52,17 @@ class DeepSpeech2(nn.Module):
         lookahead: int,
         batch_norm: bool,
         dropout: float,
+        frames_out: int = 1,
     ) -> None:
         super().__init__()
         _check(conv_channels, conv_kernels, conv_strides, num_layers, hidden_size, dropout)
         if lookahead and bidirectional:
             raise ValueError(f"lookahead needs bidirectional=false, got lookahead={lookahead}")
-        self.subsampling_factor = prod(stride[0] for stride in conv_strides)
+        stride = prod(stride[0] for stride in conv_strides)
+        if frames_out < 1 or stride % frames_out:
+            raise ValueError(f"frames_out must divide the time stride {stride}, got {frames_out}")
+        self.frames_out = frames_out
+        self.subsampling_factor = stride // frames_out
         self.convs = nn.ModuleList()
         channels, bins = 1, num_features
         for out_channels, kernel, stride in zip(
@@ -77,7 +84,7 @@ class DeepSpeech2(nn.Module):
         self.lookahead = Lookahead(size, lookahead) if lookahead else None
         self.lookahead_activation = ClippedReLU()
         self.norm = MaskedBatchNorm(size, feature_dim=-1)
-        self.linear = nn.Linear(size, num_classes)
+        self.linear = nn.Linear(size, num_classes * frames_out)
 
     def forward(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute class scores before the softmax.
@@ -100,13 +107,18 @@ class DeepSpeech2(nn.Module):
         if self.lookahead is not None:
             x = self.lookahead_activation(self.lookahead(x))
         mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
-        return self.linear(self.norm(x.masked_fill(~mask, 0.0), mask)), lengths
+        logits = self.linear(self.norm(x.masked_fill(~mask, 0.0), mask))  # (T', N, R C)
+        if self.frames_out > 1:
+            frames, num, _ = logits.shape
+            logits = logits.view(frames, num, self.frames_out, -1)
+            logits = logits.transpose(1, 2).flatten(0, 1)  # (R T', N, C)
+        return logits, lengths * self.frames_out
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Frames T' that come out for features of that many frames."""
         for conv in self.convs:
             feature_lengths = cast(ConvBlock, conv).output_lengths(feature_lengths)
-        return feature_lengths
+        return feature_lengths * self.frames_out
 
 
 def _pair(values: Sequence[int]) -> tuple[int, int]:

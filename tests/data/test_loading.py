@@ -10,6 +10,12 @@ from asr.data.loading import BatchLoader, ManifestCorpus, TooManyBadError, plan_
 from asr.data.manifest import Utterance, write_manifest
 from asr.text import CharTokenizer
 
+PADDING = {
+    "sample_rate": 16000,
+    "pad_s": 3.0,
+    "pad_probability": 0.5,
+    "pad_noise_db": (-100.0, -40.0),
+}
 durations = st.lists(st.floats(0.05, 30.0), max_size=60)
 
 
@@ -96,7 +102,7 @@ def test_starting_late_gives_the_rest_of_the_epoch(manifest):
 
 def test_epochs_are_the_same_in_every_loader(manifest):
     augment = WaveformAugment(
-        speeds=[0.9, 1.1], gain_db=3.0, noise_snr_db=(10, 20), noise_probability=1.0
+        speeds=[0.9, 1.1], gain_db=3.0, noise_snr_db=(10, 20), noise_probability=1.0, **PADDING
     )
     first, second = (
         list(loader(manifest, augment=augment, num_threads=n).batches(2)) for n in (1, 4)
@@ -114,6 +120,20 @@ def test_ranks_share_every_batch(manifest):
     ]
 
     assert [sorted(a.ids + b.ids) for a, b in zip(*parts, strict=True)] == whole
+
+
+def test_batches_are_planned_with_the_silence_that_augmentation_adds(manifest):
+    augment = WaveformAugment(
+        speeds=[0.9, 1.1], gain_db=0.0, noise_snr_db=None, noise_probability=0.0, **PADDING
+    )
+
+    batches = list(loader(manifest, augment=augment, batch_seconds=4.0).batches(1))
+
+    padded = [batch for batch in batches if len(batch.ids) > 1]
+    assert padded
+    for batch in padded:
+        assert batch.waveforms.numel() <= 4.0 * 16000
+    assert max(batch.waveforms.shape[1] for batch in batches) > 1.3 * 16000
 
 
 def test_broken_audio_is_skipped_and_named(manifest):

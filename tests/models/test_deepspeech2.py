@@ -63,6 +63,32 @@ def test_model_with_lookahead_alone_equals_batch():
         torch.testing.assert_close(alone[:, 0], together[: lengths[row], row], atol=1e-5, rtol=0)
 
 
+def test_model_with_two_frames_out_alone_equals_batch():
+    model = settle(deep_speech(frames_out=2))
+
+    together, lengths = model(padded_features(garbage=9.0), LENGTHS)
+
+    assert model.subsampling_factor == 2
+    assert together.shape == (20, 4, 5)
+    assert lengths.tolist() == model.output_lengths(LENGTHS).tolist() == [12, 20, 2, 10]
+    for row, length in enumerate(LENGTHS):
+        alone, _ = model(padded_features()[row : row + 1, :length], length[None])
+        torch.testing.assert_close(alone[:, 0], together[: lengths[row], row], atol=1e-5, rtol=0)
+
+
+def test_two_frames_out_are_two_rows_of_the_last_layer_in_order_of_time():
+    one, two = deep_speech(), deep_speech(frames_out=2)
+    state = one.state_dict()
+    later = {"linear.weight": -state["linear.weight"], "linear.bias": state["linear.bias"] + 1}
+    two.load_state_dict(state | {k: torch.cat([state[k], later[k]]) for k in later})
+    features = padded_features()
+
+    single, double = one.eval()(features, LENGTHS)[0], two.eval()(features, LENGTHS)[0]
+
+    torch.testing.assert_close(double[0::2], single)
+    torch.testing.assert_close(double[1::2], 2 * state["linear.bias"] + 1 - single)
+
+
 def test_training_statistics_do_not_depend_on_padding():
     tight, loose = deep_speech(), deep_speech()
     features = padded_features()
@@ -180,6 +206,7 @@ def test_convolution_keeps_frames_centred():
     [
         ({"num_layers": 0}, "num_layers must be >= 1, got 0"),
         ({"hidden_size": 0}, "hidden_size must be >= 1, got 0"),
+        ({"frames_out": 3}, "frames_out must divide the time stride 4, got 3"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"cell": "sru"}, "cell must be one of"),
         ({"lookahead": 2}, "lookahead needs bidirectional=false"),
