@@ -52,7 +52,7 @@ class DeepSpeech2(nn.Module):
         lookahead: int,
         batch_norm: bool,
         dropout: float,
-        frames_out: int = 1,
+        frames_out: int = 1,  # as in model files of before it was an option
     ) -> None:
         super().__init__()
         _check(conv_channels, conv_kernels, conv_strides, num_layers, hidden_size, dropout)
