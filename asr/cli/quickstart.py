@@ -4,13 +4,18 @@ import argparse
 import logging
 import time
 from pathlib import Path
+from typing import cast
+
+import yaml
 
 from asr.acoustic.checkpoint import load_checkpoint
-from asr.acoustic.model import AcousticModel
+from asr.acoustic.model import AcousticModel, build_model
+from asr.augment import WaveformAugment
 from asr.cli.assembly import choose_device, make_loader
-from asr.cli.hydra_config import add_override_arguments, run_with_config
+from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.cli.run_folder import check_same_config
-from asr.cli.train import FREE_KEYS, train
+from asr.cli.train import FREE_KEYS, make_stepper, train
+from asr.data.loading import BatchLoader
 from asr.data.manifest import read_manifest
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
 from asr.evaluation.report import write_report
@@ -18,7 +23,11 @@ from asr.evaluation.scoring import decode_set, format_table
 from asr.ngram.estimation import build_ngram
 from asr.recognition.recognizer import Decoder, Recognizer
 from asr.synth.corpus import SynthRequest, generate
+from asr.text import Tokenizer
+from asr.training.pace import choose_epochs, measure_epoch
+from asr.training.precision import choose_precision
 from asr.training.run_folder import RunFolder
+from asr.training.step import Stepper
 
 EXAMPLE = """examples:
   asr quickstart
@@ -85,10 +94,51 @@ def _build_lm(text: Path, path: Path, order: int) -> None:
 def _train(run_folder: RunFolder, config: dict) -> None:
     logger.info("3/5 training: %s", run_folder.path)
     if run_folder.averaged.exists() and not config["overwrite"]:
-        check_same_config(run_folder.path / "config.yaml", config, FREE_KEYS)
+        done = fit_to_machine(config, run_folder)
+        check_same_config(run_folder.path / "config.yaml", done, FREE_KEYS)
         logger.info("    is done; overwrite=true trains again")
         return
-    train(config)
+    train(fit_to_machine(config, run_folder))
+
+
+def fit_to_machine(config: dict, run_folder: RunFolder) -> dict:
+    """Replace max_epochs=auto by what this machine trains in the time that the quickstart has.
+
+    A run that was begun keeps the choice of its beginning.
+    """
+    options, trainer = dict(config["quickstart"]), dict(config["trainer"])
+    if trainer["max_epochs"] != "auto":
+        return config
+    begun = run_folder.path / "config.yaml"
+    if begun.exists() and not config["overwrite"]:
+        chosen = yaml.safe_load(begun.read_text())
+        options["epoch_s"] = chosen["quickstart"]["epoch_s"]
+        trainer |= {key: chosen["trainer"][key] for key in ("max_epochs", "patience")}
+        return config | {"quickstart": options, "trainer": trainer}
+    stepper, loader = _trial(config)
+    epoch_s = measure_epoch(stepper, loader, options["measure_s"])
+    budget_s = 60 * options["train_minutes"]
+    epochs = choose_epochs(epoch_s, budget_s, options["epoch_choices"])
+    hours = sum(u.duration for u in loader.corpus.utterances(1)) / 3600
+    logger.info(
+        "    this machine trains %.0f h of speech an hour, an epoch in %.0f s: %d epochs of %s "
+        "fit into %.1f minutes",
+        *(hours * 3600 / epoch_s, epoch_s, epochs, options["epoch_choices"], budget_s / 60),
+    )
+    trainer |= {"max_epochs": epochs, "patience": epochs}
+    options["epoch_s"] = round(epoch_s, 1)
+    return config | {"quickstart": options, "trainer": trainer}
+
+
+def _trial(config: dict) -> tuple[Stepper, BatchLoader]:
+    """What training will work with, and the precision that it will choose."""
+    model = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
+    model.to(choose_device(config["device"]))
+    augment = cast(WaveformAugment | None, build(config["augment"], "waveform"))
+    loader = make_loader(config, "train", model, augment)
+    stepper = make_stepper(config, model)
+    stepper.precision = choose_precision(config["trainer"]["precision"], model).name
+    return stepper, loader
 
 
 def _decode(model: AcousticModel, run_folder: RunFolder, config: dict, lm_path: Path) -> None:

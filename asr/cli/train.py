@@ -69,25 +69,30 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     trainer = cast(Trainer, build(config, "trainer"))
     model = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
     model.to(choose_device(config["device"]))
-    make_optimizer = cast(partial, build(config, "optimizer"))
     waveform_augment = build(config["augment"], "waveform")
     train_loader = make_loader(
         config, "train", model, cast(WaveformAugment | None, waveform_augment), rank, world_size
     )
     dev_loader = make_loader(config, "dev", model, None, rank, world_size)
     schedule = cast(Schedule, build(config, "scheduler"))
-    stepper = Stepper(
+    stepper = make_stepper(config, model)
+    with _open_run(config) as run:
+        _describe(model, train_loader, dev_loader, run)
+        resume = config["resume"] is not None
+        return trainer.fit(stepper, schedule, train_loader, dev_loader, run, resume=resume)
+
+
+def make_stepper(config: dict, model: AcousticModel) -> Stepper:
+    """Build what takes the training steps, in float32 until a precision is chosen."""
+    make_optimizer = cast(partial, build(config, "optimizer"))
+    return Stepper(
         model,
         make_optimizer(model.network.parameters()),
         augment=cast(SpecAugment | None, build(config["augment"], "features")),
         loss=cast(Loss, build(config, "loss")),
         precision="float32",
-        grad_clip=trainer.grad_clip,
+        grad_clip=config["trainer"]["grad_clip"],
     )
-    with _open_run(config) as run:
-        _describe(model, train_loader, dev_loader, run)
-        resume = config["resume"] is not None
-        return trainer.fit(stepper, schedule, train_loader, dev_loader, run, resume=resume)
 
 
 @contextmanager

@@ -6,6 +6,9 @@ from importlib.util import find_spec
 import pytest
 
 from asr.cli import main
+from asr.cli.hydra_config import compose_config
+from asr.cli.quickstart import fit_to_machine
+from asr.training.run_folder import RunFolder, check_same_config, open_run_folder
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,26 @@ def test_quickstart_does_everything_once(folder, monkeypatch, capsys):
 
     assert (run / "ckpt/best.ckpt").stat().st_mtime_ns == before
     assert "is done" in capsys.readouterr().err
+
+
+def test_quickstart_fits_its_epochs_to_the_machine_once(folder, caplog):
+    config = compose_config(
+        "quickstart",
+        [f"data.root={folder}/data/synth_tiny", "quickstart.size=tiny", "quickstart.measure_s=0.1"]
+        + ["trainer.max_epochs=auto", "quickstart.epoch_choices=[3, 5]"],
+    )
+    new, begun = RunFolder(folder / "new"), RunFolder(folder / "begun")
+    caplog.set_level("INFO")
+
+    chosen = fit_to_machine(config, new)
+
+    assert chosen["trainer"]["max_epochs"] == chosen["trainer"]["patience"] == 5
+    assert "5 epochs of [3, 5] fit into 7.5 minutes" in caplog.text
+    slow = config | {"quickstart": config["quickstart"] | {"train_minutes": 1e-6}}
+    assert fit_to_machine(slow, new)["trainer"]["max_epochs"] == 3
+    open_run_folder(begun.path, chosen, resume=None, overwrite=False)
+    assert fit_to_machine(slow | {"overwrite": False}, begun)["trainer"] == chosen["trainer"]
+    check_same_config(begun.path / "config.yaml", fit_to_machine(config, begun))
 
 
 def test_quickstart_refuses_to_pass_off_another_model_as_done(folder, monkeypatch, capsys):
