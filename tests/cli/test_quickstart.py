@@ -42,11 +42,9 @@ def test_quickstart_does_everything_once(folder, monkeypatch, capsys):
 
 
 def test_quickstart_fits_its_epochs_to_the_machine_once(folder, caplog):
-    config = compose_config(
-        "quickstart",
-        [f"data.root={folder}/data/synth_tiny", "quickstart.size=tiny", "quickstart.measure_s=0.1"]
-        + ["trainer.max_epochs=auto", "quickstart.epoch_choices=[3, 5]"],
-    )
+    words = ["quickstart.size=tiny", "quickstart.measure_s=0.1", "trainer.max_epochs=auto"]
+    words += [f"data.root={folder}/data/synth_tiny", "quickstart.epoch_choices=[3, 5]"]
+    config = compose_config("quickstart", words)
     new, begun = RunFolder(folder / "new"), RunFolder(folder / "begun")
     caplog.set_level("INFO")
 
