@@ -113,10 +113,9 @@ def fit_to_machine(config: dict, run_folder: RunFolder) -> dict:
     if begun.exists() and not config["overwrite"]:
         chosen = yaml.safe_load(begun.read_text())
         options["epoch_s"] = chosen["quickstart"]["epoch_s"]
-        trainer |= {key: chosen["trainer"][key] for key in ("max_epochs", "patience", "precision")}
+        trainer |= {key: chosen["trainer"][key] for key in ("max_epochs", "patience")}
         return config | {"quickstart": options, "trainer": trainer}
     stepper, loader = _trial(config)
-    trainer["precision"] = stepper.precision
     epoch_s = measure_epoch(stepper, loader, options["measure_s"])
     budget_s = 60 * options["train_minutes"]
     epochs = choose_epochs(epoch_s, budget_s, options["epoch_choices"])

@@ -104,6 +104,22 @@ def test_corpus_normalization_counts_speech_only(rng):
     )
 
 
+@pytest.mark.parametrize("silence", [0.3, 1.0, 3.0])
+def test_silence_around_speech_leaves_features_of_the_corpus_as_they_are(rng, silence):
+    front_end = log_mel("corpus")
+    speech = speech_like(rng, 32000)
+    front_end.fit([(speech[None], torch.tensor([32000]))])
+    zeros = torch.zeros(round(silence * 16000))
+    padded = torch.cat([zeros, speech, zeros])
+
+    alone, _ = front_end(speech[None], torch.tensor([len(speech)]))
+    inside, _ = front_end(padded[None], torch.tensor([len(padded)]))
+
+    first = len(zeros) // 160
+    # The two frames at either end look across the border.
+    torch.testing.assert_close(inside[0, first + 2 : first + 198], alone[0, 2:198])
+
+
 def test_corpus_normalization_refuses_no_speech():
     with pytest.raises(ValueError, match="at least one frame"):
         log_mel("corpus").fit([])
