@@ -91,7 +91,7 @@ class AcousticModel:
         Returns:
             log_probs (N, T, C) float32 and their lengths (N,) int64, on the CPU.
         """
-        if int(lengths.max()) <= int(MAX_CHUNK_S * self.sample_rate):
+        if max(lengths.tolist(), default=0) <= int(MAX_CHUNK_S * self.sample_rate):
             return self._run(waveforms, lengths)
         rows = [row[:length].numpy() for row, length in zip(waveforms, lengths, strict=True)]
         chunks = [[*cut_chunks([row], self.sample_rate, self.samples_per_frame)] for row in rows]
@@ -113,7 +113,7 @@ class AcousticModel:
             for row, length, chunk in zip(rows, row_lengths.tolist(), chunks, strict=True)
         ]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _run(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         self.features.eval()
         self.network.eval()

@@ -6,13 +6,14 @@ features the Kaldi way (sherpa-onnx among them), so frames are centred with mirr
 """
 
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from asr.features.front_end import length_mask
 
+Size = TypeVar("Size", int, Tensor)
 PREEMPHASIS = 0.97
 # Kaldi floors mel energies at float32's epsilon before the logarithm.
 ENERGY_FLOOR = torch.finfo(torch.float32).eps
@@ -76,8 +77,8 @@ class LogMel(nn.Module):
         """Whether normalisation takes statistics that `fit` measures."""
         return self.normalize == "corpus"
 
-    def num_frames(self, num_samples: Tensor) -> Tensor:
-        """Frames of utterances of that many samples: round half up of samples / hop_length."""
+    def num_frames(self, num_samples: Size) -> Size:
+        """Frames of that many samples: samples / hop_length, half rounded up."""
         return (num_samples + self.hop_length // 2) // self.hop_length
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +99,7 @@ class LogMel(nn.Module):
 
     def log_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Like `forward`, before normalisation; values beyond a length are undefined."""
-        num_frames = int(self.num_frames(lengths).max()) if len(lengths) else 0
+        num_frames = self.num_frames(max(lengths.tolist(), default=0))
         lengths = lengths.to(waveforms.device, non_blocking=True)
         feature_lengths = self.num_frames(lengths)
         if num_frames == 0:

@@ -31,7 +31,8 @@ def test_moved_corpus_is_gone_on_with(corpus, tmp_path):
 
     fit(moved, tmp_path / "run", resume="auto")
 
-    epochs = [json.loads(line)["epoch"] for line in (tmp_path / "run/metrics.jsonl").open()]
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    epochs = [json.loads(line)["epoch"] for line in lines]
     assert epochs == [1, 2]
 
 

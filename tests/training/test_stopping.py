@@ -12,6 +12,7 @@ from tiny import make_corpus, overrides
 
 from asr.acoustic.checkpoint import read_checkpoint
 from asr.cli.hydra_config import compose_config
+from asr.cli.run_folder import RunFolderError, claim
 from asr.cli.train import train
 from asr.training import loop
 from asr.training.stopping import ECHO_S, Interrupted, StopSignal
@@ -187,16 +188,10 @@ def test_snapshot_passes_over_a_file_that_cannot_be_read(tmp_path, caplog):
 
 
 def test_second_run_in_one_folder_is_refused(corpus, tmp_path):
-    words = overrides(corpus, tmp_path / "run", trainer__max_epochs=1000, trainer__patience=1000)
-    command = [sys.executable, "-m", "asr", "train", *words, "resume=auto"]
-    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "run/.lock").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    options = {"resume": None, "overwrite": False, "free_keys": (), "owned": ()}
 
-    second = subprocess.run(command, capture_output=True, text=True, check=False)
-    first.kill()
-    first.wait()
-
-    assert second.returncode == 2
-    assert f"is in use by process {first.pid} on {os.uname().nodename}" in second.stderr
+    with (
+        claim(tmp_path / "run", {}, **options),
+        pytest.raises(RunFolderError, match=f"is in use by process {os.getpid()} on "),
+    ):
+        fit(corpus, tmp_path / "run", resume="auto")
