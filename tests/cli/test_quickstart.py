@@ -8,7 +8,9 @@ import pytest
 from asr.cli import main
 from asr.cli.hydra_config import compose_config
 from asr.cli.quickstart import fit_to_machine
-from asr.training.run_folder import RunFolder, check_same_config, open_run_folder
+from asr.cli.run_folder import check_same_config, claim
+from asr.cli.train import FREE_KEYS
+from asr.training.run_folder import OWNED, RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,9 @@ def test_quickstart_fits_its_epochs_to_the_machine_once(folder, caplog):
     assert "5 epochs of [3, 5] fit into 7.5 minutes" in caplog.text
     slow = config | {"quickstart": config["quickstart"] | {"train_minutes": 1e-6}}
     assert fit_to_machine(slow, new)["trainer"]["max_epochs"] == 3
-    open_run_folder(begun.path, chosen, resume=None, overwrite=False)
+    fresh = {"resume": None, "overwrite": False, "free_keys": FREE_KEYS, "owned": OWNED}
+    with claim(begun.path, chosen, **fresh):
+        pass
     assert fit_to_machine(slow | {"overwrite": False}, begun)["trainer"] == chosen["trainer"]
     check_same_config(begun.path / "config.yaml", fit_to_machine(config, begun))
 
