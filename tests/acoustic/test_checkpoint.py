@@ -151,11 +151,11 @@ def check_mutations(content, path, seeds):
         path.write_bytes(mutate(content, random.Random(seed)))
         try:
             load_checkpoint(path)
-            loaded += 1
-        except ModelFileError as error:
-            assert str(error).startswith(f"{path}: "), seed
+        except ModelFileError:
+            continue
         except Exception as error:
             raise AssertionError(f"mutation {seed}: {error!r}") from error
+        loaded += 1
     assert 0 < loaded < 0.5 * len(seeds)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
