@@ -71,10 +71,10 @@ def invent_text(rng: np.random.Generator, num_words: int) -> str:
     return " ".join(words)
 
 
-def untrained_model(seed: int = 0) -> AcousticModel:
+def untrained_model(seed: int = 0, config: dict = CONFIG) -> AcousticModel:
     """A model of the tone language with random weights."""
     torch.manual_seed(seed)
-    return build_model(CONFIG, CharTokenizer(ALPHABET))
+    return build_model(config, CharTokenizer(ALPHABET))
 
 
 @functools.cache

@@ -5,20 +5,38 @@ feature statistics (`features.*`) and, in `last.ckpt`, what resuming needs (`opt
 header carries one JSON text with the resolved configuration and the tokenizer. Reading it never
 executes anything: classes come from the lists of `asr.features` and `asr.models`, not from names
 in the file.
+
+A file may be a stranger's: what its header describes is first built without memory, with no more
+parts than the file has tensors, and must have the shapes of those tensors. Only then is it built.
 """
 
 import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_safetensors
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
-from asr.acoustic.model import AcousticModel, build_model
+from asr.acoustic.model import AcousticModel, build_front_end, build_network
+from asr.audio import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from asr.files import write_atomically
 from asr.text import tokenizer_from_state
 
 FORMAT = 1
+# A network has hundreds; what has more is no network.
+MAX_TENSORS = 10_000
+# Modules without weights (activations, dropout, containers) for one tensor, at most.
+MODULES_FOR_TENSOR = 10
+# Silence that a model must turn into log-probabilities before it is believed.
+TRIAL_S = 0.1
 
 
 class ModelFileError(ValueError):
@@ -69,7 +87,7 @@ def read_checkpoint(path: Path) -> tuple[dict, dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["asr"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(
             f"{path}: not a readable checkpoint (cut short, or of another program): {error}"
         ) from error
@@ -100,11 +118,88 @@ def load_checkpoint(path: str | Path) -> AcousticModel:
     path = Path(path)
     header, tensors = read_checkpoint(path)
     try:
-        tokenizer = tokenizer_from_state(header["tokenizer"])
-        model = build_model(header["config"], tokenizer)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path}: cannot rebuild the model: {error}") from error
-    restore(model, tensors, path)
+        model = _rebuild(header, tensors)
+        restore(model, tensors, path)
+        _try_out(model)
+    except ModelFileError:
+        raise
+    # Whatever a stranger's file provokes in a constructor, it is the file that is wrong.
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelFileError(f"{path}: cannot rebuild the model: {reason}") from error
     model.network.eval()
     model.features.eval()
     return model
+
+
+def _rebuild(header: dict, tensors: Mapping[str, Tensor]) -> AcousticModel:
+    """Build the model of a header, after a trial that takes neither time nor memory."""
+    config, tokenizer = header["config"], tokenizer_from_state(header["tokenizer"])
+    features = build_front_end(config)
+    with torch.device("meta"), _at_most(min(len(tensors), MAX_TENSORS)):
+        trial = build_network(config, tokenizer, features)
+    _check_shapes(AcousticModel(config, tokenizer, features, trial), tensors)
+    return AcousticModel(config, tokenizer, features, build_network(config, tokenizer, features))
+
+
+def _check_shapes(model: AcousticModel, tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in model_tensors(model).items():
+        if name not in tensors:
+            raise ValueError(f"the configuration asks for {name}, which the file does not hold")
+        if tensor.shape != tensors[name].shape:
+            raise ValueError(
+                f"{name} must be {tuple(tensor.shape)} by the configuration, got "
+                f"{tuple(tensors[name].shape)}"
+            )
+
+
+def _try_out(model: AcousticModel) -> None:
+    """Run a model on silence: what fails there would fail in the middle of a user's work."""
+    if not MIN_SAMPLE_RATE <= model.sample_rate <= MAX_SAMPLE_RATE:
+        raise ValueError(
+            f"sample_rate must be {MIN_SAMPLE_RATE}..{MAX_SAMPLE_RATE}, got {model.sample_rate}"
+        )
+    num_samples = int(TRIAL_S * model.sample_rate)
+    log_probs, lengths = model.log_probs(torch.zeros(1, num_samples), torch.tensor([num_samples]))
+    expected = (1, model.num_frames(num_samples), len(model.tokenizer.tokens))
+    if log_probs.shape != expected or int(lengths) != expected[1] or log_probs.isnan().any():
+        raise ValueError(
+            f"{TRIAL_S} s of silence must give log-probabilities {expected} without NaN, got "
+            f"{tuple(log_probs.shape)}"
+        )
+
+
+@contextmanager
+def _at_most(num_tensors: int) -> Iterator[None]:
+    """Stop this thread from building modules with more parameters than that.
+
+    Raises:
+        ValueError: they are more, as soon as they are.
+    """
+    thread = threading.get_ident()
+    left = {"parameters": num_tensors, "modules": MODULES_FOR_TENSOR * num_tensors}
+
+    def count(kind: str) -> None:
+        if threading.get_ident() == thread:
+            left[kind] -= 1
+            if left[kind] < 0:
+                raise ValueError(
+                    f"the configuration asks for more {kind} than the {num_tensors} tensors "
+                    "that the file holds"
+                )
+
+    def on_parameter(module: nn.Module, name: str, value: object) -> None:
+        count("parameters")
+
+    def on_module(module: nn.Module, name: str, value: object) -> None:
+        count("modules")
+
+    hooks = (
+        register_module_parameter_registration_hook(on_parameter),
+        register_module_module_registration_hook(on_module),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -139,10 +139,19 @@ def build_model(config: dict, tokenizer: Tokenizer) -> AcousticModel:
     Raises:
         ValueError: a `_target_` is none of the project's classes, or refuses its arguments.
     """
-    features = _build(config["features"], FRONT_ENDS)
+    features = build_front_end(config)
+    return AcousticModel(config, tokenizer, features, build_network(config, tokenizer, features))
+
+
+def build_front_end(config: dict) -> FrontEnd:
+    """Build the front end of a configuration; raises as `build_model`."""
+    return _build(config["features"], FRONT_ENDS)
+
+
+def build_network(config: dict, tokenizer: Tokenizer, features: FrontEnd) -> Network:
+    """Build an untrained network between a front end and a tokenizer; raises as `build_model`."""
     sizes = {"num_features": features.num_features, "num_classes": len(tokenizer.tokens)}
-    network = _build(config["model"], NETWORKS, **sizes)
-    return AcousticModel(config, tokenizer, features, network)
+    return _build(config["model"], NETWORKS, **sizes)
 
 
 def _build(config: dict, classes: dict[str, type[Part]], **sizes: int) -> Part:

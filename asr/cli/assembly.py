@@ -7,12 +7,13 @@ from typing import cast
 
 import torch
 
+from asr import __version__
 from asr.acoustic.model import AcousticModel
 from asr.augment import WaveformAugment
 from asr.cli.hydra_config import build
+from asr.data.fingerprint import fingerprint_file
 from asr.data.loading import BatchLoader, Corpus, Order
-from asr.decoding import NGramLM
-from asr.recognition.recognizer import Decoder
+from asr.decoding import Decoder, NGramLM
 
 
 def choose_device(name: str) -> torch.device:
@@ -91,10 +92,53 @@ def open_files(options: dict) -> dict[str, object]:
         files["lm"] = NGramLM(options["lm"])
     if options.get("lexicon") is not None:
         files["lexicon"] = Path(options["lexicon"])
-    # Path.is_file would refuse a rule that is longer than a file's name may be.
-    if options.get("grammar") is not None and os.path.isfile(options["grammar"]):
+    if options.get("grammar") is not None and _is_file(options["grammar"]):
         files["grammar"] = Path(options["grammar"])
     return files
+
+
+def fingerprint_model(checkpoint: Path) -> dict[str, str]:
+    """Hash what makes log-probabilities of audio: weights, features and program."""
+    # The checkpoint holds weights, configuration and statistics of the features.
+    return {"checkpoint": fingerprint_file(checkpoint), "asr": __version__}
+
+
+def fingerprint_files(options: dict) -> dict[str, str]:
+    """Hash the files that decoder options name, such as a language model."""
+    names = {key: options.get(key) for key in ("lm", "lexicon", "grammar")}
+    # A grammar may be a text.
+    return {key: fingerprint_file(name) for key, name in names.items() if name and _is_file(name)}
+
+
+def check_split(config: dict, split: object) -> str:
+    """Return a split's name.
+
+    Raises:
+        ValueError: the data set has no such split.
+    """
+    data = config["data"]
+    splits = [key for key, value in data.items() if isinstance(value, dict) and "_target_" in value]
+    if split not in splits:
+        raise ValueError(
+            f"split must be one that data={data['name']} has ({', '.join(splits)}), got {split}"
+        )
+    return str(split)
+
+
+def check_file(config: dict, key: str) -> Path:
+    """Return a configured path.
+
+    Raises:
+        ValueError: the value is no path, as a list of several is not.
+    """
+    if not isinstance(config[key], str):
+        raise ValueError(f"{key} must be one file, got {config[key]!r}")
+    return Path(config[key])
+
+
+def _is_file(name: str) -> bool:
+    # Path.is_file would refuse a rule that is longer than a file's name may be.
+    return os.path.isfile(name)
 
 
 def run_of(checkpoint: str | Path) -> Path:

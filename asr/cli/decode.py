@@ -1,23 +1,43 @@
 """`asr decode`: from a checkpoint and a test set to hypotheses and a word error rate."""
 
 import argparse
+import hashlib
+import json
 import logging
 from pathlib import Path
 
 from asr.acoustic.checkpoint import load_checkpoint
-from asr.cli.assembly import choose_device, make_decoder, make_loader, run_of
+from asr.cli.assembly import (
+    check_file,
+    check_split,
+    choose_device,
+    fingerprint_files,
+    fingerprint_model,
+    make_decoder,
+    make_loader,
+    run_of,
+)
 from asr.cli.hydra_config import add_override_arguments, run_with_config
+from asr.cli.run_folder import claim, config_changes
 from asr.data.loading import BatchLoader
-from asr.evaluation.scoring import decode_set, format_table
+from asr.evaluation.results import FILES, decode_set, format_scores
+from asr.evaluation.scoring import Padding
 
 EXAMPLE = """examples:
   asr decode checkpoint=runs/synth/ckpt/best.ckpt data=synth
   asr decode checkpoint=runs/synth/ckpt/best.ckpt data=synth decoder=beam \\
       decoder.beam_width=128 decoder.lm=lm.arpa
   asr decode checkpoint=best.ckpt data=manifest data.test_manifest=my.jsonl
+  asr decode checkpoint=best.ckpt data=synth padding_s=[0,1]    and with 1 s of silence after
   asr decode -m checkpoint=best.ckpt data=synth decoder=greedy,prefix_search,beam
 
+What is decoded again lands in the same folder; other options, or another checkpoint or language
+model of the same name, get a folder of their own.
 `asr decode --cfg ...` prints every key with its value."""
+
+# What changes neither hypotheses nor scores, but for times.
+FREE_KEYS = ("output_dir", "overwrite", "device", "loading.", "decoder.num_threads")
+OWNED = (*FILES, *(f"*/{name}" for name in FILES))
 
 logger = logging.getLogger(__name__)
 
@@ -30,25 +50,79 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    return run_with_config("decode", args, decode)
+    return run_with_config("decode", args, decode, sweep_folder=_set_folder)
 
 
 def decode(config: dict) -> int:
     """Decode as a resolved configuration says; exit code 2 when utterances failed."""
-    model = load_checkpoint(config["checkpoint"]).to(choose_device(config["device"]))
+    # Everything is checked before the folder is touched.
+    checkpoint, split = check_file(config, "checkpoint"), check_split(config, config["split"])
+    padding = _read_padding(config)
+    model = load_checkpoint(checkpoint).to(choose_device(config["device"]))
     decoder = make_decoder(config, model.tokenizer.tokens)
-    loader = make_loader(config, config["split"], model, aligned=False)
-    folder = Path(config["output_dir"] or _default_folder(config))
-    scores = decode_set(model, loader, {config["decoder"]["name"]: decoder}, folder)
-    print(format_table(scores), end="")
+    loader = make_loader(config, split, model, aligned=False)
+    prints = fingerprint_model(checkpoint) | fingerprint_files(config["decoder"])
+    described = config | {"fingerprints": prints}
+    folder = _choose_folder(config, described)
+    with claim(folder, described, resume=None, overwrite=True, free_keys=FREE_KEYS, owned=OWNED):
+        decoders = {config["decoder"]["name"]: decoder}
+        scores = decode_set(model, loader, decoders, folder, padding)
+    print(format_scores(scores), end="")
     logger.info("results: %s", folder)
     return _report_failures(loader, folder)
 
 
-def _default_folder(config: dict) -> Path:
+def _read_padding(config: dict) -> Padding | None:
+    seconds = config["padding_s"]
+    if seconds is None:
+        return None
+    if not isinstance(seconds, list) or [type(s) in (int, float) for s in seconds] != [True, True]:
+        raise ValueError(f"padding_s must be null or [before, after] in seconds, got {seconds!r}")
+    return Padding(*seconds, noise=config["padding_noise"])
+
+
+def _set_folder(config: dict) -> Path:
     """Results go beside the checkpoints of a run, otherwise beside the checkpoint."""
-    name = f"{config['data']['name']}_{config['split']}_{config['decoder']['name']}"
-    return run_of(config["checkpoint"]) / "decode" / name
+    name = f"{config['data']['name']}_{config['split']}"
+    return run_of(check_file(config, "checkpoint")) / "decode" / name
+
+
+def _choose_folder(config: dict, described: dict) -> Path:
+    """Say where results go: over those of a repeat, never over others.
+
+    Raises:
+        ValueError: the folder that was asked for holds something else, and nobody said overwrite.
+    """
+    if config["output_dir"] is None:
+        place = _set_folder(config)
+        folder = place.with_name(f"{place.name}_{config['decoder']['name']}")
+        if config["overwrite"] or _may_fill(folder, described):
+            return folder
+        kept = {k: v for k, v in described.items() if not k.startswith(FREE_KEYS)}
+        digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+        return folder.with_name(f"{folder.name}_{digest[:8]}")
+    folder = Path(config["output_dir"])
+    if config["overwrite"] or _may_fill(folder, described):
+        return folder
+    raise ValueError(
+        f"output_dir {folder} is not empty and not of the same configuration and files"
+        f"{_first_change(folder, described)}: give another output_dir=... or overwrite=true"
+    )
+
+
+def _may_fill(folder: Path, described: dict) -> bool:
+    """Whether a folder is empty, or holds what the same configuration and files made."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return True
+    return (folder / "config.yaml").is_file() and not _first_change(folder, described)
+
+
+def _first_change(folder: Path, described: dict) -> str:
+    if not (folder / "config.yaml").is_file():
+        return ""
+    changes = config_changes(folder / "config.yaml", described).items()
+    changes = [f" ({key}: {change})" for key, change in changes if not key.startswith(FREE_KEYS)]
+    return changes[0] if changes else ""
 
 
 def _report_failures(loader: BatchLoader, folder: Path) -> int:

@@ -38,10 +38,19 @@ def add_override_arguments(parser: argparse.ArgumentParser, *, sweep: bool = Tru
     parser.add_argument("--cfg", action="store_true", help="print the configuration and stop")
 
 
-def run_with_config(name: str, args: argparse.Namespace, task: Callable[[dict], int]) -> int:
-    """Compose `name` with the overrides of the command line and hand it to `task`, resolved."""
+def run_with_config(
+    name: str,
+    args: argparse.Namespace,
+    task: Callable[[dict], int],
+    sweep_folder: Callable[[dict], Path] | None = None,
+) -> int:
+    """Compose `name` with the overrides of the command line and hand it to `task`, resolved.
+
+    With --multirun, each combination has a folder of its own below `run_dir`, or below
+    `output_dir`, which is `sweep_folder` of the configuration where nobody says it.
+    """
     if getattr(args, "multirun", False):
-        return _multirun(name, args.overrides, task)
+        return _multirun(name, args.overrides, task, sweep_folder)
     config = compose_config(name, args.overrides)
     if args.cfg:
         print(OmegaConf.to_yaml(OmegaConf.create(config)), end="")
@@ -98,18 +107,25 @@ def build(config: dict, key: str, **arguments: object) -> object:
         raise ConfigError(f"{key}: {cause}") from error
 
 
-def _multirun(name: str, overrides: list[str], task: Callable[[dict], int]) -> int:
-    """Let Hydra's sweeper run every combination; each gets a run_dir of its own."""
+def _multirun(
+    name: str,
+    overrides: list[str],
+    task: Callable[[dict], int],
+    sweep_folder: Callable[[dict], Path] | None,
+) -> int:
+    """Let Hydra's sweeper run every combination; each gets a folder of its own."""
 
     @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=name)
     def job(config: DictConfig) -> int:
         resolved = resolve(config)
-        if "run_dir" in resolved:
-            # What the command line does not say literally is what the sweeper chose.
-            chosen = [o for o in HydraConfig.get().overrides.task if o not in overrides]
-            variant = ",".join(chosen).replace("/", "_")
-            resolved["run_dir"] = str(Path(resolved["run_dir"]) / variant)
+        # What the command line does not say literally is what the sweeper chose.
+        chosen = [o for o in HydraConfig.get().overrides.task if o not in overrides]
+        variant = ",".join(chosen).replace("/", "_")
+        key = "run_dir" if "run_dir" in resolved else "output_dir"
         try:
+            if resolved[key] is None and sweep_folder is not None:
+                resolved[key] = sweep_folder(resolved)
+            resolved[key] = str(Path(resolved[key]) / variant)
             return task(resolved)
         except (ValueError, OSError) as error:
             # Hydra would wrap it in a traceback of its own.

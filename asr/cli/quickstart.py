@@ -17,11 +17,11 @@ from asr.cli.run_folder import check_same_config
 from asr.cli.train import FREE_KEYS, make_stepper, train
 from asr.data.loading import BatchLoader
 from asr.data.manifest import read_manifest
-from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
+from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
 from asr.evaluation.report import write_report
-from asr.evaluation.scoring import decode_set, format_table
+from asr.evaluation.results import decode_set, format_scores
 from asr.ngram.estimation import build_ngram
-from asr.recognition.recognizer import Decoder, Recognizer
+from asr.recognition.recognizer import Recognizer
 from asr.synth.corpus import SynthRequest, generate
 from asr.text import Tokenizer
 from asr.training.pace import choose_epochs, measure_epoch
@@ -146,7 +146,7 @@ def _decode(model: AcousticModel, run_folder: RunFolder, config: dict, lm_path: 
     logger.info("4/5 decoding: %s", folder)
     loader = make_loader(config, "test", model, aligned=False)
     scores = decode_set(model, loader, _decoders(model, config["quickstart"], lm_path), folder)
-    print(format_table(scores), end="")
+    print(format_scores(scores), end="")
 
 
 def _decoders(model: AcousticModel, options: dict, lm_path: Path) -> dict[str, Decoder]:

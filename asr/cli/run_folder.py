@@ -90,14 +90,20 @@ def check_same_config(
     Raises:
         RunFolderError: names the key and both values.
     """
-    old, new = _flatten(yaml.safe_load(path.read_text())), _flatten(config)
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) == new.get(key):
-            continue
-        change = f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+    for key, change in config_changes(path, config).items():
         if not key.startswith(tuple(free_keys)):
-            raise RunFolderError(f"cannot resume {path.parent} with another {change}")
-        logger.info("resuming with another %s", change)
+            raise RunFolderError(f"cannot resume {path.parent} with another {key}: {change}")
+        logger.info("resuming with another %s: %s", key, change)
+
+
+def config_changes(path: Path, config: Mapping[str, object]) -> dict[str, str]:
+    """Say, for each key in which a configuration differs from a config.yaml, old and new value."""
+    old, new = _flatten(yaml.safe_load(path.read_text())), _flatten(config)
+    return {
+        key: f"{old.get(key)!r} -> {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    }
 
 
 def _check_resumable(

@@ -4,8 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM
-from asr.recognition.recognizer import Decoder, load
+from asr.cli.assembly import choose_device
+from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, NGramLM
+from asr.files import printable
+from asr.recognition.recognizer import load
 from asr.recognition.transcripts import FORMATS, format_transcripts
 
 EXAMPLE = """examples:
@@ -25,25 +27,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam-width", type=int, help="beam search (default with --lm: 64)")
     parser.add_argument("--lm-alpha", type=float, help="weight of the language model")
     parser.add_argument("--lm-beta", type=float, help="nats a word")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; exit code 2 when a file could not be used."""
     if args.format in ("srt", "vtt") and len(args.file) > 1:
         raise ValueError(f"--format {args.format} holds one recording, got {len(args.file)} files")
-    recognizer = load(args.checkpoint, args.device)
+    recognizer = load(args.checkpoint, str(choose_device(args.device)))
     recognizer.decoder = _make_decoder(args, recognizer.tokens)
     transcripts = list(recognizer.transcribe_each(args.file))
     usable = [t for t in transcripts if t.error is None]
     for transcript in usable:
         for note in transcript.notes:
-            print(f"{transcript.audio}: {note}", file=sys.stderr)
+            print(printable(f"{transcript.audio}: {note}"), file=sys.stderr)
     # JSON has a line for what failed as well; the log has named it in any case.
     shown = transcripts if args.format == "json" else usable
     if shown:
-        print(format_transcripts(shown, args.format), end="")
+        print(_showable(format_transcripts(shown, args.format), args.format), end="")
     return 0 if len(usable) == len(transcripts) else 2
+
+
+def _showable(text: str, style: str) -> str:
+    """Escape what a terminal would obey; JSON has escapes of its own, but for lone surrogates."""
+    if style == "json":
+        return text.encode("utf-8", "backslashreplace").decode()
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _make_decoder(args: argparse.Namespace, tokens: list[str]) -> Decoder:

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import shlex
 from collections.abc import Callable
 from functools import partial
@@ -10,21 +9,30 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from asr.acoustic.checkpoint import load_checkpoint
-from asr.cli.assembly import choose_device, make_loader, open_files, run_of
+from asr.cli.assembly import (
+    check_file,
+    check_split,
+    choose_device,
+    fingerprint_files,
+    fingerprint_model,
+    make_loader,
+    open_files,
+    run_of,
+)
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.cli.run_folder import claim
-from asr.data.fingerprint import fingerprint_audio
-from asr.files import write_atomically
+from asr.data.fingerprint import fingerprint_audio, fingerprint_file
+from asr.data.loading import Corpus
+from asr.decoding import Decoder
+from asr.files import printable, write_atomically
 from asr.tuning.emissions import (
     Emissions,
     EmissionsError,
     compute_emissions,
-    fingerprint_file,
-    fingerprint_model,
     read_emissions,
 )
 from asr.tuning.report import Outcome, format_best, format_report, judge
-from asr.tuning.search import Decoder, check_space, import_optuna
+from asr.tuning.search import check_space, import_optuna
 from asr.tuning.search import tune as search
 from asr.tuning.space import Point, Space, read_space
 from asr.tuning.surface import draw_surface
@@ -84,7 +92,7 @@ def tune(config: dict, words: list[str]) -> int:
     make_decoder = _decoder_factory(config, source)
     check_space(space, make_decoder)
     folder = Path(config["output_dir"] or source.folder)
-    prints = source.fingerprints | _fingerprint_files(config["decoder"])
+    prints = source.fingerprints | fingerprint_files(config["decoder"])
     described = config | {"fingerprints": prints}
     with claim(
         folder,
@@ -122,7 +130,8 @@ def _search(
         logger.warning("stopped; the same command with resume=auto goes on")
         raise
     outcome = judge(emissions, make_decoder, trials, space)
-    _write(folder, outcome, space, _title(source, emissions), words)
+    overrides = _overrides(config, outcome.choice.best.options, words)
+    _write(folder, outcome, space, _title(source, emissions), overrides)
     return 0
 
 
@@ -147,7 +156,7 @@ def _check(config: dict) -> Space:
 
 
 def _open_log_probs(config: dict) -> Source:
-    path = Path(config["log_probs"])
+    path = check_file(config, "log_probs")
     emissions = read_emissions(path)
     return Source(
         path.name,
@@ -161,10 +170,8 @@ def _open_log_probs(config: dict) -> Source:
 
 
 def _open_checkpoint(config: dict) -> Source:
-    checkpoint, split = Path(config["checkpoint"]), config["split"]
+    checkpoint, split = check_file(config, "checkpoint"), check_split(config, config["split"])
     model = load_checkpoint(checkpoint)
-    if split not in config["data"]:
-        raise ValueError(f"split must be one that data={config['data']['name']} has, got {split}")
     loader = make_loader(config, split, model, aligned=False)
     utterances = loader.corpus.utterances(0)
     prints = fingerprint_model(checkpoint) | {"data": fingerprint_audio(utterances)}
@@ -210,24 +217,18 @@ def _decoder_factory(config: dict, source: Source) -> Callable[[Point], Decoder]
     return lambda point: make(source.tokens, blank=source.blank, **files, **point)
 
 
-def _fingerprint_files(options: dict) -> dict[str, str]:
-    names = {key: options[key] for key in ("lm", "lexicon", "grammar") if options[key]}
-    # A grammar may be a text.
-    return {key: fingerprint_file(name) for key, name in names.items() if os.path.isfile(name)}
-
-
 def _title(source: Source, emissions: Emissions) -> str:
     words = sum(len(text.split()) for text in emissions.references)
     missing = source.num_utterances - len(emissions.references)
-    return f"{source.name}: {len(emissions.references):,} utterances, {words:,} words" + (
-        f", {missing} not decoded" if missing else ""
+    return (
+        f"{printable(source.name)}: {len(emissions.references):,} utterances, {words:,} words"
+        + (f", {missing} not decoded" if missing else "")
     )
 
 
-def _write(folder: Path, outcome: Outcome, space: Space, title: str, words: list[str]) -> None:
-    overrides = _overrides(outcome.choice.best.options, words)
+def _write(folder: Path, outcome: Outcome, space: Space, title: str, overrides: list[str]) -> None:
     command = None
-    if any(word.startswith("checkpoint=") for word in words):
+    if any(word.startswith("checkpoint=") for word in overrides):
         command = shlex.join(["asr", "decode", *overrides])
     report = format_report(outcome, space, title)
     picture = draw_surface(outcome.trials, outcome.choice.best, space, title)
@@ -240,12 +241,25 @@ def _write(folder: Path, outcome: Outcome, space: Space, title: str, words: list
     logger.info("best.yaml, surface.png, trials.jsonl, report.txt: %s", folder)
 
 
-def _overrides(options: Point, words: list[str]) -> list[str]:
-    """Overrides of `asr decode`: those of the search that it knows, and what was found."""
+def _overrides(config: dict, options: Point, words: list[str]) -> list[str]:
+    """Overrides of `asr decode`: those of the search that it knows, and what was found.
+
+    The test set is decoded where there is one, otherwise the set that was searched.
+    """
     found = {f"decoder.{name}": f"{value:.9g}" for name, value in options.items()}
     kept = []
     for word in words:
         key = word.lstrip("+~").split("=")[0]
         if key.split(".")[0] in DECODE_KEYS and key != "decoder" and key not in found:
             kept.append(word)
+    if config["log_probs"] is None and not _has_test_set(config):
+        kept.append(f"split={config['split']}")
     return [*kept, "decoder=beam", *(f"{key}={value}" for key, value in found.items())]
+
+
+def _has_test_set(config: dict) -> bool:
+    try:
+        check_split(config, "test")
+        return bool(cast(Corpus, build(config["data"], "test")).utterances(0))
+    except ValueError:
+        return False

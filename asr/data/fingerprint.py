@@ -36,6 +36,12 @@ def fingerprint_audio(utterances: Sequence[Speech]) -> str:
     return digest.hexdigest()
 
 
+def fingerprint_file(path: str | Path) -> str:
+    """Hash a file's content."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _clips(utterance: Speech) -> Sequence[Speech]:
     """Recordings that an utterance is composed of; none for one that is a recording itself."""
     return getattr(utterance, "clips", ())

@@ -22,7 +22,8 @@ from asr.acoustic.model import AcousticModel
 from asr.data.loading import Speech
 from asr.evaluation.errors import Aligned, align_texts, mark_error, worst_first
 from asr.evaluation.figures import Curve, Posteriors, draw_history, draw_snapshots, draw_utterance
-from asr.evaluation.scoring import HEADER, Score, read_scores, table_rows
+from asr.evaluation.results import HEADER, read_scores, table_rows
+from asr.evaluation.scoring import Score
 from asr.files import write_atomically
 from asr.recognition.recognizer import Recognizer
 

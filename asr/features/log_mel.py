@@ -17,6 +17,9 @@ Size = TypeVar("Size", int, Tensor)
 PREEMPHASIS = 0.97
 # Kaldi floors mel energies at float32's epsilon before the logarithm.
 ENERGY_FLOOR = torch.finfo(torch.float32).eps
+# A second at the highest rates, and more bands than anybody uses: the tables grow with both.
+MAX_N_FFT = 2**16
+MAX_N_MELS = 1024
 # Added to a standard deviation, so that digital silence stays finite.
 STD_FLOOR = 1e-5
 
@@ -200,6 +203,9 @@ def _check_log_mel(
         raise ValueError(
             f"hop_length <= win_length <= n_fft must hold, got {hop_length}, {win_length}, {n_fft}"
         )
+    for name, value, most in (("n_fft", n_fft, MAX_N_FFT), ("n_mels", n_mels, MAX_N_MELS)):
+        if value > most:
+            raise ValueError(f"{name} must be <= {most}, got {value}")
     if not 0 <= f_min < f_max <= sample_rate / 2:
         raise ValueError(
             f"0 <= f_min < f_max <= sample_rate / 2 must hold, got {f_min}, {f_max}, {sample_rate}"

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol, overload
+from typing import overload
 
 import numpy as np
 from torch import Tensor
@@ -17,7 +17,7 @@ from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel, pad_log_probs
 from asr.acoustic.recordings import Emitted, process_recordings
 from asr.audio import MAX_PEAK, AudioError, audio_info, read_blocks, resample
-from asr.decoding import BeamSearchDecoder, GreedyDecoder, Hypothesis, NGramLM
+from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, Hypothesis, NGramLM
 from asr.recognition.transcripts import Transcript, time_words
 
 # More rows than that are samples: somebody passed (L, channels).
@@ -26,14 +26,6 @@ MAX_CHANNELS = 64
 AudioInput = str | os.PathLike[str] | np.ndarray | Tensor
 
 logger = logging.getLogger(__name__)
-
-
-class Decoder(Protocol):
-    """Any decoder of `asr.decoding`."""
-
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
-        """Decode (N, T, C) log-probabilities of (N,) frames: n-best lists, best first."""
-        ...
 
 
 def load(

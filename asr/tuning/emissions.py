@@ -11,7 +11,6 @@ The file is safetensors, so reading it never executes anything, and any program 
                fingerprint JSON object of what the numbers were computed from; ours alone
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
-from asr import __version__
 from asr.files import write_atomically
 from asr.text import BLANK
 
@@ -140,7 +138,7 @@ def read_emissions(path: str | Path) -> Emissions:
         tokens, references = (json.loads(metadata[key]) for key in ("tokens", "references"))
         blank, ids = int(metadata.get("blank", 0)), json.loads(metadata.get("ids", "null"))
         fingerprint = json.loads(metadata.get("fingerprint", "{}"))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise EmissionsError(
             f"{path}: not a readable file of log-probabilities (cut short, or of another "
             f"format): {error}"
@@ -179,18 +177,6 @@ def compute_emissions(
             ]
             bar.update(len(batch.ids))
     save_emissions(path, rows, texts, model.tokenizer.tokens, BLANK, ids, fingerprint)
-
-
-def fingerprint_file(path: str | Path) -> str:
-    """Hash a file's content."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fingerprint_model(checkpoint: str | Path) -> dict[str, str]:
-    """Hash what makes log-probabilities of audio: weights, features and program."""
-    # The checkpoint holds weights, configuration and statistics of the features.
-    return {"checkpoint": fingerprint_file(checkpoint), "asr": __version__}
 
 
 def _check(

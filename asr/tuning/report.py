@@ -5,15 +5,16 @@ from typing import NamedTuple
 
 import yaml
 
-from asr.decoding import GreedyDecoder
+from asr.decoding import Decoder, GreedyDecoder
 from asr.evaluation.metrics import (
     ErrorRate,
     RateDifference,
     compare_word_error_rates,
     word_error_rate,
 )
+from asr.evaluation.table import format_table
 from asr.tuning.emissions import Emissions
-from asr.tuning.search import Choice, Decoder, Trial, choose, decode_texts
+from asr.tuning.search import Choice, Trial, choose, decode_texts
 from asr.tuning.space import Point, Space
 
 
@@ -64,14 +65,8 @@ def format_report(outcome: Outcome, space: Space, title: str) -> str:
         ("best - greedy", *_difference_cells(outcome.from_greedy), "", ""),
         ("best - before", *_difference_cells(outcome.from_start), "", ""),
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *map(str.rjust, row[1:4], widths[1:4]), row[4]]
-        ).rstrip()
-        for row in rows
-    ]
-    lines = [title, *table, _describe_plateau(best, plateau, space)]
+    table = format_table(rows, left=(0, 4))
+    lines = [title, table.rstrip(), _describe_plateau(best, plateau, space)]
     lines += _warn_of_ends(best, space)
     if best.number == 0:
         lines.append("no trial made fewer errors than the options before the search")

@@ -23,21 +23,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from asr.decoding import Hypothesis
+from asr.decoding import Decoder
 from asr.evaluation.metrics import ErrorRate, word_error_rate
+from asr.files import parse_json
 from asr.tuning.emissions import Emissions
 from asr.tuning.space import DIGITS, INTEGERS, Point, Range, Space
 
 if TYPE_CHECKING:
     import optuna
-
-
-class Decoder(Protocol):
-    """Any decoder of `asr.decoding`."""
-
-    def __call__(self, log_probs: np.ndarray, lengths: np.ndarray) -> list[list[Hypothesis]]:
-        """Decode (N, T, C) log-probabilities of (N,) frames: n-best lists, best first."""
-        ...
 
 
 class Trial(NamedTuple):
@@ -283,20 +276,24 @@ def read_trials(path: Path, space: Space) -> list[Trial]:
     trials = []
     for number, line in enumerate(whole.splitlines()):
         try:
-            record = json.loads(line)
+            record: Any = parse_json(line)
             options = {name: _number(record["options"][name], -math.inf) for name in space}
             wer = ErrorRate(**{key: _number(n, math.inf) for key, n in record["wer"].items()})
-            trials.append(Trial(record["number"], options, wer, record["decode_s"]))
+            trials.append(Trial(record["number"], options, wer, _number(record["decode_s"], 0.0)))
             if record["number"] != number:
-                raise ValueError(f"number must be {number}, got {record['number']}")
-        except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"number must be {number}, got {record['number']!r}")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}:{number + 1}: not a trial: {error!r}") from error
     return trials
 
 
-def _number(value: Any, null: float) -> Any:  # noqa: ANN401
+def _number(value: object, null: float) -> Any:  # noqa: ANN401
     """Give null its number: JSON has no infinities, which options and intervals may be."""
-    return null if value is None else value
+    if value is None:
+        return null
+    if type(value) not in (int, float):
+        raise ValueError(f"must be a number, got {value!r}")
+    return value
 
 
 def _finite(numbers: Mapping[str, float]) -> dict[str, float | None]:

@@ -1,9 +1,13 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tones
+import yaml
 
+from asr.acoustic.checkpoint import save_checkpoint
 from asr.audio import write_wav
 from asr.cli import main
 from asr.data.manifest import Utterance, write_manifest
@@ -34,3 +38,178 @@ def test_decode_and_transcribe_read_a_long_file_alike(long_file, tmp_path, capsy
     decoded = json.loads((tmp_path / "hyp.jsonl").read_text())["pred_text"]
     assert capsys.readouterr().out == f"{decoded}\n"
     assert len(decoded.split()) > 50
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A manifest of four clips, and a checkpoint in a run."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(6)
+    utterances = []
+    for i, text in enumerate(["ab cad", "dab", "bad ab", "c"]):
+        waveform = tones.speak(text, rng)
+        write_wav(folder / f"{i}.wav", waveform, tones.SAMPLE_RATE)
+        seconds = len(waveform) / tones.SAMPLE_RATE
+        utterances.append(Utterance(folder / f"{i}.wav", seconds, text))
+    write_manifest(folder / "m.jsonl", utterances)
+    (folder / "run/ckpt").mkdir(parents=True)
+    save_checkpoint(folder / "run/ckpt/best.ckpt", tones.trained_model())
+    return folder
+
+
+def decode(clips, *words):
+    checkpoint = f"checkpoint={clips / 'run/ckpt/best.ckpt'}"
+    return main(
+        ["decode", checkpoint, "data=manifest", f"data.test_manifest={clips / 'm.jsonl'}", *words]
+    )
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def results(clips):
+    return {path.parent.name: path for path in (clips / "run/decode").rglob("scores.json")}
+
+
+def test_results_say_what_made_them(clips, tmp_path):
+    assert decode(clips, f"output_dir={tmp_path}", "decoder=beam", "decoder.beam_width=7") == 0
+
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert config["decoder"]["beam_width"] == 7
+    assert len(config["fingerprints"]["checkpoint"]) == 64
+    assert json.loads((tmp_path / "env.json").read_text())["packages"]
+
+
+def test_repeat_replaces_and_another_decoding_has_a_folder_of_its_own(clips):
+    assert decode(clips, "decoder=beam") == 0
+    first = results(clips)["manifest_test_beam"].stat().st_mtime_ns
+    assert decode(clips, "decoder=beam", "loading.num_threads=1") == 0
+    assert list(results(clips)) == ["manifest_test_beam"]
+    assert results(clips)["manifest_test_beam"].stat().st_mtime_ns > first
+
+    assert decode(clips, "decoder=beam", "decoder.beam_width=3") == 0
+    assert decode(clips, "decoder=beam", "decoder.beam_width=3") == 0
+
+    assert len(results(clips)) == 2
+
+
+def test_another_decoding_never_goes_over_what_was_there(clips, tmp_path, capsys):
+    assert decode(clips, f"output_dir={tmp_path}") == 0
+    before = (tmp_path / "scores.json").read_bytes()
+
+    assert decode(clips, f"output_dir={tmp_path}", "padding_s=[0,1]") == 2
+
+    assert "(padding_s: None -> [0, 1]): give another output_dir=... or overwrite=true" in (
+        last_line(capsys)
+    )
+    assert (tmp_path / "scores.json").read_bytes() == before
+    assert decode(clips, f"output_dir={tmp_path}", "padding_s=[0,1]", "overwrite=true") == 0
+    assert not (tmp_path / "hyp.jsonl").exists()
+
+
+def test_another_checkpoint_of_the_same_name_is_another_decoding(clips, tmp_path, capsys):
+    checkpoint = tmp_path / "m.ckpt"
+    words = [f"checkpoint={checkpoint}", f"output_dir={tmp_path / 'out'}"]
+    save_checkpoint(checkpoint, tones.untrained_model(seed=1))
+    assert decode(clips, *words) == 0
+    save_checkpoint(checkpoint, tones.untrained_model(seed=2))
+
+    assert decode(clips, *words) == 2
+    assert "fingerprints.checkpoint" in last_line(capsys)
+
+
+def test_foreign_folder_is_left_alone(clips, tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("years of work")
+
+    assert decode(clips, f"output_dir={tmp_path}") == 2
+
+    assert "is not empty" in last_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("place", ["given", "default"])
+def test_every_job_of_a_sweep_has_a_folder(clips, tmp_path, place):
+    words = [
+        *("decode", "-m", f"checkpoint={clips / 'run/ckpt/best.ckpt'}", "data=manifest"),
+        *(f"data.test_manifest={clips / 'm.jsonl'}", "decoder=greedy,beam"),
+    ]
+    if place == "given":
+        words.append(f"output_dir={tmp_path}")
+    subprocess.run([sys.executable, "-m", "asr", *words], check=True, cwd=tmp_path)
+
+    folder = tmp_path if place == "given" else clips / "run/decode/manifest_test"
+    for decoder in ("greedy", "beam"):
+        assert decoder in json.loads((folder / f"decoder={decoder}/scores.json").read_text())
+
+
+def test_padded_set_is_a_further_row(clips, tmp_path, capsys):
+    assert decode(clips, f"output_dir={tmp_path}", "padding_s=[0.5,1]") == 0
+
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    name = "greedy, silence 0.5 s before and 1 s after"
+    assert list(scores) == ["greedy", name]
+    assert scores[name]["audio_s"] == pytest.approx(scores["greedy"]["audio_s"] + 4 * 1.5)
+    assert name in capsys.readouterr().out
+    assert (tmp_path / scores[name]["folder"] / "wer.txt").exists()
+
+
+def test_one_bad_file_loses_nothing_and_is_counted(clips, tmp_path, capsys):
+    lines = (clips / "m.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        record["audio_filepath"] = str(clips / record["audio_filepath"])
+    records[1]["audio_filepath"] = str(tmp_path / "none\x1b[2J.wav")
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+    assert decode(clips, f"data.test_manifest={manifest}", f"output_dir={tmp_path / 'out'}") == 2
+
+    printed = capsys.readouterr()
+    assert " 3 of 4 " in printed.out
+    assert "\x1b" not in printed.out + printed.err
+    assert json.loads((tmp_path / "out/scores.json").read_text())["greedy"]["num_unusable"] == 1
+    assert "3 utterances, " in (tmp_path / "out/wer.txt").read_text()
+
+
+def test_lone_surrogate_in_an_id_loses_nothing(clips, tmp_path):
+    lines = (clips / "m.jsonl").read_text().splitlines()
+    record = json.loads(lines[0])
+    record |= {"id": "u\udcff", "audio_filepath": str(clips / record["audio_filepath"])}
+    (tmp_path / "m.jsonl").write_text(json.dumps(record) + "\n")
+
+    words = [f"data.test_manifest={tmp_path / 'm.jsonl'}", f"output_dir={tmp_path / 'out'}"]
+    assert decode(clips, *words) == 0
+
+    hypothesis = json.loads((tmp_path / "out/hyp.jsonl").read_text())
+    assert (hypothesis["id"], hypothesis["pred_text"]) == ("u\udcff", "ab cad")
+    assert (tmp_path / "out/hyp.trn").read_text() == "ab cad (u\\udcff)\n"
+    assert "\\udcff" in (tmp_path / "out/wer.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["split=foo"], "split must be one that data=manifest has (train, dev, test), got foo"),
+        (["split=name"], "split must be one that data=manifest has"),
+        (["checkpoint=[a,b]"], "checkpoint must be one file, got ['a', 'b']"),
+        (["device=cuda:99"], "device=cuda:99"),
+        (["device=tpu"], "device must be auto, cpu, cuda"),
+        (["padding_s=1"], "padding_s must be null or [before, after] in seconds, got 1"),
+        (["padding_s=[1,2,3]"], "padding_s must be null or [before, after]"),
+        (["padding_s=[0,-1]"], "after_s must be in [0, 60], got -1"),
+    ],
+)
+def test_mistake_is_one_line_and_leaves_no_folder(clips, tmp_path, capsys, words, message):
+    assert decode(clips, f"output_dir={tmp_path / 'out'}", *words) == 2
+
+    assert message in last_line(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_transcribe_on_a_device_that_is_not_there_is_one_line(clips, capsys):
+    words = ["--checkpoint", str(clips / "run/ckpt/best.ckpt"), "--device", "cuda:99"]
+
+    assert main(["transcribe", str(clips / "0.wav"), *words]) == 2
+
+    assert "device=cuda:99" in last_line(capsys)

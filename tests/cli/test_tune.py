@@ -1,5 +1,6 @@
 import itertools
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -72,10 +73,21 @@ def test_tune_finds_options_that_decode_repeats(run, tmp_path, capsys):
     assert len(tried(folder)) == 6
     assert best["wer"]["rate"] == min(t["wer"]["rate"] for t in tried(folder))
     assert best["command"] in out
-    again = [*best["overrides"], "split=dev", f"output_dir={tmp_path / 'decode'}"]
-    assert main(["decode", *again]) == 0
+    again = [*shlex.split(best["command"])[1:], f"output_dir={tmp_path / 'decode'}"]
+    assert main(again) == 0
     scores = json.loads((tmp_path / "decode/scores.json").read_text())
     assert scores["beam"]["wer"]["rate"] == pytest.approx(best["wer"]["rate"], abs=1e-6)
+
+
+def test_printed_command_decodes_the_test_set_where_there_is_one(run, tmp_path, capsys):
+    words = [f"data.test_manifest={run / 'train.jsonl'}", "num_trials=1"]
+    assert main(["tune", *model_words(run, tmp_path / "tune", *words)]) == 0
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+
+    assert main([*command[1:], f"output_dir={tmp_path / 'decode'}"]) == 0
+
+    assert command[:2] == ["asr", "decode"]
+    assert len((tmp_path / "decode/hyp.jsonl").read_text().splitlines()) == 24
 
 
 def test_results_lie_in_the_run_by_default(run, capsys):
@@ -260,10 +272,17 @@ def test_only_beam_search_is_tuned(run, tmp_path, capsys):
     assert last_line(capsys) == "asr tune: decoder must be beam, got greedy"
 
 
+def test_several_checkpoints_are_one_line(run, tmp_path, capsys):
+    words = ["checkpoint=[a,b]", "data=manifest", f"decoder.lm={run / 'lm.arpa'}"]
+    assert main(["tune", *words, f"output_dir={tmp_path}"]) == 2
+
+    assert last_line(capsys) == "asr tune: checkpoint must be one file, got ['a', 'b']"
+
+
 def test_unknown_split_is_one_line(run, tmp_path, capsys):
     assert main(["tune", *model_words(run, tmp_path / "out", "split=dev2")]) == 2
 
-    assert "split must be one that data=manifest has, got dev2" in last_line(capsys)
+    assert "split must be one that data=manifest has (train, dev, test), got dev2" in last_line(capsys)
 
 
 def test_missing_optuna_is_one_line(run, tmp_path, capsys, monkeypatch):

@@ -10,7 +10,8 @@ import torch
 from asr.acoustic.checkpoint import save_checkpoint
 from asr.evaluation.figures import Curve, Posteriors, draw_history, draw_snapshots
 from asr.evaluation.report import write_report
-from asr.evaluation.scoring import Decoded, DecoderResult, read_scores, write_results
+from asr.evaluation.results import read_scores, write_results
+from asr.evaluation.scoring import Decoded, DecoderResult
 
 EVIL = '<script>alert("x")</script>'
 

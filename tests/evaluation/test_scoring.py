@@ -14,16 +14,17 @@ from asr.data.loading import BatchLoader, ManifestCorpus, Rendered, Unusable, pa
 from asr.data.manifest import Utterance, write_manifest
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, PrefixSearchDecoder
 from asr.evaluation.errors import align_texts, format_alignment, worst_first
+from asr.evaluation.results import format_scores, trn_ids, write_results
 from asr.evaluation.scoring import (
     Decoded,
     DecoderResult,
+    Padding,
     decode_batches,
-    format_table,
+    pad_batches,
     score,
-    trn_ids,
-    write_results,
 )
 
+RATE = tones.SAMPLE_RATE
 FILES = {"hyp.jsonl", "hyp.trn", "ref.trn", "wer.txt", "failures.jsonl"}
 
 
@@ -303,20 +304,87 @@ def test_table_has_a_row_for_every_decoder_and_columns_that_line_up():
     scores = {"greedy": score(result_of(("a b c d", "a b c")))}
     scores["beam + language model"] = score(result_of(("a b c d", "a b c d")))
 
-    lines = format_table(scores).splitlines()
+    lines = format_scores(scores).splitlines()
 
     columns = [" ".join(line.split()) for line in lines]
-    assert columns[0] == "decoder WER % 95 % interval CER % ins / del / sub RTF"
-    assert columns[2] == "greedy 25.00 25.00 - 25.00 28.57 0 / 1 / 0 0.7500"
+    assert columns[0] == "decoder WER % 95 % interval CER % ins / del / sub utterances RTF"
+    assert columns[2] == "greedy 25.00 25.00 - 25.00 28.57 0 / 1 / 0 1 0.7500"
     assert lines[3].startswith("beam + language model")
     assert len({len(line) for line in lines}) == 1
 
 
 def test_markdown_table_has_a_rule_below_its_header():
-    lines = format_table({"greedy": score(result_of(("a", "a")))}, markdown=True).splitlines()
+    lines = format_scores({"greedy": score(result_of(("a", "a")))}, markdown=True).splitlines()
 
-    assert [line.count("|") for line in lines] == [7, 7, 7]
+    assert [line.count("|") for line in lines] == [8, 8, 8]
     assert set(lines[1]) == set("|-: ")
+
+
+def test_table_and_scores_say_how_many_could_not_be_decoded(tmp_path):
+    failures = [Unusable(f"x{i}", "no such file") for i in range(2)]
+
+    scores = write_results(tmp_path, {"greedy": result_of(("a", "a"), ("b", "b"))}, failures)
+
+    assert " 2 of 4 " in format_scores(scores)
+    assert json.loads((tmp_path / "scores.json").read_text())["greedy"]["num_unusable"] == 2
+    assert "2 utterances, 0 with errors, 2 not decoded" in (tmp_path / "wer.txt").read_text()
+
+
+def test_lone_surrogates_and_escapes_lose_nothing_and_reach_no_listing(tmp_path):
+    hostile = "a \udcff\x1b[2J b"
+
+    write_results(tmp_path, {"greedy": result_of((hostile, "a"), ("x", hostile))}, [])
+
+    lines = read_lines(tmp_path / "hyp.jsonl")
+    assert [lines[0]["text"], lines[1]["pred_text"]] == [hostile, hostile]
+    assert (tmp_path / "hyp.trn").read_text().count("(u") == 2
+    assert (tmp_path / "wer.txt").read_text().replace("\n", "").isprintable()
+    assert "\\udcff\\x1b[2J" in (tmp_path / "wer.txt").read_text()
+
+
+def test_silence_is_put_around_the_speech_and_nothing_else_changes(texts, rng):
+    batch = batch_of(texts, rng)
+    padding = Padding(before_s=0.5, after_s=1.0, noise=1e-3)
+
+    (padded,) = pad_batches([batch], padding, RATE)
+    (again,) = pad_batches([batch], padding, RATE)
+
+    assert torch.equal(padded.waveforms, again.waveforms)
+    added = padded.waveform_lengths - batch.waveform_lengths
+    assert set(added.tolist()) == {RATE * 3 // 2}
+    for old, new, length in zip(
+        batch.waveforms, padded.waveforms, batch.waveform_lengths, strict=True
+    ):
+        end = RATE // 2 + int(length)
+        assert torch.equal(new[RATE // 2 : end], old[:length])
+        assert new[end : end + RATE].std() == pytest.approx(1e-3, rel=0.1)
+        assert new[: RATE // 2].std() == pytest.approx(1e-3, rel=0.1)
+
+
+def test_padding_without_noise_is_zero(texts, rng):
+    (padded,) = pad_batches([batch_of(texts, rng)], Padding(0.0, 0.25, 0.0), RATE)
+
+    for row, length in zip(padded.waveforms, padded.waveform_lengths, strict=True):
+        assert row[: int(length)][-RATE // 4 :].count_nonzero() == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((-1, 0, 0), "before_s must be in"),
+        ((0, float("nan"), 0), "after_s"),
+        ((0, 0, 2), "noise"),
+    ],
+)
+def test_padding_out_of_range_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        Padding(*values)
+
+
+def test_padding_says_what_it_is():
+    assert str(Padding(0.0, 1.0, 0.0)) == "silence 1 s after"
+    assert str(Padding(0.5, 0.25, 0.0)) == "silence 0.5 s before and 0.25 s after"
+    assert str(Padding(1.0, 1.0, 0.0)) == "1 s of silence on both sides"
 
 
 def test_manifest_with_a_broken_file_is_scored_without_it(model, decoders, tmp_path, rng):

@@ -208,7 +208,7 @@ def test_skipped_step_changes_no_weight(corpus, tmp_path, monkeypatch):
     )
     config = compose_config("train", overrides(corpus, tmp_path / "fresh"))
     torch.manual_seed(config["seed"])
-    from asr.acoustic.checkpoint import build_model
+    from asr.acoustic.model import build_model
     from asr.text import CharTokenizer
 
     fresh = build_model(config, CharTokenizer(" abc"))

@@ -1,0 +1,257 @@
+"""What was decoded -> files and tables: hyp.jsonl, hyp.trn, ref.trn, wer.txt, scores.json.
+
+What a terminal shows is made printable; files in JSON hold texts as they are.
+"""
+
+import json
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from asr.acoustic.model import AcousticModel
+from asr.data.loading import BatchLoader, Unusable
+from asr.data.manifest import Utterance
+from asr.decoding import Decoder
+from asr.evaluation.errors import (
+    Aligned,
+    align_texts,
+    format_alignment,
+    format_confusions,
+    format_summary,
+    worst_first,
+)
+from asr.evaluation.metrics import ErrorRate, write_trn
+from asr.evaluation.scoring import (
+    Decoded,
+    DecoderResult,
+    Padding,
+    Score,
+    decode_batches,
+    pad_batches,
+    score,
+)
+from asr.evaluation.table import format_table
+from asr.files import parse_json, printable, read_bytes, write_atomically, write_json_lines
+from asr.recognition.transcripts import finite, time_words, word_record
+
+# What `write_results` writes, into a folder or one below it.
+FILES = ("hyp.jsonl", "hyp.trn", "ref.trn", "wer.txt", "failures.jsonl", "scores.json")
+# Fields of an ErrorRate that may be infinite, which JSON writes as null.
+RATES = ("rate", "low", "high")
+
+
+def decode_set(
+    model: AcousticModel,
+    loader: BatchLoader,
+    decoders: Mapping[str, Decoder],
+    folder: Path,
+    padding: Padding | None = None,
+) -> dict[str, Score]:
+    """Decode a loader's utterances with every decoder and write what came out.
+
+    With `padding`, every decoder has a second row: the same utterances with silence around them.
+    """
+    utterances = loader.corpus.utterances(0)
+    decode = partial(decode_batches, model, progress=sys.stderr.isatty(), total=len(utterances))
+    results = decode(loader.batches(0), decoders)
+    if padding is not None:
+        padded = {f"{name}, {padding}": decoder for name, decoder in decoders.items()}
+        batches = pad_batches(loader.batches(0), padding, model.sample_rate)
+        results |= decode(batches, padded)
+    audio = {u.id: u.audio_filepath for u in utterances if isinstance(u, Utterance)}
+    return write_results(folder, results, loader.bad.skipped, audio)
+
+
+def write_results(
+    folder: Path,
+    results: Mapping[str, DecoderResult],
+    failures: Sequence[Unusable],
+    audio_filepaths: Mapping[str, Path] | None = None,
+) -> dict[str, Score]:
+    """Write hypotheses, scores and failures; every file is whole or not there.
+
+    A single decoder's files go into `folder`, those of several into a folder each, named after
+    them: hyp.jsonl, hyp.trn, ref.trn, wer.txt, failures.jsonl. `folder`/scores.json has the table.
+
+    Args:
+        folder: made where it is missing.
+        results: of `decode_batches`.
+        failures: utterances that were not decoded, and why.
+        audio_filepaths: by utterance id, for hyp.jsonl.
+
+    Returns:
+        The score of every decoder.
+
+    Raises:
+        ValueError: two names give the same folder.
+    """
+    slugs = {name: re.sub(r"\W+", "_", name).strip("_") for name in results}
+    if len(set(slugs.values())) < len(slugs):
+        raise ValueError(f"decoder names must differ in letters or digits, got {list(results)}")
+    scores = {name: score(result, len(failures)) for name, result in results.items()}
+    for name, result in results.items():
+        place = folder / slugs[name] if len(results) > 1 else folder
+        place.mkdir(parents=True, exist_ok=True)
+        _write_result(place, result, scores[name], failures, audio_filepaths or {})
+    folder.mkdir(parents=True, exist_ok=True)
+    table = {
+        name: {"folder": slugs[name] if len(results) > 1 else "."} | score_record(value)
+        for name, value in scores.items()
+    }
+    write_atomically(folder / "scores.json", json.dumps(table, indent=2) + "\n")
+    return scores
+
+
+def _write_result(
+    folder: Path,
+    result: DecoderResult,
+    scored: Score,
+    failures: Sequence[Unusable],
+    audio_filepaths: Mapping[str, Path],
+) -> None:
+    aligned = [
+        align_texts(u.id, u.reference, text)
+        for u, text in zip(result.utterances, result.texts, strict=True)
+    ]
+    records = [
+        _utterance_record(u, a, result.seconds_per_frame, audio_filepaths.get(u.id))
+        for u, a in zip(result.utterances, aligned, strict=True)
+    ]
+    write_json_lines(folder / "hyp.jsonl", records)
+    write_json_lines(folder / "failures.jsonl", [f._asdict() for f in failures])
+    ids = trn_ids([u.id for u in result.utterances])
+    write_trn(folder / "hyp.trn", ids, result.texts)
+    write_trn(folder / "ref.trn", ids, result.references)
+    listing = format_listing(scored, aligned, len(failures))
+    write_atomically(folder / "wer.txt", listing)
+
+
+def _utterance_record(
+    utterance: Decoded, aligned: Aligned, seconds_per_frame: float, audio: Path | None
+) -> dict[str, object]:
+    best = utterance.hypotheses[0]
+    words = time_words(best.words, seconds_per_frame, utterance.duration_s)
+    return {
+        "id": utterance.id,
+        **({"audio_filepath": str(audio)} if audio else {}),
+        "duration": round(utterance.duration_s, 3),
+        "text": utterance.reference,
+        "pred_text": best.text,
+        "wer": finite(aligned.rate),
+        "errors": aligned.num_errors,
+        "score": finite(best.score),
+        "acoustic_score": finite(best.acoustic_score),
+        "lm_score": finite(best.lm_score),
+        "words": [word_record(word) for word in words],
+        "nbest": [{"text": h.text, "score": finite(h.score)} for h in utterance.hypotheses],
+    }
+
+
+def trn_ids(ids: Sequence[str]) -> list[str]:
+    """Make ids that a .trn file can hold: no parentheses or spaces, each once, same order."""
+    taken: set[str] = set()
+    names = []
+    for name in (re.sub(r"[()\s]+", "_", identity) or "_" for identity in ids):
+        number, unique = 1, name
+        while unique in taken:
+            number += 1
+            unique = f"{name}-{number}"
+        taken.add(unique)
+        names.append(unique)
+    return names
+
+
+def format_listing(scored: Score, aligned: Sequence[Aligned], num_failures: int) -> str:
+    """Write wer.txt: summary, most confused words, and every utterance, worst first."""
+    wrong = sum(1 for a in aligned if a.num_errors)
+    parts = [
+        format_summary("WER", scored.wer),
+        format_summary("CER", scored.cer),
+        format_summary("oracle WER of the n-best lists", scored.oracle_wer),
+        f"{scored.num_utterances} utterances, {wrong} with errors, {num_failures} not decoded; "
+        f"{scored.audio_s:.1f} s of audio, real-time factor {scored.real_time_factor:.4f}",
+        f"\nmost confused words (count, reference -> hypothesis)\n{format_confusions(aligned)}",
+        "\nutterances, most errors first (I insertion, D deletion, S substitution)",
+        *(f"\n{format_alignment(a)}" for a in worst_first(aligned)),
+    ]
+    return "\n".join(printable(line) for part in parts for line in part.split("\n")) + "\n"
+
+
+def score_record(scored: Score) -> dict[str, object]:
+    """JSON object of a score; rates are fractions, infinite ones null."""
+    rates: dict[str, object] = {
+        name: {key: finite(value, 6) for key, value in getattr(scored, name)._asdict().items()}
+        for name in ("wer", "cer", "oracle_wer")
+    }
+    return rates | {
+        "num_utterances": scored.num_utterances,
+        "num_unusable": scored.num_unusable,
+        "audio_s": round(scored.audio_s, 3),
+        "real_time_factor": finite(scored.real_time_factor, 6),
+    }
+
+
+def read_scores(path: Path) -> dict[str, Score]:
+    """Read a scores.json.
+
+    Raises:
+        ValueError: the file is not one of ours; the message names it.
+    """
+    try:
+        table: Any = parse_json(read_bytes(path))
+        return {name: _score_of(record) for name, record in table.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: is not a table of scores: {error!r}") from error
+
+
+def _score_of(record: dict) -> Score:
+    wer, cer, oracle = (_rate_of(record[name]) for name in ("wer", "cer", "oracle_wer"))
+    return Score(
+        wer,
+        cer,
+        oracle,
+        record["num_utterances"],
+        record["audio_s"],
+        record["real_time_factor"],
+        record["num_unusable"],
+    )
+
+
+def _rate_of(record: dict) -> ErrorRate:
+    rates = {name: math.inf if record[name] is None else record[name] for name in RATES}
+    return ErrorRate._make((record | rates)[name] for name in ErrorRate._fields)
+
+
+HEADER = ("decoder", "WER %", "95 % interval", "CER %", "ins / del / sub", "utterances", "RTF")
+
+
+def table_rows(scores: Mapping[str, Score]) -> list[tuple[str, ...]]:
+    """Cells of the table of decoders, without the header."""
+    return [
+        (
+            name,
+            f"{100 * s.wer.rate:.2f}",
+            f"{100 * s.wer.low:.2f} - {100 * s.wer.high:.2f}",
+            f"{100 * s.cer.rate:.2f}",
+            f"{s.wer.insertions} / {s.wer.deletions} / {s.wer.substitutions}",
+            count_utterances(s),
+            f"{s.real_time_factor:.4f}",
+        )
+        for name, s in scores.items()
+    ]
+
+
+def count_utterances(scored: Score) -> str:
+    """Say how many utterances a rate is of, and of how many that should have been."""
+    if not scored.num_unusable:
+        return str(scored.num_utterances)
+    return f"{scored.num_utterances} of {scored.num_utterances + scored.num_unusable}"
+
+
+def format_scores(scores: Mapping[str, Score], *, markdown: bool = False) -> str:
+    """Lay scores out as a table, one decoder a row."""
+    return format_table([HEADER, *table_rows(scores)], markdown=markdown)
