@@ -9,7 +9,7 @@ from asr.alignment.spans import Alignment
 from asr.alignment.textgrid import format_textgrid
 from asr.data.loading import Unusable
 from asr.data.manifest import Utterance, write_manifest
-from asr.evaluation.scoring import trn_ids
+from asr.evaluation.results import trn_ids
 from asr.files import write_atomically, write_json_lines
 from asr.recognition.transcripts import (
     TimedWord,

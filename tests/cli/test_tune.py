@@ -282,7 +282,9 @@ def test_several_checkpoints_are_one_line(run, tmp_path, capsys):
 def test_unknown_split_is_one_line(run, tmp_path, capsys):
     assert main(["tune", *model_words(run, tmp_path / "out", "split=dev2")]) == 2
 
-    assert "split must be one that data=manifest has (train, dev, test), got dev2" in last_line(capsys)
+    assert "split must be one that data=manifest has (train, dev, test), got dev2" in last_line(
+        capsys
+    )
 
 
 def test_missing_optuna_is_one_line(run, tmp_path, capsys, monkeypatch):
