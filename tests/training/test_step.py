@@ -81,6 +81,7 @@ def test_broken_waveform_names_the_utterance_and_changes_nothing(stepper, batch,
     assert any(p.startswith("two: loss nan, T=14, S=2, repeats=1: ") for p in outcome.problems)
     assert any("holds NaN" in problem for problem in outcome.problems)
     assert all(map(torch.equal, before, snapshot(stepper)))
+    assert all(buffer.isfinite().all() for buffer in stepper.model.network.buffers())
 
 
 def test_too_long_text_is_explained(batch):
