@@ -63,9 +63,9 @@ def test_decode_takes_every_decoder(run, tmp_path, decoder):
     words = ["data=manifest", f"data.test_manifest={run / 'dev.jsonl'}", f"decoder={decoder}"]
     checkpoint = f"checkpoint={run / 'run/ckpt/best.ckpt'}"
 
-    assert main(["decode", checkpoint, *words, f"output_dir={tmp_path}"]) == 0
+    assert main(["decode", checkpoint, *words, f"output_dir={tmp_path / 'out'}"]) == 0
 
-    assert (tmp_path / "wer.txt").exists()
+    assert (tmp_path / "out/wer.txt").exists()
 
 
 def test_decode_with_a_language_model(run, tmp_path):
@@ -105,9 +105,9 @@ def test_decode_keeps_to_the_words_allowed(run, tmp_path, option):
     words = ["data=manifest", f"data.test_manifest={run / 'dev.jsonl'}", "decoder=beam"]
 
     checkpoint = f"checkpoint={run / 'run/ckpt/best.ckpt'}"
-    assert main(["decode", checkpoint, *words, option, f"output_dir={tmp_path}"]) == 0
+    assert main(["decode", checkpoint, *words, option, f"output_dir={tmp_path / 'out'}"]) == 0
 
-    texts = [json.loads(s)["pred_text"] for s in (tmp_path / "hyp.jsonl").read_text().splitlines()]
+    texts = [json.loads(s)["pred_text"] for s in (tmp_path / "out/hyp.jsonl").read_text().splitlines()]
     allowed = {"abc", "cab"} if "grammar" in option else {"", "abc", "cab"}
     assert {word for text in texts for word in text.split() or [""]} <= allowed
 
@@ -123,12 +123,12 @@ def test_decode_goes_on_past_a_bad_file_and_exits_2(run, tmp_path):
     words = ["data=manifest", f"data.test_manifest={manifest}"]
 
     code = main(
-        ["decode", f"checkpoint={run / 'run/ckpt/best.ckpt'}", *words, f"output_dir={tmp_path}"]
+        ["decode", f"checkpoint={run / 'run/ckpt/best.ckpt'}", *words, f"output_dir={tmp_path / 'out'}"]
     )
 
     assert code == 2
-    assert len((tmp_path / "hyp.jsonl").read_text().splitlines()) == 5
-    assert "missing.wav" in (tmp_path / "failures.jsonl").read_text()
+    assert len((tmp_path / "out/hyp.jsonl").read_text().splitlines()) == 5
+    assert "missing.wav" in (tmp_path / "out/failures.jsonl").read_text()
 
 
 def test_multirun_trains_every_combination(run, tmp_path):
@@ -198,7 +198,7 @@ def test_subtitles_of_several_files_are_refused_before_any_work(capsys):
     [
         (["train", "model.hiden_size=3"], "did you mean model.hidden_size?"),
         (["train", "data=manifest", "data.train_manifest=no.jsonl"], "no.jsonl"),
-        (["train", "device=tpu"], "device must be auto, cpu or cuda, got 'tpu'"),
+        (["train", "device=tpu"], "device must be auto, cpu, cuda, cuda:N or mps, got 'tpu'"),
         (["train", "model.dropout=2"], "dropout must be in [0, 1), got 2"),
         (["decode", "data=synth"], "give a value for checkpoint=..."),
         (["decode", "data=synth", "checkpoint=no.ckpt"], "no.ckpt: no such checkpoint"),
