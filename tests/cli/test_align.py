@@ -271,13 +271,13 @@ def test_results_go_beside_the_checkpoint_and_realigning_replaces_them(spoken, t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["manifest=none.jsonl"], "none.jsonl: cannot read the manifest"),
+        (["manifest=none.jsonl"], "none.jsonl: cannot be read"),
         (["manifest=empty.jsonl"], "empty.jsonl: holds no utterances"),
         ([], "give a value for manifest=..."),
         (["manifest=u.jsonl", "format=srt"], "format must be one of json, ctm, textgrid"),
         (["manifest=u.jsonl", "max_table_gb=0"], "max_table_gb must be > 0, got 0"),
         (["manifest=u.jsonl", "fromat=ctm"], "did you mean format?"),
-        (["manifest=u.jsonl", "device=tpu"], "device must be auto, cpu or cuda"),
+        (["manifest=u.jsonl", "device=tpu"], "device must be auto, cpu, cuda"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(words, message, tmp_path, monkeypatch, capsys):
