@@ -107,7 +107,8 @@ def test_decode_keeps_to_the_words_allowed(run, tmp_path, option):
     checkpoint = f"checkpoint={run / 'run/ckpt/best.ckpt'}"
     assert main(["decode", checkpoint, *words, option, f"output_dir={tmp_path / 'out'}"]) == 0
 
-    texts = [json.loads(s)["pred_text"] for s in (tmp_path / "out/hyp.jsonl").read_text().splitlines()]
+    lines = (tmp_path / "out/hyp.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["pred_text"] for line in lines]
     allowed = {"abc", "cab"} if "grammar" in option else {"", "abc", "cab"}
     assert {word for text in texts for word in text.split() or [""]} <= allowed
 
@@ -123,7 +124,12 @@ def test_decode_goes_on_past_a_bad_file_and_exits_2(run, tmp_path):
     words = ["data=manifest", f"data.test_manifest={manifest}"]
 
     code = main(
-        ["decode", f"checkpoint={run / 'run/ckpt/best.ckpt'}", *words, f"output_dir={tmp_path / 'out'}"]
+        [
+            "decode",
+            f"checkpoint={run / 'run/ckpt/best.ckpt'}",
+            *words,
+            f"output_dir={tmp_path / 'out'}",
+        ]
     )
 
     assert code == 2
