@@ -72,8 +72,8 @@ DEFECTS = (
     Defect(
         "loss: mean over utterances without their lengths",
         "asr/ctc/loss.py",
-        "    return 1.0 / (np.maximum(target_lengths, 1) * max(1, len(target_lengths)))",
-        "    return np.full(len(target_lengths), 1.0 / max(1, len(target_lengths)))",
+        "    return 1.0 / (np.maximum(target_lengths, 1) * len(target_lengths))",
+        "    return np.full(len(target_lengths), 1.0 / len(target_lengths))",
         LOSS_TESTS,
     ),
     Defect(

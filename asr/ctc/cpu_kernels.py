@@ -75,7 +75,7 @@ class _DistinctArrays(Compiler):
 # Without wrappers for calls from Python, which nobody makes, compilation takes half the time.
 # A division by 0 gives inf, which the checks find, instead of raising.
 _helper = partial(njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-_loop = partial(_helper, pipeline_class=_DistinctArrays)
+_loop = partial(_helper, pipeline_class=_DistinctArrays, forceinline=True)
 
 
 def _kernel(function):
@@ -120,7 +120,7 @@ _NO_EXPONENT = -(1 << 40)  # the exponent of an exact zero: below any other
 def _key(value):
     """Integer image of a float32 that keeps the order; integer maxima vectorise, float's do not."""
     bits = np.float32(value).view(np.int32)
-    return bits ^ ((bits >> np.int32(31)) & _KEY_MASK)
+    return np.int32(bits ^ ((bits >> np.int32(31)) & _KEY_MASK))
 
 
 @_helper
@@ -150,7 +150,7 @@ def _pow2(k):
 @_helper
 def _exponent(m):
     """Floor of log2 of a positive float64; -1023 for 0."""
-    return (np.float64(m).view(np.int64) >> 52) - 1023
+    return np.int64(np.float64(m).view(np.uint64) >> np.uint64(52)) - 1023
 
 
 @_loop
@@ -158,7 +158,8 @@ def _row_maximum(x, base, num_classes):
     """Greatest of a row; NaN with the sign bit clear counts as greater than +inf."""
     greatest = np.int32(-0x80000000)
     for c in range(num_classes):
-        greatest = max(greatest, _key(x[base + c]))
+        key = _key(x[base + c])
+        greatest = key if key > greatest else greatest  # `max` would be of int64
     return _unkey(greatest)
 
 
@@ -167,8 +168,8 @@ def _holds_nan(x, base, num_classes):
     """Whether a row holds NaN of either sign."""
     found = np.int32(0)
     for c in range(num_classes):
-        bits = np.float32(x[base + c]).view(np.int32) & _KEY_MASK
-        found = max(found, bits)
+        bits = np.int32(np.float32(x[base + c]).view(np.int32) & _KEY_MASK)
+        found = bits if bits > found else found
     return found > _KEY_INF
 
 
@@ -207,7 +208,8 @@ def _fill_table(exps, used, table, t, least, num_used):
     for k in range(num_used):
         p = exps[used[k]]
         table[t, k] = p
-        least[k] = min(least[k], np.uint32(np.float32(p).view(np.uint32) - np.uint32(1)))
+        bits = np.uint32(np.float32(p).view(np.uint32) - np.uint32(1))
+        least[k] = bits if bits < least[k] else least[k]
 
 
 @_loop
@@ -484,7 +486,7 @@ def _backward_frames(t0, t1, size, alphabet, rows, q_state, z_state, out):
             _scatter(gamma, symbol, occupancy, lo, hi)
             occupancy[0] += np.float32(of_blanks)
             grad_at = np.uint64(grad_base + t * grad_strides[0])
-            factor *= weight
+            factor = np.float32(factor * weight)
             for k in range(num_used):
                 grad[grad_at + used[k]] -= factor * occupancy[k]
         elif has_posterior:

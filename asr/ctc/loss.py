@@ -301,15 +301,14 @@ def _fit_and_reduce(
     losses, grad = fit(log_probs, batch, weights, zero_infinity, from_logits, needs_grad)
     if reduction == "none":
         return torch.from_numpy(losses), grad
-    total = np.dot(losses, weights) if reduction == "mean" else losses.sum()
-    return torch.tensor(float(total), dtype=torch.float64), grad
+    return torch.scalar_tensor(losses.dot(weights), dtype=torch.float64), grad
 
 
 def _gradient_weights(target_lengths: np.ndarray, reduction: Reduction) -> np.ndarray:
     """What "mean" divides each utterance by, known before the gradient is written."""
     if reduction != "mean":
         return np.ones(len(target_lengths))
-    return 1.0 / (np.maximum(target_lengths, 1) * max(1, len(target_lengths)))
+    return 1.0 / (np.maximum(target_lengths, 1) * len(target_lengths))
 
 
 def fit(
@@ -343,8 +342,8 @@ def fit(
     )  # fmt: skip
     failed = np.full(num_utterances, dtype == torch.float64)
     if dtype != torch.float64:
-        _run(cpu_kernels.fit_utterances, cost, np.argsort(-cost), (*shared, failed))
-    if failed.any():
+        _run(cpu_kernels.fit_utterances, cost, (-cost).argsort(), (*shared, failed))
+    if True in failed.tolist():  # a list is searched faster than a short array
         order = np.flatnonzero(failed)
         _run(cpu_kernels.fit_utterances_exactly, 10 * cost, order, shared)
     cpu_kernels.finish_gradients(
@@ -364,10 +363,12 @@ def _run(kernel: Callable[..., None], cost: np.ndarray, order: np.ndarray, rest:
 
 def _empty_like(x: Tensor) -> Tensor:
     """Uninitialised tensor like x; of its strides if classes are adjacent in it."""
+    dtype = np.float64 if x.dtype == torch.float64 else np.float32
+    if x.is_contiguous():
+        return torch.from_numpy(np.empty(x.shape, dtype))
     order = sorted(range(2), key=lambda d: -x.stride(d))
     shape = [x.shape[d] for d in order]
-    dense = torch.from_numpy(np.empty((*shape, x.shape[2]), x.numpy().dtype))
-    return dense.permute(*order, 2)
+    return torch.from_numpy(np.empty((*shape, x.shape[2]), dtype)).permute(*order, 2)
 
 
 def flat_memory(x: Tensor) -> np.ndarray:

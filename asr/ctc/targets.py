@@ -36,9 +36,7 @@ def is_on_gpu(values: object) -> bool:
 
 def integers(name: str, values: IntegerArray) -> np.ndarray:
     """Return `values` as a contiguous int64 array, of the same memory where it is one already."""
-    array = (
-        values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-    )
+    array = values.numpy(force=True) if isinstance(values, torch.Tensor) else np.asarray(values)
     if array.size == 0:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
