@@ -8,6 +8,7 @@ Why block by block: memory then follows what a file holds, never what its header
 """
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -269,7 +270,8 @@ def _open(path: str | Path) -> soundfile.SoundFile:
     try:
         if path.stat().st_size == 0:
             raise AudioError(f"{path}: the file is empty (0 bytes)")
-        return soundfile.SoundFile(path)
+        # As bytes, since soundfile would refuse a name that is not UTF-8; Windows has none.
+        return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{path}: cannot be decoded: {_reason(error)}") from error
 

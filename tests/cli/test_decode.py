@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -172,19 +173,35 @@ def test_one_bad_file_loses_nothing_and_is_counted(clips, tmp_path, capsys):
     assert "3 utterances, " in (tmp_path / "out/wer.txt").read_text()
 
 
-def test_lone_surrogate_in_an_id_loses_nothing(clips, tmp_path):
-    lines = (clips / "m.jsonl").read_text().splitlines()
-    record = json.loads(lines[0])
-    record |= {"id": "u\udcff", "audio_filepath": str(clips / record["audio_filepath"])}
+def test_file_name_that_is_no_utf8_loses_nothing(clips, tmp_path):
+    shutil.copy(clips / "0.wav", tmp_path / "a\udcff.wav")
+    record = json.loads((clips / "m.jsonl").read_text().splitlines()[0])
+    record |= {"id": "u", "audio_filepath": "a\udcff.wav"}
     (tmp_path / "m.jsonl").write_text(json.dumps(record) + "\n")
 
     words = [f"data.test_manifest={tmp_path / 'm.jsonl'}", f"output_dir={tmp_path / 'out'}"]
     assert decode(clips, *words) == 0
 
     hypothesis = json.loads((tmp_path / "out/hyp.jsonl").read_text())
-    assert (hypothesis["id"], hypothesis["pred_text"]) == ("u\udcff", "ab cad")
-    assert (tmp_path / "out/hyp.trn").read_text() == "ab cad (u\\udcff)\n"
-    assert "\\udcff" in (tmp_path / "out/wer.txt").read_text()
+    assert hypothesis["audio_filepath"].endswith("a\udcff.wav")
+    assert hypothesis["pred_text"] == "ab cad"
+
+
+@pytest.mark.parametrize("style", ["text", "json", "ctm", "srt", "vtt"])
+def test_transcripts_of_hostile_file_names_are_printed_and_harmless(clips, tmp_path, capsys, style):
+    shutil.copy(clips / "0.wav", tmp_path / "a\udcff\x1b[2J.wav")
+    words = ["--checkpoint", str(clips / "run/ckpt/best.ckpt"), "--format", style]
+    files = [str(tmp_path / "a\udcff\x1b[2J.wav")] * (1 if style in ("srt", "vtt") else 2)
+
+    assert main(["transcribe", *files, *words]) == 0
+
+    printed = capsys.readouterr()
+    assert "cad" in printed.out
+    assert "\x1b" not in printed.out + printed.err
+    printed.out.encode()  # a pipe wants UTF-8
+    if style == "json":
+        names = [json.loads(line)["audio"] for line in printed.out.splitlines()]
+        assert names == files
 
 
 @pytest.mark.parametrize(
