@@ -191,7 +191,9 @@ def test_ctcdecoder_batch_equals_one_by_one(rng, arpa):
 
     assert decoder.decode_batch(None, logits) == [decoder.decode(x) for x in logits]
     beams = decoder.decode_beams_batch(None, logits, beam_width=5)
-    for ours, theirs in zip(beams, (decoder.decode_beams(x, beam_width=5) for x in logits), strict=True):
+    for ours, theirs in zip(
+        beams, (decoder.decode_beams(x, beam_width=5) for x in logits), strict=True
+    ):
         assert [b[:3] for b in ours] == [b[:3] for b in theirs]
         assert [b.lm_score for b in ours] == pytest.approx([b.lm_score for b in theirs], abs=1e-5)
 
