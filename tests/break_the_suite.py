@@ -42,6 +42,7 @@ class Defect(NamedTuple):
 
 LOSS_TESTS = ("ctc/test_*.py",)
 CUDA_TESTS = ("ctc/test_cuda.py",)
+CONSTRAINT_TESTS = ("decoding/test_constraints.py", "decoding/test_rules_oracle.py")
 DECODER_TESTS = ("decoding/test_oracle.py", "decoding/test_inputs.py", "decoding/test_pruning.py")
 LANGUAGE_MODEL_TESTS = ("ngram/test_model.py",)
 MODEL_TESTS = ("models/test_deepspeech2.py",)
@@ -151,6 +152,27 @@ DEFECTS = (
         "native/src/beam_search.cpp",
         "if (is_full && options_.n_best == 1",
         "if (options_.n_best == 1",
+        DECODER_TESTS,
+    ),
+    Defect(
+        "beam search: no place for a whole text beside words that have begun",
+        "native/src/beam_search.cpp",
+        "    if (language_->is_constrained()) keep_a_whole_text();\n",
+        "",
+        CONSTRAINT_TESTS,
+    ),
+    Defect(
+        "beam search: a token model scores separators that enclose no word",
+        "native/src/language.cpp",
+        "    if (token.body.empty()) return;\n",
+        "",
+        CONSTRAINT_TESTS,
+    ),
+    Defect(
+        "decoders: logits pass for log-probabilities",
+        "native/src/frames.hpp",
+        "!good || largest > Float(kLargestLogProb)",
+        "!good",
         DECODER_TESTS,
     ),
     Defect(

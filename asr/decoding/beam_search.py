@@ -12,7 +12,7 @@ from asr.decoding.constraints import (
     build_grammar,
     build_hotwords,
     build_lexicon,
-    is_grammar_file,
+    find_grammar,
 )
 from asr.decoding.hypothesis import Hypothesis, hypothesis_factory
 from asr.decoding.inputs import (
@@ -111,6 +111,7 @@ class BeamSearchDecoder:
         self.lm = lm
         self.num_threads = check_at_least("num_threads", num_threads, 0)
         model = None if lm is None else lm.native
+        grammar = None if grammar is None else find_grammar(grammar)
         self._native = _native.BeamSearchDecoder(
             _native.Alphabet(self.tokens, blank),
             hypothesis_factory(self.tokens),
@@ -130,11 +131,9 @@ class BeamSearchDecoder:
             0 if max_delay is None else check_at_least("max_delay", max_delay, 1),
             math.inf if blank_skip_threshold is None else math.log(blank_skip_threshold),
         )
-        is_file = grammar is not None and is_grammar_file(grammar)
-        grammar_source = _as_absolute(Path(grammar)) if is_file else grammar
         self._arguments = (
             *(self.tokens, blank, beam_width, lm, lm_alpha, lm_beta, unk_score),
-            *(_as_absolute(lexicon), hotwords, hotword_weight, grammar_source),
+            *(_as_absolute(lexicon), hotwords, hotword_weight, grammar),
             *(n_best, token_min_logp, token_top_n, beam_prune_logp, blank_skip_threshold),
             *(max_delay, num_threads),
         )

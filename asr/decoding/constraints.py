@@ -69,23 +69,21 @@ def build_hotwords(
     return _native.Hotwords(list(dict.fromkeys(phrases)), weight)
 
 
-def is_grammar_file(grammar: str | os.PathLike[str]) -> bool:
-    """Tell the file of a grammar from its text: a path object, or a name in .jsgf or .gram."""
-    return not isinstance(grammar, str) or grammar.lower().endswith((".jsgf", ".gram"))
+def find_grammar(grammar: str | os.PathLike[str]) -> str | Path:
+    """Tell the text of a grammar from its file: a path object, or a name in .jsgf or .gram."""
+    is_file = not isinstance(grammar, str) or grammar.lower().endswith((".jsgf", ".gram"))
+    return Path(grammar).absolute() if is_file else str(grammar)
 
 
-def build_grammar(
-    grammar: str | os.PathLike[str], tokens: Sequence[str], blank: int
-) -> _native.Grammar:
-    """Compile a grammar: JSGF text, the right-hand side of one rule, or a file of either.
+def build_grammar(grammar: str | Path, tokens: Sequence[str], blank: int) -> _native.Grammar:
+    """Compile what `find_grammar` found: JSGF text, the right-hand side of one rule, or a file.
 
     Raises:
         ValueError: the text departs from the subset (see `asr.decoding.grammar`), or has a word
             with a letter that no token has.
         OSError: the file cannot be read.
     """
-    is_file = is_grammar_file(grammar)
-    text = Path(grammar).read_text(encoding="utf-8") if is_file else str(grammar)
+    text = grammar if isinstance(grammar, str) else grammar.read_text(encoding="utf-8")
     automaton = compile_grammar(text)
     letters = _letters_of(tokens, blank)
     for word in automaton.words:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.decoding.beam_search import BeamSearchDecoder
-from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.hypothesis import Hypothesis, Word
 from asr.decoding.inputs import as_floats, log_softmax
 from asr.decoding.vocabulary import normalise_labels
 from asr.ngram.model import NGramLM
@@ -96,10 +96,9 @@ class CTCDecoder:
             beam_width, beam_width, beam_prune_logp, token_min_logp, hotwords, hotword_weight
         )
         log_probs, lengths = self._as_batch(logits_list)
-        batch = decoder(log_probs, lengths)
         return [
-            _as_beams(hypotheses, rows[:length], self._vocabulary.blank)
-            for hypotheses, rows, length in zip(batch, log_probs, lengths, strict=True)
+            _as_beams(hypotheses, rows)
+            for hypotheses, rows in zip(decoder(log_probs, lengths), log_probs, strict=True)
         ]
 
     def reset_params(
@@ -150,8 +149,8 @@ class CTCDecoder:
 
     def _as_batch(
         self, logits_list: Sequence[npt.ArrayLike]
-    ) -> tuple[npt.NDArray[np.floating], list[int]]:
-        """Log-probabilities (N, T, C) and the frames of each utterance."""
+    ) -> tuple[npt.NDArray[np.floating], list[int] | None]:
+        """Log-probabilities (N, T, C) and the frames of each utterance, None where all are T."""
         num_classes = len(self._vocabulary.tokens)
         arrays = [as_floats(logits) for logits in logits_list]
         for index, array in enumerate(arrays):
@@ -160,9 +159,9 @@ class CTCDecoder:
                     f"logits must be (T, C={num_classes}), a class for every label and the blank, "
                     f"got shape {array.shape} in utterance {index}"
                 )
-        lengths = [len(array) for array in arrays]
         if len(arrays) == 1:
-            return _to_log_probs(arrays[0])[np.newaxis], lengths  # (1, T, C)
+            return _to_log_probs(arrays[0])[np.newaxis], None  # (1, T, C)
+        lengths = [len(array) for array in arrays]
         batch = np.zeros((len(arrays), max(lengths, default=0), num_classes), np.float32)
         for rows, array in zip(batch, arrays, strict=True):
             rows[: len(array)] = _to_log_probs(array)
@@ -216,54 +215,43 @@ def _check_unigrams(unigrams: Collection[str], lm: NGramLM) -> None:
 
 def _to_log_probs(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """(T, C) of any of the three kinds -> natural logarithms, as pyctcdecode tells them apart."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if values.size and values[0].min() >= 0 and values.min() >= 0:
-            if np.abs(values.sum(axis=-1) - 1).max() < _SUM_TOLERANCE:
-                return np.log(values)
-        return log_softmax(values)
+    is_positive = values.size > 0 and values[0].min() >= 0 and values.min() >= 0
+    if is_positive and np.abs(values.sum(axis=-1) - 1).max() < _SUM_TOLERANCE:
+        with np.errstate(divide="ignore"):
+            return np.log(values)
+    return log_softmax(values)
 
 
 def _as_beams(
-    hypotheses: list[Hypothesis], log_probs: npt.NDArray[np.floating], blank: int
+    hypotheses: list[Hypothesis], log_probs: npt.NDArray[np.floating]
 ) -> list[OutputBeam]:
     """`log_probs`: (T, C) of the utterance."""
-    runs: dict[tuple[int, int, int, int], Frames] = {}
+    best = log_probs.argmax(axis=-1).tolist()
+    spans: dict[Word, Frames] = {}  # hypotheses share most of their words
     beams = []
     for hypothesis in hypotheses:
-        frames = _word_frames(hypothesis, log_probs, blank, runs)
-        text_frames = [(w.word, span) for w, span in zip(hypothesis.words, frames, strict=True)]
+        text_frames = []
+        for word in hypothesis.words:
+            if word not in spans:
+                spans[word] = _span_of(word, hypothesis, best)
+            text_frames.append((word.word, spans[word]))
         scores = hypothesis.acoustic_score, hypothesis.score
         beams.append(OutputBeam(hypothesis.text, None, text_frames, *scores))
     return beams
 
 
-def _word_frames(
-    hypothesis: Hypothesis,
-    log_probs: npt.NDArray[np.floating],
-    blank: int,
-    runs: dict[tuple[int, int, int, int], Frames],
-) -> list[Frames]:
-    """Where each word begins and the frame after its end, as pyctcdecode counts.
+def _span_of(word: Word, hypothesis: Hypothesis, best: list[int]) -> Frames:
+    """Where a word begins and the frame after its end, as pyctcdecode counts.
 
-    A token lasts from its first frame to its last, where our words tell the frames of spikes: the
-    run goes on around the spike while the token is likelier than the blank, up to its neighbours'.
-    `runs` keeps what is found, since hypotheses share most of it.
+    A token lasts from its first frame to its last, where our words tell the frames of spikes: it
+    goes on around the spike as long as it is the best class.
     """
-    spikes = [-1, *hypothesis.token_frames, len(log_probs)]
-    places = {frame: place for place, frame in enumerate(hypothesis.token_frames)}
-
-    def run_of(spike: int) -> Frames:
-        place = places[spike]
-        token = hypothesis.token_ids[place]
-        before, after = spikes[place], spikes[place + 2]
-        key = (token, before, spike, after)
-        if key not in runs:
-            begin, end = spike, spike + 1
-            while begin - 1 > before and log_probs[begin - 1, token] > log_probs[begin - 1, blank]:
-                begin -= 1
-            while end < after and log_probs[end, token] > log_probs[end, blank]:
-                end += 1
-            runs[key] = begin, end
-        return runs[key]
-
-    return [(run_of(w.start_frame)[0], run_of(w.end_frame - 1)[1]) for w in hypothesis.words]
+    begin, end = word.start_frame, word.end_frame
+    first, last = (
+        hypothesis.token_ids[hypothesis.token_frames.index(spike)] for spike in (begin, end - 1)
+    )
+    while begin > 0 and best[begin - 1] == first:
+        begin -= 1
+    while end < len(best) and best[end] == last:
+        end += 1
+    return begin, end

@@ -57,9 +57,7 @@ class _Network:
 
     def new_state(self) -> int:
         if len(self.byte) >= _MAX_STATES:
-            raise ValueError(
-                f"grammar must have at most {_MAX_STATES} states with its rules put in"
-            )
+            raise ValueError(f"grammar must have at most {_MAX_STATES} states, rules expanded")
         self.byte.append(-1)
         self.target.append(-1)
         return len(self.byte) - 1

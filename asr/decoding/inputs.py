@@ -82,11 +82,11 @@ def _to_log_probs(
     input: Input,
     first_frame: int,
 ) -> npt.NDArray[np.floating]:
+    if input == "logits":
+        return log_softmax(array)
+    if input != "probs":
+        raise ValueError(f"input must be 'log_probs', 'logits' or 'probs', got {input!r}")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if input == "logits":
-            return log_softmax(array)
-        if input != "probs":
-            raise ValueError(f"input must be 'log_probs', 'logits' or 'probs', got {input!r}")
         total = array.sum(axis=-1)  # (N, T)
         bad = ~((array >= 0).all(axis=-1) & (total <= _MAX_SUM))
         if lengths is not None:
@@ -103,9 +103,12 @@ def _to_log_probs(
 def log_softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Normalise over the last axis; rows of -inf stay so, NaN and +inf leave NaN."""
     peak = logits.max(axis=-1, keepdims=True, initial=-np.inf)
-    shifted = logits - np.where(np.isfinite(peak), peak, 0)
-    total = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return shifted - np.where(total > -np.inf, total, 0)
+    peak[~np.isfinite(peak)] = 0
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        masses = logits - peak
+        total = np.log(np.exp(masses, out=masses).sum(axis=-1, keepdims=True))
+        total[total == -np.inf] = 0
+        return logits - (peak + total)
 
 
 def _to_numpy(values: Any) -> npt.NDArray[Any]:  # noqa: ANN401

@@ -21,6 +21,8 @@ class NGramLM:
     Args:
         path: ARPA file, which may be compressed by gzip and begin with text before the line
             `\data\`; or a file made by `save`, which is mapped into memory in milliseconds.
+            Replace such a file, as `save` does: to cut or overwrite it in place kills the processes
+            that have it mapped (SIGBUS).
         unit: what a decoder scores: "word", or "token" for a model whose words are the classes of
             the network: characters, with the separator written as U+2581, "|", "<space>" or "_",
             or pieces.

@@ -19,7 +19,8 @@ Language::Language(LanguageParts parts) : parts_(std::move(parts)) {
     } else if (parts_.lm) {
         // White space to a model's file, it may be written in several ways.
         for (const char* separator : {"\xE2\x96\x81", "|", "<space>", "_"}) {
-            if (separator_unit_ == NGramModel::kUnknown) separator_unit_ = parts_.lm->find(separator);
+            if (separator_unit_ == NGramModel::kUnknown)
+                separator_unit_ = parts_.lm->find(separator);
         }
         token_units_ = find_token_units();
     }

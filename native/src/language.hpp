@@ -32,8 +32,8 @@ struct TextState {
     std::int32_t num_units = 0;  // words, or tokens, that the model has scored
     std::int32_t hotword_state = 0;
     std::int32_t grammar_state = 0;
-    bool word_open = false;  // the open word has at least one byte
-    bool unknown = false;    // no known word begins as the open word does
+    bool word_open = false;       // the open word has at least one byte
+    bool unknown = false;         // no known word begins as the open word does
     bool separator_held = false;  // that a token model scores once a word follows
 
     // Whether any continuation is worth the same after both.
@@ -123,8 +123,8 @@ class Language {
     const WordTable* spellings_ = nullptr;  // of the lexicon, or else of the word model
     std::vector<WordId> token_units_;       // of each token, with LmUnit::kToken
     WordId separator_unit_ = NGramModel::kUnknown;
-    double unknown_word_ = 0.0;             // weighted ln P of an unknown word
-    double first_gain_ = 0.0;  // by the first byte of a word, or by any token of a token model
+    double unknown_word_ = 0.0;  // weighted ln P of an unknown word
+    double first_gain_ = 0.0;    // by the first byte of a word, or by any token of a token model
     double hotword_gain_ = 0.0;
     bool is_empty_;
 };

@@ -176,7 +176,7 @@ def test_what_is_no_distribution_is_refused_as_probabilities(frame, log_probs):
     stream = BeamSearchDecoder(TOKENS).stream()
     stream.push(probs[2, :5], input="probs")
 
-    with pytest.raises(ValueError, match="sum to at most 1 .* in utterance 2, frame 7"):
+    with pytest.raises(ValueError, match=r"sum to at most 1 .* in utterance 2, frame 7"):
         GreedyDecoder(TOKENS)(probs, input="probs")
     with pytest.raises(ValueError, match="in utterance 0, frame 7"):
         stream.push(probs[2, 5:], input="probs")

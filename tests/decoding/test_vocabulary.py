@@ -147,6 +147,7 @@ def test_ctcdecoder_takes_logits_and_pyctcdecode_arguments(arpa):
     assert decoder.decode_batch(None, []) == []
     beams = decoder.decode_beams(logits, beam_width=30, token_min_logp=-10)
     assert decoder.decode_beams_batch(None, [logits], 30, token_min_logp=-10) == [beams]
+    assert decoder.decode_beams_batch(None, []) == []
 
 
 def test_ctcdecoder_beams_have_pyctcdecode_order_and_scores(arpa):
@@ -182,6 +183,80 @@ def test_ctcdecoder_hotwords_and_reset_params(arpa):
     decoder.reset_params(alpha=0.0, beta=5.0)
     assert decoder.decode(logits, beam_prune_logp=-50, token_min_logp=-9).count(" ") == 0
     assert pickle.loads(pickle.dumps(decoder)).decode(logits) == decoder.decode(logits)
+
+
+def test_ctcdecoder_batch_equals_one_by_one(rng, arpa):
+    decoder = build_ctcdecoder(LABELS, arpa)
+    logits = [rng.normal(size=(length, 4)) for length in (5, 1, 9)]
+
+    assert decoder.decode_batch(None, logits) == [decoder.decode(x) for x in logits]
+    beams = decoder.decode_beams_batch(None, logits, beam_width=5)
+    for ours, theirs in zip(
+        beams, (decoder.decode_beams(x, beam_width=5) for x in logits), strict=True
+    ):
+        assert [b[:3] for b in ours] == [b[:3] for b in theirs]
+        assert [b.lm_score for b in ours] == pytest.approx([b.lm_score for b in theirs], abs=1e-5)
+
+
+def test_ctcdecoder_keeps_its_decoders_and_forgets_the_oldest(monkeypatch, arpa):
+    decoder = build_ctcdecoder(LABELS, arpa)
+    made = []
+    make = BeamSearchDecoder
+    monkeypatch.setattr(
+        "asr.decoding.ctcdecoder.BeamSearchDecoder",
+        lambda *arguments, **options: made.append(options) or make(*arguments, **options),
+    )
+    logits = spikes([1, 2, 3, 1], 4, 3.0)
+
+    for _ in range(3):
+        decoder.decode(logits)
+        decoder.decode(logits, hotwords=iter(["ab"]))
+        decoder.decode_beams(logits)
+    assert len(made) == 3
+    decoder.reset_params(alpha=0.1)
+    decoder.decode(logits)
+    assert len(made) == 4
+    for width in range(1, 20):
+        decoder.decode(logits, width)
+    assert len(decoder._decoders) == 16
+
+
+def test_ctcdecoder_takes_probabilities_as_pyctcdecode_does():
+    decoder = build_ctcdecoder(LABELS)
+    logits = 2 * np.random.default_rng(3).normal(size=(30, 4))
+    probs = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+
+    for mine, theirs in zip(decoder.decode_beams(probs), decoder.decode_beams(logits), strict=True):
+        assert mine.text == theirs.text
+        assert mine.logit_score == pytest.approx(theirs.logit_score, abs=1e-4)
+
+
+def test_ctcdecoder_words_last_from_their_first_frame_to_the_one_after_their_end():
+    logits = spikes([0, 1, 1, 2, 2, 2, 0, 3, 3, 1, 1, 0], 4, 3.0)
+    logits[2] *= 2  # the spike is within the run
+    logits[4] *= 2
+    decoder = build_ctcdecoder(LABELS)
+
+    assert decoder.decode_beams(logits)[0].text_frames == [("ab", (1, 6)), ("a", (9, 11))]
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 5, 4), (1, 1, 4), (5, 3), (5, 5)])
+def test_ctcdecoder_refuses_other_shapes(shape):
+    decoder = build_ctcdecoder(LABELS)
+
+    for decode in (decoder.decode, decoder.decode_beams):
+        with pytest.raises(ValueError, match=r"logits must be \(T, C=4\), .* in utterance 0"):
+            decode(np.zeros(shape))
+
+
+def test_ctcdecoder_takes_unigrams_that_change_nothing(arpa):
+    logits = spikes([1, 2, 3, 1], 4, 3.0)
+    plain = build_ctcdecoder(LABELS, arpa).decode_beams(logits)
+
+    assert build_ctcdecoder(LABELS, arpa, ["a", "ab", "more"]).decode_beams(logits) == plain
+    assert build_ctcdecoder(LABELS, unigrams=["a"]).decode(logits) == "ab a"
+    with pytest.raises(ValueError, match="but 1 of its words are not there, such as 'ab'"):
+        build_ctcdecoder(LABELS, arpa, ["a"])
 
 
 def test_ctcdecoder_refuses_scores_without_boundaries():
