@@ -184,9 +184,12 @@ def test_nothing_is_said_of_a_set_that_can_be_used(manifest):
 
 
 def test_speech_that_a_speed_makes_too_short_stays_as_it_was(manifest):
-    silence = {**PADDING, "pad_probability": 0.0}
     faster = WaveformAugment(
-        speeds=[1.05], gain_db=0.0, noise_snr_db=(9, 9), noise_probability=0.0, **silence
+        speeds=[1.05],
+        gain_db=0.0,
+        noise_snr_db=(9, 9),
+        noise_probability=0.0,
+        **(PADDING | {"pad_probability": 0.0}),
     )
     # As many frames as the text needs: not one to spare.
     frames = {3200 + 1600 * n: 2 * (n % 3 + 1) for n in range(10)}
