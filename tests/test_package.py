@@ -33,7 +33,10 @@ def test_wheel_holds_every_module_and_configuration(wheel):
     types = {str(p.relative_to(ROOT)) for p in (ROOT / "asr").glob("*.pyi")} | {"asr/py.typed"}
     configurations = {f"asr/{p.relative_to(ROOT)}" for p in (ROOT / "conf").rglob("*.yaml")}
 
-    expected = modules | types | configurations | {"asr/conf/__init__.py"}
+    templates = {str(p.relative_to(ROOT)) for p in (ROOT / "asr").rglob("templates/*")}
+
+    expected = modules | types | configurations | templates | {"asr/conf/__init__.py"}
+    assert len(templates) > 2
 
     assert len(configurations) > 10
     assert expected <= set(wheel.namelist())

@@ -8,19 +8,18 @@ What a run does not have yet is left out and said so.
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
-from html import escape
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel
 from asr.data.loading import Speech
-from asr.evaluation.errors import Aligned, align_texts, mark_error, worst_first
+from asr.evaluation.errors import align_texts, mark_error, worst_first
 from asr.evaluation.figures import Curve, Posteriors, draw_history, draw_snapshots, draw_utterance
 from asr.evaluation.results import HEADER, read_scores, table_rows
 from asr.evaluation.scoring import Score
@@ -28,7 +27,6 @@ from asr.files import write_atomically
 from asr.recognition.recognizer import Recognizer
 
 NUM_WORST = 12
-MARKS = {"": "", "S": "sub", "D": "del", "I": "ins"}
 
 
 class ScoredSet(NamedTuple):
@@ -67,50 +65,36 @@ def write_report(run_path: Path, out: Path, *, utterance: Speech | None = None) 
     ]
     best = run_path / "ckpt" / "best.ckpt"
     model = load_checkpoint(best) if best.is_file() else None
-    body = [
-        _header(run_path),
-        _tiles(history, sets, model),
-        _history_section(history),
-        _decoders_section(sets),
-        _utterance_section(model, utterance),
-        _snapshots_section(run_path, model, utterance),
-        *(_worst_section(scored) for scored in sets),
-        _environment_section(run_path),
-    ]
-    write_atomically(Path(out), _page(f"Run {run_path.resolve().name}", body))
-
-
-def _page(title: str, body: Sequence[str]) -> str:
-    css = files("asr.evaluation").joinpath("report.css").read_text()
-    content = "\n".join(body)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{css}</style>\n</head>\n<body>\n<main>\n"
-        f"{content}\n</main>\n</body>\n</html>\n"
+    page = render(
+        "run.html.j2",
+        name=run_path.resolve().name,
+        tiles=_tiles(history, sets, model),
+        history=_history(history),
+        header=HEADER,
+        sets=[_describe_set(scored) for scored in sets],
+        utterance=_utterance(model, utterance),
+        snapshots=_snapshots(run_path, model, utterance),
+        **_environment(run_path),
     )
+    write_atomically(Path(out), page)
 
 
-def _section(title: str, *parts: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>"
-
-
-def _note(text: str) -> str:
-    return f'<p class="muted">{escape(text)}</p>'
-
-
-def _figure(svg: str) -> str:
-    return f'<div class="scroll">{svg}</div>'
-
-
-def _header(run_path: Path) -> str:
-    return (
-        f"<h1>Run {escape(run_path.resolve().name)}</h1>\n"
-        '<p class="muted">Speech recognition with CTC: training, decoding and errors.</p>'
+def render(template: str, **values: object) -> str:
+    """Fill one of the templates beside this module; every value is escaped for HTML."""
+    environment = Environment(
+        loader=PackageLoader("asr.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.globals["mark_error"] = mark_error
+    return environment.get_template(template).render(**values).lstrip()
 
 
-def _tiles(history: list[dict], sets: Sequence[ScoredSet], model: AcousticModel | None) -> str:
+def _tiles(
+    history: list[dict], sets: Sequence[ScoredSet], model: AcousticModel | None
+) -> list[tuple[str, str]]:
     tiles = []
     for scored in sets[:1]:
         best = scored.scores[scored.best]
@@ -122,11 +106,7 @@ def _tiles(history: list[dict], sets: Sequence[ScoredSet], model: AcousticModel 
     if model is not None:
         size = sum(p.numel() for p in model.network.parameters())
         tiles.append((f"{size / 1e6:.2f} M", "parameters"))
-    cells = [
-        f'<div class="tile"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
-        for value, label in tiles
-    ]
-    return f'<div class="tiles">{"".join(cells)}</div>'
+    return tiles
 
 
 def _duration(seconds: float) -> str:
@@ -137,10 +117,9 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
-def _history_section(history: list[dict]) -> str:
-    title = "Training"
+def _history(history: list[dict]) -> dict | None:
     if not history:
-        return _section(title, _note("No epoch has ended yet."))
+        return None
     losses = [
         Curve("train", [row["train_loss"] for row in history]),
         Curve("dev", [row["dev_loss"] for row in history]),
@@ -149,46 +128,27 @@ def _history_section(history: list[dict]) -> str:
         Curve("WER", [100 * row["dev_wer"] for row in history]),
         Curve("CER", [100 * row["dev_cer"] for row in history]),
     ]
-    skipped = int(history[-1]["skipped_steps"])
-    note = f"Steps skipped for a loss or gradient that was not finite: {skipped}."
     epochs = [int(row["epoch"]) for row in history]
-    return _section(title, _figure(draw_history(epochs, losses, rates)), _note(note))
+    skipped = int(history[-1]["skipped_steps"])
+    return {"svg": draw_history(epochs, losses, rates), "skipped": skipped}
 
 
-def _decoders_section(sets: Sequence[ScoredSet]) -> str:
-    title = "Decoders"
-    if not sets:
-        return _section(title, _note("Nothing has been decoded yet."))
-    parts = [
-        _note(
-            "The same posteriors, searched in different ways. The interval is where 95 % of test "
-            "sets of this size would fall, drawn from these utterances; RTF is seconds of work, "
-            "model and decoder, for a second of audio."
-        )
-    ]
-    for scored in sets:
-        first = scored.scores[scored.best]
-        parts.append(
-            f"<h3>{escape(scored.name)} <span class='muted'>{first.num_utterances} utterances, "
-            f"{_duration(first.audio_s)}</span></h3>"
-        )
-        parts.append(_table(scored))
-    return _section(title, *parts)
+def _describe_set(scored: ScoredSet) -> dict:
+    first = scored.scores[scored.best]
+    records = _read_json_lines(scored.folder / _folder_of(scored) / "hyp.jsonl")
+    aligned = worst_first([align_texts(r["id"], r["text"], r["pred_text"]) for r in records])
+    return {
+        "name": scored.name,
+        "best": scored.best,
+        "size": f"{first.num_utterances} utterances, {_duration(first.audio_s)}",
+        "rows": table_rows(scored.scores),
+        "worst": [a for a in aligned if a.num_errors][:NUM_WORST],
+    }
 
 
-def _table(scored: ScoredSet) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in HEADER)
-    rows = []
-    for row in table_rows(scored.scores):
-        mark = ' class="best"' if row[0] == scored.best else ""
-        rows.append(f"<tr{mark}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n")
-    return f'<div class="scroll"><table>\n<tr>{head}</tr>\n{"".join(rows)}</table></div>'
-
-
-def _utterance_section(model: AcousticModel | None, utterance: Speech | None) -> str:
-    title = "One utterance, seen and read"
+def _utterance(model: AcousticModel | None, utterance: Speech | None) -> dict | None:
     if model is None or utterance is None:
-        return _section(title, _note("No utterance was given, or no model is there yet."))
+        return None
     waveform = utterance.waveform(model.sample_rate)
     batch, lengths = torch.from_numpy(waveform)[None], torch.tensor([len(waveform)])
     energies = model.features.log_energies(batch, lengths)[0][0].numpy()  # (T, F)
@@ -202,21 +162,15 @@ def _utterance_section(model: AcousticModel | None, utterance: Speech | None) ->
         transcript.words,
         model.tokenizer.tokens,
     )
-    note = (
-        "Above, log-mel energies; below, what the network makes of them: the posterior of every "
-        "label, the blank's dashed. Words stand where greedy decoding found them."
-    )
-    aligned = align_texts(utterance.id, utterance.text, transcript.text)
-    return _section(title, _note(note), _figure(svg), _alignment(aligned))
+    return {"svg": svg, "aligned": align_texts(utterance.id, utterance.text, transcript.text)}
 
 
-def _snapshots_section(
+def _snapshots(
     run_path: Path, model: AcousticModel | None, utterance: Speech | None
-) -> str:
-    title = "How the spikes emerge"
+) -> dict | None:
     paths = sorted((run_path / "snapshots").glob("epoch_*.npz"))
     if model is None or not paths:
-        return _section(title, _note("No snapshot has been kept yet."))
+        return None
     snapshots = []
     name = text = ""
     for path in paths:
@@ -230,26 +184,7 @@ def _snapshots_section(
         log_probs, _ = model.log_probs(waveform, torch.tensor([waveform.shape[1]]))
         snapshots.append(Posteriors("the final model", log_probs[0].exp().numpy()))
     svg = draw_snapshots(snapshots, model.seconds_per_frame, model.tokenizer.tokens)
-    note = (
-        f"Utterance {name}, \u201c{text}\u201d. To look for: blank, dashed, covers almost "
-        "everything at first; labels rise out of it one by one, and end as short spikes."
-    )
-    return _section(title, _note(note), _figure(svg))
-
-
-def _worst_section(scored: ScoredSet) -> str:
-    records = _read_json_lines(scored.folder / _folder_of(scored) / "hyp.jsonl")
-    aligned = worst_first([align_texts(r["id"], r["text"], r["pred_text"]) for r in records])
-    worst = [a for a in aligned if a.num_errors][:NUM_WORST]
-    title = f"Worst utterances of {scored.name}, {scored.best}"
-    if not worst:
-        return _section(title, _note("Every utterance was read without an error."))
-    key = (
-        '<p class="key"><span class="sub"><del>said</del> <ins>heard</ins></span> substitution '
-        '&nbsp; <span class="del"><del>said</del></span> deletion &nbsp; '
-        '<span class="ins"><ins>heard</ins></span> insertion</p>'
-    )
-    return _section(title, key, *(_alignment(a) for a in worst))
+    return {"svg": svg, "id": name, "text": text}
 
 
 def _folder_of(scored: ScoredSet) -> str:
@@ -257,47 +192,22 @@ def _folder_of(scored: ScoredSet) -> str:
     return table[scored.best]["folder"]
 
 
-def _alignment(aligned: Aligned) -> str:
-    """An utterance's words, what was said struck out and what was heard beside it."""
-    words = []
-    for reference, hypothesis in aligned.pairs:
-        mark = mark_error(reference, hypothesis)
-        said = f"<del>{escape(reference)}</del>" if mark and reference else ""
-        heard = f"<ins>{escape(hypothesis)}</ins>" if mark and hypothesis else ""
-        inner = " ".join(filter(None, (said, heard))) if mark else escape(reference or "")
-        words.append(
-            f'<span class="{MARKS[mark]}">{inner}</span>' if mark else f"<span>{inner}</span>"
-        )
-    count = f"{aligned.num_errors} error{'' if aligned.num_errors == 1 else 's'}"
-    return (
-        f'<div class="utterance"><div class="muted">{escape(aligned.id)}: {count} in '
-        f'{aligned.num_words} words</div><div class="words">{"".join(words)}</div></div>'
-    )
-
-
-def _environment_section(run_path: Path) -> str:
-    parts = []
+def _environment(run_path: Path) -> dict:
+    """Command, environment and configuration of a run, as far as they are recorded."""
+    command, rows, config = None, [], None
     if (run_path / "env.json").is_file():
         environment = _read_json(run_path / "env.json")
-        command = environment.pop("command", [])
-        parts.append(f'<pre class="wrap">{escape(shlex.join(command))}</pre>')
-        parts.append(_definitions(environment))
+        command = shlex.join(environment.pop("command", []))
+        rows = [(key.replace("_", " "), _shown(value)) for key, value in environment.items()]
     if (run_path / "config.yaml").is_file():
         config = (run_path / "config.yaml").read_text(encoding="utf-8")
-        parts.append(
-            f"<details><summary>configuration</summary><pre>{escape(config)}</pre></details>"
-        )
-    return _section("Command and environment", *(parts or [_note("Not recorded.")]))
+    return {"command": command, "environment": rows, "config": config}
 
 
-def _definitions(values: Mapping[str, object]) -> str:
-    rows = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{name} {version}" for name, version in value.items())
-        shown = "none" if value is None else str(value)
-        rows.append(f"<dt>{escape(key.replace('_', ' '))}</dt><dd>{escape(shown)}</dd>")
-    return f"<dl>{''.join(rows)}</dl>"
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {version}" for name, version in value.items())
+    return "none" if value is None else str(value)
 
 
 def _read_json(path: Path) -> dict:
