@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from asr.augment.augment import SpecAugment, WaveformAugment, add_noise, change_speed
+from asr.augment.augment import SpecAugment, WaveformAugment, add_noise, change_speed, warp_bands
 
 SPEC = {
     "freq_masks": 2,
@@ -10,6 +10,7 @@ SPEC = {
     "time_masks": 2,
     "time_width": 10,
     "time_fraction": 0.2,
+    "freq_warp": 0.0,
 }
 
 
@@ -33,6 +34,25 @@ def test_spec_augment_masks_at_most_what_was_asked():
         assert bands <= 2 * 6
         assert frames <= 2 * min(10, int(0.2 * length))
     assert (masked == 0).any()
+
+
+@pytest.mark.parametrize("move", [-3.0, 0.0, 2.5])
+def test_warp_moves_the_middle_band_and_keeps_the_outermost(move):
+    features = torch.arange(41.0).expand(2, 5, 41)
+
+    warped = warp_bands(features, torch.tensor([move, 0.0]))
+
+    torch.testing.assert_close(warped[1], features[1])
+    torch.testing.assert_close(warped[0, :, [0, 40]], features[0, :, [0, 40]])
+    where = np.interp(20.0, warped[0, 0].numpy(), np.arange(41))
+    assert where == pytest.approx(20.0 + move, abs=0.1)
+    assert (warped[0].diff() > 0).all()
+
+
+def test_warp_of_one_band_changes_nothing():
+    features = torch.randn(2, 3, 1)
+
+    assert torch.equal(warp_bands(features, torch.tensor([1.0, -1.0])), features)
 
 
 def test_spec_augment_follows_its_generator():
