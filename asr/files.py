@@ -35,7 +35,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         if error.filename in (None, str(temporary), os.fspath(temporary)):
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+            raise OSError(f"{path}: cannot write ({error.strerror or error})") from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """The list of defects keeps up with the code. Applying them takes minutes and is done by hand."""
 
 import pytest
-from break_the_suite import DEFECTS, ROOT, find_tests, replace_once
+from break_the_suite import ROOT, find_tests, replace_once
+from defects import DEFECTS
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)

@@ -149,7 +149,7 @@ def test_generate_refuses_no_workers(tmp_path):
 
 def test_missing_extra_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install asr\[synth\]") as error:
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'ctc-asr\[synth\]'") as error:
         make(tmp_path / "corpus")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "corpus").exists()
