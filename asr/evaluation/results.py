@@ -50,18 +50,20 @@ def decode_set(
     decoders: Mapping[str, Decoder],
     folder: Path,
     padding: Padding | None = None,
+    padded: Sequence[str] | None = None,
 ) -> dict[str, Score]:
     """Decode a loader's utterances with every decoder and write what came out.
 
-    With `padding`, every decoder has a second row: the same utterances with silence around them.
+    With `padding`, the decoders of the names `padded` (None: all) have a second row: the same
+    utterances with silence around them.
     """
     utterances = loader.corpus.utterances(0)
     decode = partial(decode_batches, model, progress=sys.stderr.isatty(), total=len(utterances))
     results = decode(loader.batches(0), decoders)
     if padding is not None:
-        padded = {f"{name}, {padding}": decoder for name, decoder in decoders.items()}
+        chosen = decoders if padded is None else padded
         batches = pad_batches(loader.batches(0), padding, model.sample_rate)
-        results |= decode(batches, padded)
+        results |= decode(batches, {f"{name}, {padding}": decoders[name] for name in chosen})
     audio = {u.id: u.audio_filepath for u in utterances if isinstance(u, Utterance)}
     return write_results(folder, results, loader.bad.skipped, audio)
 

@@ -91,10 +91,12 @@ class Padding:
                 raise ValueError(f"{name} must be in [0, {most:g}], got {value}")
 
     def __str__(self) -> str:
-        if self.before_s == self.after_s:
-            return f"{self.before_s:g} s of silence on both sides"
-        sides = (("before", self.before_s), ("after", self.after_s))
-        return f"silence {' and '.join(f'{s:g} s {side}' for side, s in sides if s)}"
+        before, after = f"{self.before_s:g} s", f"{self.after_s:g} s"
+        if before == after:
+            return f"{before} of silence on both sides"
+        if not self.before_s or not self.after_s:
+            return f"{before} of silence before" if self.before_s else f"{after} of silence after"
+        return f"{before} of silence before and {after} after"
 
 
 def pad_batches(

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -148,7 +149,7 @@ def test_padded_set_is_a_further_row(clips, tmp_path, capsys):
     assert decode(clips, f"output_dir={tmp_path}", "padding_s=[0.5,1]") == 0
 
     scores = json.loads((tmp_path / "scores.json").read_text())
-    name = "greedy, silence 0.5 s before and 1 s after"
+    name = "greedy, 0.5 s of silence before and 1 s after"
     assert list(scores) == ["greedy", name]
     assert scores[name]["audio_s"] == pytest.approx(scores["greedy"]["audio_s"] + 4 * 1.5)
     assert name in capsys.readouterr().out
@@ -222,6 +223,24 @@ def test_mistake_is_one_line_and_leaves_no_folder(clips, tmp_path, capsys, words
 
     assert message in last_line(capsys)
     assert not (tmp_path / "out").exists()
+
+
+FORMATS = {
+    "text": r"ab cad\n",
+    "json": r'\{"audio": ".*0\.wav", "text": "ab cad", .*"words": \[\{"word": "ab", .*\}\n',
+    "srt": r"1\n00:00:00,\d{3} --> 00:00:0\d,\d{3}\nab cad\n",
+    "vtt": r"WEBVTT\n\n00:00:00\.\d{3} --> 00:00:0\d\.\d{3}\nab cad\n",
+    "ctm": r"\S+0\.wav 1 0\.\d+ 0\.\d+ ab [01]\.\d+\n\S+0\.wav 1 \d\.\d+ 0\.\d+ cad [01]\.\d+\n",
+}
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_transcribe_writes_every_format(clips, capsys, style):
+    words = ["--checkpoint", str(clips / "run/ckpt/best.ckpt"), "--format", style]
+
+    assert main(["transcribe", str(clips / "0.wav"), *words]) == 0
+
+    assert re.fullmatch(FORMATS[style], capsys.readouterr().out)
 
 
 def test_transcribe_on_a_device_that_is_not_there_is_one_line(clips, capsys):

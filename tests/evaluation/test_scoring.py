@@ -382,8 +382,8 @@ def test_padding_out_of_range_is_refused(values, message):
 
 
 def test_padding_says_what_it_is():
-    assert str(Padding(0.0, 1.0, 0.0)) == "silence 1 s after"
-    assert str(Padding(0.5, 0.25, 0.0)) == "silence 0.5 s before and 0.25 s after"
+    assert str(Padding(0.0, 1.0, 0.0)) == "1 s of silence after"
+    assert str(Padding(0.5, 0.25, 0.0)) == "0.5 s of silence before and 0.25 s after"
     assert str(Padding(1.0, 1.0, 0.0)) == "1 s of silence on both sides"
 
 
