@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import soundfile
@@ -271,8 +271,8 @@ def _open(path: str | Path) -> soundfile.SoundFile:
         if path.stat().st_size == 0:
             raise AudioError(f"{path}: the file is empty (0 bytes)")
         # As bytes, since soundfile would refuse a name that is not UTF-8; Windows has none.
-        name: Any = os.fsencode(path) if os.name == "posix" else path
-        return soundfile.SoundFile(name)
+        name = os.fsencode(path) if os.name == "posix" else path
+        return soundfile.SoundFile(cast(Path, name))  # its signature has forgotten bytes
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{path}: cannot be decoded: {_reason(error)}") from error
 

@@ -148,14 +148,6 @@ def test_multirun_trains_every_combination(run, tmp_path):
     assert all((folder / "ckpt/best.ckpt").exists() for folder in folders)
 
 
-@pytest.mark.parametrize("style", ["text", "json", "srt", "vtt", "ctm"])
-def test_transcribe_writes_every_format(run, capsys, style):
-    wav = next((run / "dev").glob("*.wav"))
-    checkpoint = str(run / "run/ckpt/best.ckpt")
-
-    assert main(["transcribe", str(wav), "--checkpoint", checkpoint, "--format", style]) == 0
-
-
 def test_transcribe_says_what_it_converted(run, tmp_path, capsys):
     path = tmp_path / "stereo.wav"
     soundfile.write(path, np.zeros((8000, 2)), 8000)
