@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import cast
 
-import torch
 import yaml
 
 from asr.acoustic.checkpoint import load_checkpoint
@@ -27,7 +26,7 @@ from asr.recognition.recognizer import Recognizer
 from asr.synth.corpus import SynthRequest, generate
 from asr.text import Tokenizer
 from asr.training.pace import choose_epochs, measure_epoch
-from asr.training.precision import choose_precision, missing_bfloat16
+from asr.training.precision import choose_precision
 from asr.training.run_folder import RunFolder
 from asr.training.step import Stepper
 
@@ -49,16 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    if not any(word.startswith(("model=", "model.")) for word in args.overrides):
-        args.overrides = [f"model={choose_network()}", *args.overrides]
     return run_with_config("quickstart", args, quickstart)
-
-
-def choose_network() -> str:
-    """Name the network that this kind of CPU trains in the quickstart's time."""
-    if missing_bfloat16(torch.device("cpu")) is None:
-        return "ds2_lstm"
-    return "ds2_quick"
 
 
 def quickstart(config: dict) -> int:
