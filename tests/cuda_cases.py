@@ -122,12 +122,14 @@ def test_target_at_the_edges_of_lanes(rng, num_labels):
 
 
 @pytest.mark.parametrize(
-    ("num_labels", "pairs"),
-    [(0, 1), (31, 1), (32, 2), (95, 3), (127, 4), (128, 6), (192, 8), (256, 12), (511, 16)],
-)
-def test_pairs_per_lane(num_labels, pairs):
-    assert cuda_loss.pairs_per_lane(num_labels) == pairs
-    assert pairs * cuda_kernels.WARP > num_labels
+    ("num_labels", "warps", "pairs"),
+    [(0, 1, 1), (31, 1, 1), (32, 1, 2), (95, 1, 3), (127, 1, 4), (128, 1, 6), (191, 1, 6),
+     (192, 2, 4), (256, 2, 6), (511, 4, 4), (512, 4, 6), (1000, 8, 4), (1535, 8, 6),
+     (1536, 8, 8), (2500, 8, 12)],
+)  # fmt: skip
+def test_shape_of_direction(num_labels, warps, pairs):
+    assert cuda_loss.shape_of_direction(num_labels) == (warps, pairs)
+    assert warps * pairs * cuda_kernels.WARP > num_labels
 
 
 def test_one_frame(rng):

@@ -26,7 +26,14 @@ def kernels(monkeypatch):
         "is_on_gpu",
         lambda values: isinstance(values, torch.Tensor) and values.dtype == torch.int32,
     )
-    monkeypatch.setattr(cuda_loss, "LEAST_BLOCKS", 1)
+    monkeypatch.setattr(cuda_loss, "_launch", launch_simulated)
+
+
+def launch_simulated(make, kind, num_blocks, num_threads, *arguments):
+    """Run a kernel; arrays, whose ends are known, stand for pointers."""
+    make(*kind)[num_blocks, num_threads](
+        *(loss.flat_memory(a) if isinstance(a, torch.Tensor) else a for a in arguments)
+    )
 
 
 def to_gpu(values):

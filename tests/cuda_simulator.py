@@ -7,6 +7,8 @@ Import this in a process with NUMBA_ENABLE_CUDASIM=1, before any kernel.
 """
 
 from greenlet import getcurrent, greenlet
+from numba import cuda
+from numba.cuda.simulator import api as cuda_api
 from numba.cuda.simulator import kernel
 from numba.cuda.simulator.kernelapi import Dim3, FakeCUDAModule
 
@@ -82,6 +84,8 @@ def shfl_up_sync(self, mask, value, delta):
 def install(module):
     """Complete the simulator, and let `module` call its device functions without a wrapper."""
     kernel.BlockManager = Block
+    # Compiled kernels alone have registers to bound.
+    cuda.jit = lambda signature, *, launch_bounds, cache: cuda_api.jit(signature)
     FakeCUDAModule.threadIdx = property(lambda self: getcurrent().threadIdx)
     FakeCUDAModule.blockIdx = property(lambda self: getcurrent().blockIdx)
     FakeCUDAModule.syncthreads = lambda self: getcurrent().wait_for("block")

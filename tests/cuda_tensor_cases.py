@@ -54,16 +54,43 @@ def test_without_batch_dimension(rng):
     assert_agree(found, torch_fit(*arguments), atol=1e-6)
 
 
-def test_half_precision_is_computed_in_float32(rng):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(rng, dtype):
     logits, *lengths = random_batch(rng, 8, 2, 5, 3)
-    logits = logits.bfloat16()
+    logits = logits.to(dtype)
 
     losses, grad = fit_cuda(logits, *lengths)
 
     expected = fit_cuda(logits.float(), *lengths)
-    assert (losses.dtype, grad.dtype) == (torch.float32, torch.bfloat16)
+    assert losses.dtype == torch.float32
     assert torch.equal(losses, expected[0])
-    assert torch.equal(grad, expected[1].bfloat16())
+    assert grad.dtype == dtype
+    assert torch.equal(grad, expected[1].to(dtype))
+
+
+def test_gradient_of_half_precision_is_scaled_in_float32(rng):
+    logits, *lengths = random_batch(rng, 8, 2, 5, 3)
+    x = logits.half().to(DEVICE).requires_grad_()
+    loss = ctc_loss(x, *lengths, from_logits=True)
+
+    # In float16 alone the factor would be infinite, and what it multiplies would lose its digits.
+    (grad,) = torch.autograd.grad(2.0**17 * loss, x)
+
+    exact = logits.half().float().to(DEVICE).requires_grad_()
+    (expected,) = torch.autograd.grad(ctc_loss(exact, *lengths, from_logits=True), exact)
+    assert torch.equal(grad, (2.0**17 * expected).half())
+
+
+def test_each_utterance_has_its_factor(rng):
+    logits, *lengths = random_batch(rng, 8, 3, 5, 3)
+    factors = torch.tensor([2.0, 0.0, -0.5], device=DEVICE)
+    x = logits.to(DEVICE, copy=True).requires_grad_()
+
+    losses = ctc_loss(x, *lengths, reduction="none", from_logits=True)
+    (found,) = torch.autograd.grad(losses, x, factors)
+
+    expected = fit_cuda(logits, *lengths)[1] * factors.cpu()[:, None]
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-6, atol=0)
 
 
 def test_same_value_with_and_without_gradient(rng):
@@ -208,6 +235,21 @@ def test_nobody_waits_for_the_gpu(rng):
         ctc_loss(x, *lengths, from_logits=True).backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@needs_gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_second_gpu(rng):
+    logits, *lengths = random_batch(rng, 40, 4, 29, 10)
+    expected = fit_cuda(logits, *lengths)
+    x = logits.to("cuda:1").requires_grad_()
+
+    losses = ctc_loss(x, *lengths, reduction="none", from_logits=True)
+    losses.sum().backward()
+
+    assert losses.device == x.grad.device == torch.device("cuda:1")
+    assert torch.equal(losses.cpu(), expected[0])
+    assert torch.equal(x.grad.cpu(), expected[1])
 
 
 @needs_gpu

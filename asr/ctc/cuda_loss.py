@@ -5,17 +5,20 @@ checked as for the CPU and go over in one copy from pinned memory; those on the 
 the kernels give an utterance whose values do not fit a loss of NaN.
 """
 
-from collections.abc import Iterator
-from functools import lru_cache
+# Autograd's context carries whatever is put there: its type says nothing.
+# ruff: noqa: ANN401
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from numba import cuda
 from torch import Tensor
+from torch.autograd import Function
 
 from asr.ctc import cuda_kernels
-from asr.ctc.cuda_kernels import ROW_WARPS, WARP
+from asr.ctc.cuda_kernels import ROW_WARPS, WARP, cuda  # that module makes sure of whose cuda
 from asr.ctc.targets import (
     IntegerArray,
     check_frames,
@@ -29,6 +32,7 @@ from asr.ctc.targets import (
 
 # numba-cuda warns of grids below 128 blocks. Those without an utterance or a row leave at once.
 LEAST_BLOCKS = 128
+MOST_WARPS = 8  # of a direction: twice 256 threads have 128 registers each
 
 
 class Batch(NamedTuple):
@@ -42,18 +46,21 @@ class Batch(NamedTuple):
     blank: int
 
 
-class Scratch(NamedTuple):
-    """What the kernels leave for each other; their docstrings have the shapes."""
+class Options(NamedTuple):
+    """How `ctc_loss` was called."""
+
+    reduction: Literal["none", "mean", "sum"]
+    zero_infinity: bool
+    from_logits: bool
+
+
+class Saved(NamedTuple):
+    """What the gradient needs beside x; the kernels' docstrings have the shapes."""
 
     normalisers: Tensor
-    mantissas: Tensor
-    exponents: Tensor
-    first_of_class: Tensor
-    next_equal: Tensor
-    stored: Tensor
-    stored_exponents: Tensor
-    of_labels: Tensor
-    of_blanks: Tensor
+    occupancies: Tensor
+    links: Tensor
+    losses: Tensor
 
 
 def check_batch(
@@ -128,111 +135,172 @@ def fit_and_reduce(
     needs_grad: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Return the reduced float64 loss, and its float32 or float64 gradient if it is wanted."""
-    x = log_probs.detach()
-    if x.dtype not in (torch.float32, torch.float64):
-        x = x.float()
-    grad = torch.empty_like(x) if needs_grad else None
-    losses = _fit(x, batch, from_logits, grad, reduction == "mean", zero_infinity)
-    if zero_infinity:
-        losses = losses.masked_fill(losses == torch.inf, 0.0)
-    if reduction == "mean":
-        losses = losses / (batch.target_lengths.clamp(min=1) * max(1, len(losses)))
-    if reduction != "none":
-        losses = losses.sum()
-    return losses, grad
+    options = Options(reduction, zero_infinity, from_logits)
+    x = _as_real(log_probs.detach())
+    loss, saved = _fit(x, batch, options, needs_grad)
+    one = x.new_ones(())
+    return loss, _write_gradients(x, batch, options, one, saved) if needs_grad else None
 
 
-def _fit(
-    x: Tensor,
-    batch: Batch,
-    from_logits: bool,
-    grad: Tensor | None,
-    divide: bool,
-    zero_infinity: bool,
-) -> Tensor:
-    """Launch the kernels. Returns (N,) float64 losses; writes `grad`, if there is one."""
+class Loss(Function):
+    """The loss, which leaves occupancies for a gradient that is written when its factor is known.
+
+    Takes log_probs, (T, N, C), and a call of `fit_and_reduce` that only lacks them.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        log_probs: Tensor,
+        run: partial[tuple[Tensor, Tensor | None]],
+        needs_grad: bool,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """Launch the recursion."""
+        rest = dict(run.keywords)
+        batch = rest.pop("batch")
+        ctx.call = batch, Options(**rest)
+        loss, saved = _fit(_as_real(log_probs.detach()), *ctx.call, needs_grad)
+        if needs_grad:
+            ctx.save_for_backward(log_probs, *saved)
+        return loss.to(dtype)
+
+    @staticmethod
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad_output: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        """Launch the gradient, as often as it is wanted."""
+        return _Gradient.apply(grad_output, *ctx.call, *ctx.saved_tensors), None, None, None
+
+
+class _Gradient(Function):
+    """The gradient as a function that refuses to be differentiated."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        grad_output: Tensor,
+        batch: Batch,
+        options: Options,
+        log_probs: Tensor,
+        *saved: Tensor,
+    ) -> Tensor:
+        x = _as_real(log_probs.detach())
+        grad = _write_gradients(x, batch, options, grad_output.to(x.dtype), Saved(*saved))
+        return grad.to(log_probs.dtype)
+
+    @staticmethod
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad_output: Tensor
+    ) -> tuple[None, ...]:
+        raise RuntimeError("ctc_loss cannot be differentiated twice")
+
+
+def _as_real(x: Tensor) -> Tensor:
+    """Half precision as float32."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def _fit(x: Tensor, batch: Batch, options: Options, needs_grad: bool) -> tuple[Tensor, Saved]:
+    """Launch the recursion. Returns the float64 loss, () or (N,), and what its gradient needs."""
     max_frames, num_utterances, num_classes = x.shape
+    losses, results = x.new_empty((2, num_utterances), dtype=torch.float64)
+    warps, pairs = shape_of_direction(min(batch.capacity, max_frames))
+    lanes, width = WARP * warps, WARP * warps * pairs
+    frames = num_utterances, max_frames
+    saved = Saved(
+        normalisers=x.new_empty(frames, dtype=torch.float64),
+        occupancies=x.new_empty((*(frames if needs_grad else (num_utterances, 1)), width)),
+        links=x.new_full((num_utterances, num_classes + width), -1, dtype=torch.int32),
+        losses=losses,
+    )
     if x.numel() == 0:  # nothing to launch on, nor any gradient
         lengths = batch.target_lengths.double()
-        return lengths.masked_fill(lengths > 0, torch.inf)
-    pairs = pairs_per_lane(min(batch.capacity, max_frames))
-    labels = batch.labels if len(batch.labels) else batch.labels.new_zeros(1)
-    lengths = batch.input_lengths, batch.target_lengths
-    scratch = _make_scratch(x, pairs, grad is not None)
-    prepared = scratch[:3]
-    losses = x.new_empty(num_utterances, dtype=torch.float64)
-    row_blocks = -(-max_frames * num_utterances // ROW_WARPS)
-    _launch(
-        cuda_kernels.prepare, row_blocks, ROW_WARPS * WARP,
-        _flat(x), x.stride(), labels, batch.starts, *lengths, batch.blank, from_logits, pairs,
-        *prepared, scratch.first_of_class, scratch.next_equal,
+        impossible = 0.0 if options.zero_infinity else torch.inf
+        return _sum(lengths.masked_fill(lengths > 0, impossible), options), saved
+    dtype = _name(x.dtype)
+    emissions = x.new_empty((*frames, width))
+    exponents = x.new_empty(saved.occupancies.shape, dtype=torch.int32)
+    met = x.new_empty((num_utterances, 2, width))
+    met_exponents = x.new_empty(met.shape, dtype=torch.int32)
+    integers = (
+        batch.labels, len(batch.labels), batch.starts, batch.input_lengths, batch.target_lengths,
+        batch.blank, x.shape,
     )  # fmt: skip
     _launch(
-        cuda_kernels.make_fit(pairs), num_utterances, 2 * WARP,
-        labels, batch.starts, *lengths, batch.capacity, num_classes, batch.blank, *prepared,
-        grad is not None, *scratch[5:], losses,
+        cuda_kernels.make_prepare, (dtype,), -(-max_frames * num_utterances // ROW_WARPS),
+        ROW_WARPS * WARP,
+        x, x.stride(), options.from_logits, *integers, lanes, pairs, saved.normalisers, emissions,
+        saved.links,
     )  # fmt: skip
-    if grad is not None:
-        _launch(
-            cuda_kernels.write_gradients, row_blocks, ROW_WARPS * WARP,
-            _flat(x), x.stride(), *lengths, batch.blank, from_logits, divide, zero_infinity,
-            scratch.normalisers, scratch.first_of_class, scratch.next_equal, scratch.of_labels,
-            scratch.of_blanks, losses, _flat(grad), grad.stride(),
-        )  # fmt: skip
-    return losses
+    _launch(
+        cuda_kernels.make_fit, (warps, pairs, dtype), num_utterances, 2 * lanes,
+        *integers, batch.capacity, saved.normalisers, emissions, needs_grad, saved.occupancies,
+        exponents, met, met_exponents, options.reduction == "mean", options.zero_infinity, losses,
+        results,
+    )  # fmt: skip
+    return _sum(results, options), saved
 
 
-def _make_scratch(x: Tensor, pairs: int, wants_occupancies: bool) -> Scratch:
-    max_frames, num_utterances, num_classes = x.shape
-    width = WARP * pairs
-    frames = num_utterances, max_frames
-    stored = frames if wants_occupancies else (num_utterances, 1)
-    written = frames if wants_occupancies else (1, 1)
-    return Scratch(
-        normalisers=x.new_empty(frames, dtype=torch.float64),
-        mantissas=x.new_empty((*frames, width)),
-        exponents=x.new_empty((*frames, width), dtype=torch.int32),
-        first_of_class=x.new_full((num_utterances, num_classes), -1, dtype=torch.int32),
-        next_equal=x.new_empty((num_utterances, width), dtype=torch.int32),
-        stored=x.new_empty((2, *stored, width)),
-        stored_exponents=x.new_empty((2, *stored, width), dtype=torch.int32),
-        of_labels=x.new_empty((*written, width)),
-        of_blanks=x.new_empty((*written, WARP)),
-    )
+def _sum(results: Tensor, options: Options) -> Tensor:
+    return results if options.reduction == "none" else results.sum()
 
 
-def pairs_per_lane(num_labels: int) -> int:
-    """Least 1, 2, 3, 4, 6, 8, 12, 16, ... with which 32 lanes hold `num_labels` + 1 pairs.
+def _write_gradients(
+    x: Tensor, batch: Batch, options: Options, factors: Tensor, saved: Saved
+) -> Tensor:
+    """Launch the writing of the gradient times `factors`, () or (N,). Returns (T, N, C)."""
+    max_frames, num_utterances, _ = x.shape
+    grad = torch.empty_like(x)
+    if x.numel() == 0:
+        return grad
+    _launch(
+        cuda_kernels.make_write_gradients, (_name(x.dtype),),
+        -(-max_frames * num_utterances // ROW_WARPS), ROW_WARPS * WARP,
+        x, x.stride(), options.from_logits, batch.input_lengths, batch.target_lengths, batch.blank,
+        x.shape, saved.occupancies.shape[-1], saved.normalisers, saved.occupancies, saved.links,
+        saved.losses, options.reduction == "mean", options.zero_infinity, factors,
+        factors.stride(0) if factors.dim() else 0, grad, grad.stride(),
+    )  # fmt: skip
+    return grad
 
-    Each is compiled at its first use: few of them, and at most a third of the lanes' work idle.
+
+def _name(dtype: torch.dtype) -> str:
+    """That of NumPy and Numba."""
+    return str(dtype).removeprefix("torch.")
+
+
+def shape_of_direction(num_labels: int) -> tuple[int, int]:
+    """Warps and pairs a lane with which a direction holds `num_labels` + 1 pairs.
+
+    Up to 191 labels one warp, whose 32 lanes have the least of 1, 2, 3, 4, 6 pairs that will do;
+    beyond them 2, 4 or 8 warps, so that a lane's states stay in registers; from 1,536 on
+    8 warps of more pairs, which do not. Each is compiled at its first use: few of them, and at most
+    a third of the lanes' work idle.
     """
     needed = num_labels // WARP + 1
     power = 1 << (needed - 1).bit_length()
-    return 3 * power // 4 if 4 * needed <= 3 * power else power
+    rows = 3 * power // 4 if 4 * needed <= 3 * power else power
+    warps = 1 if rows <= 6 else min(MOST_WARPS, rows // (6 if rows % 3 == 0 else 4))
+    return warps, rows // warps
 
 
-def _flat(x: Tensor) -> Tensor:
-    """All the memory between x's first and last element, as one dimension."""
-    span = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
-    return x.as_strided((span,), (1,))
-
-
-def _launch(kernel: Any, num_blocks: int, num_threads: int, *arguments: object) -> None:  # noqa: ANN401
+def _launch(
+    make: Callable[..., Any],
+    kind: tuple[object, ...],
+    num_blocks: int,
+    num_threads: int,
+    *arguments: object,
+) -> None:
     """Put a kernel into torch's current stream on the device of the tensors."""
-    first = next(a for a in arguments if isinstance(a, Tensor))
-    with torch.cuda.device_of(first):
-        stream = _stream(torch.cuda.current_stream().cuda_stream) if first.is_cuda else 0
-        kernel[max(num_blocks, LEAST_BLOCKS), num_threads, stream](
-            *(_view(a) if isinstance(a, Tensor) else a for a in arguments)
-        )
+    device = next(a for a in arguments if isinstance(a, Tensor)).device
+    with torch.cuda.device(device):
+        stream = _stream(torch.cuda.current_stream().cuda_stream)
+        kernel = make(*kind)[max(num_blocks, LEAST_BLOCKS), num_threads, stream]
+        kernel(*(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments))
 
 
 @lru_cache
 def _stream(address: int) -> object:
     """A stream of torch's as numba-cuda wants it, one object a stream: launches are kept by it."""
     return cuda.external_stream(address) if address else 0
-
-
-def _view(tensor: Tensor) -> object:
-    """The tensor as numba-cuda sees it; on the CPU, as numba-cuda's simulator does."""
-    return cuda.as_cuda_array(tensor) if tensor.is_cuda else tensor.numpy()

@@ -9,9 +9,9 @@ the softmax computed inside.
 # Autograd's context carries whatever is put there: its type says nothing.
 # ruff: noqa: ANN401
 
+import logging
 from collections.abc import Callable
-from functools import partial
-from importlib.util import find_spec
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -33,6 +33,8 @@ from asr.ctc.targets import (
     is_on_gpu,
 )
 from asr.ctc.threads import run_on_threads, thread_count
+
+logger = logging.getLogger(__name__)
 
 Reduction = Literal["none", "mean", "sum"]
 Fit = Callable[..., tuple[Tensor, Tensor | None]]
@@ -64,7 +66,8 @@ def ctc_loss(
     Args:
         log_probs: (T, N, C) or (T, C) natural logs of the class probabilities, of any strides and
             floating dtype; float32 is fastest, half is computed in float32. On the CPU, or on a
-            GPU with numba-cuda. With `from_logits`, unnormalised. N >= 1.
+            GPU: by numba-cuda, or by PyTorch where that is missing; of other devices on the
+            CPU. With `from_logits`, unnormalised. N >= 1.
         targets: (N, S) padded, or (sum of target_lengths,) concatenated; (S,) for (T, C).
         input_lengths: (N,) frames of each utterance, 0..T.
         target_lengths: (N,) labels of each utterance, 0..S.
@@ -112,10 +115,12 @@ def compute_loss(
 
         integers_ = (torch.as_tensor(values) for values in arguments[:3])
         return TracedLoss.apply(log_probs, *integers_, *arguments[3:])[0].to(dtype)
+    if log_probs.device.type not in ("cpu", "cuda", "meta"):
+        return compute_loss(log_probs.cpu(), *arguments, dtype).to(log_probs.device)
     batched = log_probs.unsqueeze(1) if log_probs.dim() == 2 else log_probs
     run = prepare(batched, *arguments)
     needs_grad = torch.is_grad_enabled() and log_probs.requires_grad
-    losses = _Loss.apply(batched, run, needs_grad, dtype)
+    losses = _way(log_probs).differentiable.apply(batched, run, needs_grad, dtype)
     return losses.squeeze(0) if log_probs.dim() == 2 and reduction == "none" else losses
 
 
@@ -130,12 +135,10 @@ def prepare(
     from_logits: bool,
 ) -> Fit:
     """Check the arguments of `ctc_loss`, with (T, N, C); return what computes loss and gradient."""
-    check, fit_and_reduce = check_batch, _fit_and_reduce
-    if is_on_gpu(log_probs):
-        check, fit_and_reduce = _cuda_functions()
+    way = _way(log_probs)
     return partial(
-        fit_and_reduce,
-        batch=check(log_probs, targets, input_lengths, target_lengths, blank),
+        way.fit_and_reduce,
+        batch=way.check_batch(log_probs, targets, input_lengths, target_lengths, blank),
         reduction=reduction,
         zero_infinity=zero_infinity,
         from_logits=from_logits,
@@ -187,9 +190,20 @@ def check_batch(
     blank: int,
 ) -> Batch:
     """Check everything a kernel relies on, so that it can index without looking."""
-    check_log_probs(log_probs, blank)
     if log_probs.device.type != "cpu":
         raise ValueError(f"log_probs must be on the CPU, got {log_probs.device}")
+    return check_on_host(log_probs, targets, input_lengths, target_lengths, blank)
+
+
+def check_on_host(
+    log_probs: Tensor,
+    targets: IntegerArray,
+    input_lengths: IntegerArray,
+    target_lengths: IntegerArray,
+    blank: int,
+) -> Batch:
+    """`check_batch` of log-probabilities anywhere: lengths and targets are brought to the host."""
+    check_log_probs(log_probs, blank)
     max_frames, num_utterances, num_classes = log_probs.shape
     frames = integers("input_lengths", input_lengths).reshape(-1)
     flat = flatten_targets(targets, target_lengths)
@@ -212,13 +226,6 @@ def _is_traced(log_probs: Tensor) -> bool:
 def loss_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype of a loss: half's own would overflow at 65504 nats."""
     return torch.float64 if dtype == torch.float64 else torch.float32
-
-
-def runs_on(device: torch.device) -> bool:
-    """Say whether `ctc_loss` takes tensors of a device: the CPU, and a GPU with numba-cuda."""
-    if device.type == "cuda":
-        return find_spec("numba_cuda") is not None
-    return device.type == "cpu"
 
 
 class _Loss(Function):
@@ -278,14 +285,34 @@ class NoSecondDerivative(Function):
         raise RuntimeError("ctc_loss cannot be differentiated twice")
 
 
-def _cuda_functions() -> tuple[Callable[..., Any], Fit]:
-    """What `check_batch` and `_fit_and_reduce` are for tensors on a GPU."""
-    if find_spec("numba_cuda") is None:
-        raise ValueError("ctc_loss of CUDA tensors needs numba-cuda: pip install 'ctc-asr[cuda]'")
-    # Imported late: most who use the loss have no GPU.
-    from asr.ctc import cuda_loss
+class _Way(NamedTuple):
+    """What computes the loss of tensors on a kind of device."""
 
-    return cuda_loss.check_batch, cuda_loss.fit_and_reduce
+    check_batch: Callable[..., Any]
+    fit_and_reduce: Fit
+    differentiable: type[Function] = _Loss
+
+
+def _way(log_probs: Tensor) -> _Way:
+    """What computes the loss of these."""
+    return _way_of_gpu() if is_on_gpu(log_probs) else _Way(check_batch, _fit_and_reduce)
+
+
+@cache
+def _way_of_gpu() -> _Way:
+    """Ours, or PyTorch's where numba-cuda is missing. Imported late: most have no GPU."""
+    try:
+        from asr.ctc import cuda_loss
+    except ImportError as error:
+        from asr.ctc import torch_loss
+
+        logger.warning(
+            "the CTC loss on the GPU is PyTorch's, slower and less exact than ours, which needs "
+            "numba-cuda (pip install 'ctc-asr[cuda]'): %s",
+            error,
+        )
+        return _Way(torch_loss.check_batch, torch_loss.fit_and_reduce)
+    return _Way(cuda_loss.check_batch, cuda_loss.fit_and_reduce, cuda_loss.Loss)
 
 
 def _fit_and_reduce(

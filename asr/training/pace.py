@@ -12,8 +12,8 @@ from copy import deepcopy
 from asr.data.loading import BatchLoader
 from asr.training.step import Stepper
 
-# The first steps compile kernels.
-WARM_UP_STEPS = 3
+# Steps to measure at least.
+MIN_STEPS = 10
 # Of an epoch's time: validation, checkpoints and shapes that the measured steps did not see.
 OVERHEAD = 0.08
 
@@ -29,17 +29,21 @@ def measure_epoch(stepper: Stepper, loader: BatchLoader, measure_s: float) -> fl
     if not measure_s > 0:
         raise ValueError(f"measure_s must be > 0, got {measure_s}")
     trial = deepcopy(stepper)
-    taken: list[float] = []
+    taken: dict[bool, list[float]] = {False: [], True: []}  # of shapes seen before, and of new ones
+    shapes: set[tuple[int, ...]] = set()
     started = last = time.perf_counter()
     # Epoch 0 goes from short to long utterances; in any other a batch is like the next.
     for batch in loader.batches(1):
         trial(batch, 0.0, 0)
         now = time.perf_counter()
-        taken.append(now - last)
+        is_new = batch.waveforms.shape not in shapes
+        shapes.add(batch.waveforms.shape)
+        taken[is_new].append(now - last)
         last = now
-        if now - started > measure_s and len(taken) > WARM_UP_STEPS:
+        if now - started > measure_s and len(taken[False]) >= MIN_STEPS:
             break
-    step_s = statistics.median(taken[WARM_UP_STEPS:] or taken)
+    # A new shape compiles kernels, which an epoch does once for each.
+    step_s = statistics.median(taken[False] or taken[True])
     return step_s * len(loader.plan(1)) * (1 + OVERHEAD)
 
 

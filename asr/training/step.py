@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 from asr.acoustic.model import AcousticModel
 from asr.augment.augment import SpecAugment
 from asr.ctc import explain, minimum_input_length
-from asr.ctc.loss import runs_on
 from asr.data.loading import Batch
 from asr.training import distributed
 
@@ -125,8 +124,7 @@ class Stepper:
             return self._idle()
         logits, lengths = self.forward(batch, seed)
         with self.stopwatch.measure("loss"):
-            device = logits.device if runs_on(logits.device) else torch.device("cpu")
-            logits = logits.float().to(device)
+            logits = logits.float()
             losses = self.loss(logits, batch.targets, lengths, batch.target_lengths)
         return losses, logits, lengths
 
