@@ -10,6 +10,9 @@ from asr.ctc.loss import check_batch, fit, flat_memory
 from asr.ctc.targets import IntegerArray
 from asr.ctc.threads import run_on_threads, thread_count
 
+ROWS_CHECKED = 16  # of each utterance: logits and probabilities are wrong in all of them
+SUM_TOLERANCE = 0.1  # of a row's probabilities: bfloat16 rounds logarithms by 0.4 %
+
 
 def forced_align(
     log_probs: Tensor,
@@ -33,17 +36,19 @@ def forced_align(
         For (T, C) both are (T,).
 
     Raises:
-        ValueError: as `ctc_loss`; or a target is impossible, or log_probs holds NaN on its path.
+        ValueError: as `ctc_loss`; or a target is impossible, or log_probs holds NaN on its path, or
+            rows of it are no log-probabilities (16 of each utterance are looked at).
 
     Source: the recursion of Graves et al. 2006, equations 6 and 7, with maxima in place of sums.
     """
     single = log_probs.dim() == 2
     batched = log_probs.unsqueeze(1) if single else log_probs
     batch = check_batch(batched, targets, input_lengths, target_lengths, blank)
-    max_frames, num_utterances, num_classes = batched.shape
+    max_frames, num_utterances, _ = batched.shape
     x = batched.detach()
     if x.dtype not in (torch.float32, torch.float64):
         x = x.float()
+    _check_normalised(x, batch.input_lengths)
     paths = np.full((num_utterances, max_frames), blank)
     scores = np.zeros((num_utterances, max_frames), x.numpy().dtype)
     totals = np.zeros(num_utterances)
@@ -51,7 +56,7 @@ def forced_align(
     arguments = (
         np.zeros(1, np.int64), np.argsort(-cost), flat_memory(x), np.array(x.stride(), np.uint64),
         batch.targets.labels, batch.targets.starts, batch.input_lengths, batch.targets.lengths,
-        blank, num_classes, paths, scores, totals,
+        blank, paths, scores, totals,
     )  # fmt: skip
     run_on_threads(
         lambda: cpu_kernels.align_utterances(*arguments),
@@ -66,6 +71,21 @@ def forced_align(
     return (found[0][0], found[1][0]) if single else found
 
 
+def _check_normalised(log_probs: Tensor, input_lengths: np.ndarray) -> None:
+    """Raise a ValueError that names a row of (T, N, C) that is no distribution's logarithm."""
+    x = log_probs if log_probs.dtype in (torch.float32, torch.float64) else log_probs.float()
+    strides, num_classes = np.array(x.stride(), np.uint64), x.shape[2]
+    n, t = cpu_kernels.find_unnormalised_row(
+        flat_memory(x), strides, input_lengths, num_classes, ROWS_CHECKED, SUM_TOLERANCE
+    )
+    if n >= 0:
+        total = float(x[t, n].double().exp().sum())
+        raise ValueError(
+            f"log_probs of utterance {n} are no log-probabilities: those of frame {t} sum to "
+            f"{total:.4g} instead of 1; apply log_softmax to logits, log to probabilities"
+        )
+
+
 def occupancies(
     log_probs: Tensor,
     targets: IntegerArray,
@@ -77,7 +97,7 @@ def occupancies(
 ) -> Tensor:
     """Compute the probability that frame t belongs to label s, given the whole target.
 
-    Arguments and errors are those of `ctc_loss`.
+    Arguments and errors are those of `ctc_loss`, and those of `forced_align` without `from_logits`.
 
     Returns:
         (N, T, S) float32, or (T, S) for (T, C). What a frame's labels leave to 1 is the
@@ -88,6 +108,8 @@ def occupancies(
     single = log_probs.dim() == 2
     batched = log_probs.unsqueeze(1) if single else log_probs
     batch = check_batch(batched, targets, input_lengths, target_lengths, blank)
+    if not from_logits:
+        _check_normalised(batched.detach(), batch.input_lengths)
     num_labels = int(batch.targets.lengths.max(initial=0))
     posterior = np.zeros((batched.shape[1], batched.shape[0], num_labels), np.float32)
     losses, _ = fit(batched, batch, np.ones(batched.shape[1]), False, from_logits, False, posterior)

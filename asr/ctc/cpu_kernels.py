@@ -56,6 +56,7 @@ SLOPE = 118  # greatest exponent[u-1] - exponent[u]: above -log2(STEEP), what a 
 FAINT = 2.0**-962  # 2**60 times float64's least normal number
 STEEP = np.float32(1e-35)  # least emission beside the frame's greatest; ** BLOCK must be normal
 SUM_TOLERANCE = 1e-5  # of the occupancies of a frame: what the loss promises
+PATH_SEGMENT = 32  # frames of a best path that are followed back at once; even
 SEGMENT_BYTES = 700_000  # of forward variables kept at once: what fits a core's L2 beside the rest
 
 
@@ -153,6 +154,21 @@ def _exponent(m):
     return np.int64(np.float64(m).view(np.uint64) >> np.uint64(52)) - 1023
 
 
+@intrinsic
+def _load(typingctx, array, place):
+    """Return what stands at a place of a contiguous array, counted flat, by a plain load.
+
+    Loads that LLVM sees as such become gather instructions, which on many machines are slower.
+    """
+
+    def codegen(context, builder, signature, args):
+        source = context.make_array(signature.args[0])(context, builder, args[0])
+        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
+        return builder.load_atomic(builder.gep(source.data, [args[1]]), "unordered", size)
+
+    return array.dtype(array, place), codegen
+
+
 @_loop
 def _row_maximum(x, base, num_classes):
     """Greatest of a row; NaN with the sign bit clear counts as greater than +inf."""
@@ -215,8 +231,9 @@ def _fill_table(exps, used, table, t, least, num_used):
 @_loop
 def _gather(table, t, symbol, y, i, lo, hi):
     """Emissions of the labels at frame t: y[i, u] = table[t, symbol[u]]."""
+    row = t * np.uint64(table.shape[1])
     for u in range(lo, hi):
-        y[i, u] = table[t, symbol[u]]
+        y[i, u] = _load(table, row + symbol[u])
 
 
 @_loop(fastmath={"contract"})
@@ -876,11 +893,11 @@ def _table_entries(max_labels, num_classes):
 
 
 @_helper
-def _least_frames(symbol, num_labels):
+def _least_frames(labels, start, num_labels):
     """Frames the target needs: one a label and one a repeat."""
     least = num_labels
-    for u in range(2, num_labels + 1):
-        least += symbol[u] == symbol[u - 1]
+    for place in range(start + 1, start + num_labels):
+        least += labels[place] == labels[place - 1]
     return least
 
 
@@ -893,6 +910,29 @@ def holds_only_labels(labels, starts, lengths, num_classes, blank):
             if label < 0 or label >= num_classes or label == blank:
                 return False
     return True
+
+
+@_kernel
+def find_unnormalised_row(x, strides, input_lengths, num_classes, num_rows, tolerance):
+    """Place (n, t) of a row whose probabilities do not sum to 1, or (-1, -1).
+
+    Looks at num_rows rows of each utterance, evenly spaced. Rows that hold NaN, or nothing but
+    -inf, are for others to judge.
+    """
+    row, exps = np.empty(num_classes, np.float32), np.empty(num_classes, np.float32)
+    for n in range(len(input_lengths)):
+        num_frames = input_lengths[n]
+        for k in range(min(num_frames, num_rows)):
+            t = k * num_frames // min(num_frames, num_rows)
+            base = np.uint64(n * strides[1] + t * strides[0])
+            _copy_row(x, base, strides[2], row, num_classes)
+            greatest = _row_maximum(row, _NIL, num_classes)
+            if np.isnan(greatest) or greatest == _MINUS_INF:
+                continue
+            total = math.exp(greatest) * _exp_row(row, _NIL, greatest, exps, num_classes)
+            if not abs(total - 1.0) <= tolerance:
+                return n, t
+    return -1, -1
 
 
 @_kernel
@@ -930,7 +970,7 @@ def fit_utterances(
         num_frames, num_labels = input_lengths[n], target_lengths[n]
         size = num_frames, num_labels, np.uint64(num_classes)
         padded = _prepare_utterance(labels, starts[n], num_labels, blank, slot, used, symbol, skip)
-        if num_frames < _least_frames(symbol, num_labels):
+        if num_frames < _least_frames(labels, starts[n], num_labels):
             losses[n] = np.inf
         elif num_frames == 0:
             losses[n] = 0.0  # the empty path spells the empty target
@@ -970,7 +1010,7 @@ def fit_utterances_exactly(
         num_frames, num_labels = input_lengths[n], target_lengths[n]
         size = num_frames, num_labels, num_classes
         padded = _prepare_utterance(labels, starts[n], num_labels, blank, slot, used, symbol, skip)
-        if num_frames < _least_frames(symbol, num_labels):
+        if num_frames < _least_frames(labels, starts[n], num_labels):
             losses[n] = np.inf
         elif num_frames == 0:
             losses[n] = 0.0
@@ -1003,79 +1043,112 @@ def finish_gradients(grad, grad_strides, input_lengths, padded_frames, num_class
             losses[n] = 0.0
 
 
-@_loop(fastmath={"contract"})
-def _viterbi_step(blank0, label0, blank, label, y, may_skip, back, t, lo, hi, y_blank):
-    """Equations 6 and 7 with maxima for sums, from (blank0, label0) to (blank, label).
-
-    back[t, u] holds where label u came from (0 itself, 1 its blank, 2 label u - 1), plus 4 where
-    blank u came from label u - 1. On a tie the path stays.
-    """
+@_helper
+def _look_up(x, offset, places, y, lo, hi):
+    """y[u] = x[offset + places[u]]. Not a `_loop`: vectors of gathered elements are slower."""
     for u in range(lo, hi):
-        left = label0[u - _ONE]
-        own = blank0[u]
-        stay = label0[u]
-        from_label = left > own
-        blank[u] = (left if from_label else own) + y_blank
-        moved = own > stay
-        best = own if moved else stay
-        skipped = (left > best) & (may_skip[u] != 0)
-        best = left if skipped else best
-        label[u] = best + y[u]
-        code = np.uint8(2) if skipped else np.uint8(moved)
-        back[t, u] = code | (np.uint8(from_label) << np.uint8(2))
+        y[u] = x[offset + places[u]]
+
+
+@_loop
+def _viterbi_step(blank0, label0, blank, label, y, no_skip, i, j, lo, hi, y_blank):
+    """Equations 6 and 7 with maxima for sums, from row i to row j; no_skip is 0 or -inf."""
+    for u in range(lo, hi):
+        left = label0[i, u - _ONE]
+        own = blank0[i, u]
+        stay = label0[i, u]
+        blank[j, u] = (left if left > own else own) + y_blank
+        best = own if own > stay else stay
+        skipped = left + no_skip[u]
+        label[j, u] = (skipped if skipped > best else best) + y[u]
 
 
 @_helper
-def _align(x, base, strides, num_frames, num_labels, alphabet, rows, back, path, score):
+def _viterbi_frames(x, base, stride, t0, t1, size, rows, num_rows, lowest, highest):
+    """Scores of the best paths to the states of frames t0..t1-1, frame t in row t + 1 - t0.
+
+    Row numbers count modulo num_rows, and begin from row 0. Of pairs in lowest + (t - t0)..highest
+    alone: what can lead to pair `highest` at frame t1 - 1.
+    """
+    num_frames, num_labels = size
+    blank, label, y, no_skip, places = rows
+    low = y.dtype.type(-np.inf)
+    i = _NIL
+    for t in range(t0, t1):
+        j = i + _ONE if i + _ONE < num_rows else _NIL
+        lo = np.uint64(max(np.int64(_first_pair(t, num_frames, num_labels)), lowest + t - t0))
+        hi = np.uint64(min(np.int64(_end_pair(t, num_labels)), highest + 1))
+        offset = np.uint64(base + t * stride)
+        _look_up(x, offset, places, y, lo, hi)
+        y[num_labels + 1] = low
+        y_blank = x[offset + places[0]]
+        _viterbi_step(blank, label, blank, label, y, no_skip, i, j, lo, hi, y_blank)
+        blank[j, hi] = label[j, hi] = label[j, lo - _ONE] = low
+        i = j
+
+
+@_helper
+def _align(x, base, strides, size, labels, start, blank_class, rows, kept, path, score):
     """Best path of one utterance: classes to `path`, their log-probabilities to `score`.
+
+    No decision is stored: going back, those of a segment of frames are made once more from its
+    scores, which are computed again, for the few pairs that can lead to where the path goes on.
 
     Returns its log-probability.
     """
-    used, table, symbol, skip, num_used = alphabet
-    blank0, label0, blank, label, y, may_skip = rows
-    low = table.dtype.type(-np.inf)
+    num_frames, num_labels = size
+    blank, label, y, no_skip, places = rows
+    low = y.dtype.type(-np.inf)
     for u in range(num_labels + 3):
-        blank0[u] = label0[u] = blank[u] = label[u] = low
-        may_skip[u] = np.uint8(skip[u])
-    blank0[1] = 0.0
-    for t in range(num_frames):
-        lo, hi = _first_pair(t, num_frames, num_labels), _end_pair(t, num_labels)
-        offset = np.uint64(base + t * strides[0])
-        for k in range(num_used):
-            table[k] = x[offset + used[k] * strides[2]]
-        for u in range(lo, hi):
-            y[u] = table[symbol[u]]
-        y[num_labels + 1] = low
-        _viterbi_step(
-            blank0, label0, blank, label, y, may_skip, back, np.uint64(t), lo, hi, table[0]
+        blank[0, u] = label[0, u] = blank[1, u] = label[1, u] = no_skip[u] = low
+        places[u] = np.uint64(blank_class) * strides[2]
+    blank[0, 1] = 0.0
+    for u in range(num_labels):
+        places[u + 1] = np.uint64(labels[start + u]) * strides[2]
+        if u > 0 and labels[start + u] != labels[start + u - 1]:
+            no_skip[u + 1] = 0.0
+    num_segments = (num_frames + PATH_SEGMENT - 1) // PATH_SEGMENT
+    for s in range(num_segments):
+        for u in range(num_labels + 3):
+            kept[s, 0, u], kept[s, 1, u] = blank[0, u], label[0, u]
+        t0, t1 = s * PATH_SEGMENT, min(num_frames, (s + 1) * PATH_SEGMENT)
+        _viterbi_frames(
+            x, base, strides[0], t0, t1, size, rows, np.uint64(2), -num_frames, num_labels + 1
         )
-        label[lo - _ONE] = low
-        blank0, blank = blank, blank0
-        label0, label = label, label0
-    u = num_labels + 1
-    on_label = label0[u - 1] > blank0[u]
-    total = label0[u - 1] if on_label else blank0[u]
+    last, u = num_frames % 2, num_labels + 1  # PATH_SEGMENT is even
+    on_label = label[last, u - 1] > blank[last, u]
+    total = label[last, u - 1] if on_label else blank[last, u]
     if not total > low:
         return total  # NaN or impossible: there is no path to follow
     u -= on_label
-    for t in range(num_frames - 1, -1, -1):
-        k = used[symbol[u]] if on_label else used[0]
-        path[t] = k
-        score[t] = x[np.uint64(base + t * strides[0]) + k * strides[2]]
-        code = back[t, u]
-        if on_label:
-            on_label = (code & 3) != 1
-            u -= (code & 3) == 2
-        elif code & 4:
-            on_label = True
-            u -= 1
+    for s in range(num_segments - 1, -1, -1):
+        t0, t1 = s * PATH_SEGMENT, min(num_frames, (s + 1) * PATH_SEGMENT)
+        for v in range(num_labels + 3):
+            blank[0, v], label[0, v] = kept[s, 0, v], kept[s, 1, v]
+        _viterbi_frames(
+            x, base, strides[0], t0, t1, size, rows, np.uint64(PATH_SEGMENT + 1),
+            u - (t1 - 1 - t0), u,
+        )  # fmt: skip
+        for t in range(t1 - 1, t0 - 1, -1):
+            k = np.uint64(labels[start + u - 1] if on_label else blank_class)
+            path[t] = k
+            score[t] = x[np.uint64(base + t * strides[0]) + k * strides[2]]
+            i = t - t0  # the row of the frame before; on a tie the path stays
+            left, own, stay = label[i, u - 1], blank[i, u], label[i, u]
+            if not on_label:
+                on_label = left > own
+                u -= on_label
+            elif left + no_skip[u] > max(own, stay):
+                u -= 1
+            else:
+                on_label = not own > stay
     return total
 
 
 @_kernel
 def align_utterances(
-    counter, order, x, strides, labels, starts, input_lengths, target_lengths, blank, num_classes,
-    paths, scores, totals,
+    counter, order, x, strides, labels, starts, input_lengths, target_lengths, blank, paths,
+    scores, totals,
 ):  # fmt: skip
     """Best paths of the utterances order[counter[0]:]; arguments as `fit_utterances`.
 
@@ -1086,27 +1159,21 @@ def align_utterances(
         longest = max(longest, input_lengths[n])
         most = max(most, target_lengths[n])
     width = most + 3
-    entries = (min(num_classes, most + 1) + _TABLE_PAD) // _TABLE_PAD * _TABLE_PAD + 1
-    used, symbol = np.empty(entries, np.uint64), np.empty(width, np.uint64)
-    skip, slot = np.empty(width + 1), np.full(num_classes, -1, np.int32)
-    table = np.empty(entries, x.dtype)
     rows = (
-        np.empty(width, x.dtype), np.empty(width, x.dtype), np.empty(width, x.dtype),
-        np.empty(width, x.dtype), np.empty(width, x.dtype), np.empty(width, np.uint8),
+        np.empty((PATH_SEGMENT + 1, width), x.dtype), np.empty((PATH_SEGMENT + 1, width), x.dtype),
+        np.empty(width, x.dtype), np.empty(width, x.dtype), np.empty(width, np.uint64),
     )  # fmt: skip
-    back = np.empty((longest, width), np.uint8)
+    kept = np.empty(((longest + PATH_SEGMENT - 1) // PATH_SEGMENT, 2, width), x.dtype)
     while True:
         place = _take_next(counter)
         if place >= len(order):
             return
         n = order[place]
-        num_frames, num_labels = input_lengths[n], target_lengths[n]
-        padded = _prepare_utterance(labels, starts[n], num_labels, blank, slot, used, symbol, skip)
-        if num_frames < _least_frames(symbol, num_labels):
+        size = input_lengths[n], target_lengths[n]
+        if size[0] < _least_frames(labels, starts[n], size[1]):
             totals[n] = -np.inf
-            continue
-        symbol[0] = symbol[num_labels + 1] = symbol[num_labels + 2] = 0
-        totals[n] = _align(
-            x, n * strides[1], strides, num_frames, num_labels,
-            (used, table, symbol, skip, padded), rows, back, paths[n], scores[n],
-        )  # fmt: skip
+        else:
+            totals[n] = _align(
+                x, n * strides[1], strides, size, labels, starts[n], blank, rows, kept, paths[n],
+                scores[n],
+            )  # fmt: skip

@@ -100,3 +100,41 @@ def test_occupancies_are_those_of_the_gradient(rng):
             torch.testing.assert_close(of_class.sum(1), -log_probs.grad[:, n, k], atol=1e-6, rtol=0)
         assert (found[n, input_lengths[n] :] == 0).all()
         assert (found[n, :, target_lengths[n] :] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("function", [forced_align, occupancies])
+def test_log_probabilities_of_any_dtype_are_taken(rng, function, dtype):
+    log_probs = (20 * torch.from_numpy(rng.normal(size=(50, 2, 300)))).log_softmax(-1).to(dtype)
+
+    function(log_probs, [[1, 2], [3, 4]], [50, 40], [2, 2])
+
+
+@pytest.mark.parametrize("function", [forced_align, occupancies])
+@pytest.mark.parametrize("wrong", ["probabilities", "logits", "negative logits", "last frame"])
+def test_rows_that_are_no_log_probabilities_are_refused(rng, function, wrong):
+    logits = torch.from_numpy(rng.normal(size=(16, 2, 5))).float()
+    log_probs = logits.log_softmax(-1)
+    log_probs[:, 1] = {
+        "probabilities": logits.softmax(-1),
+        "logits": logits,
+        "negative logits": logits - 9,
+        "last frame": torch.cat([logits.log_softmax(-1)[:15], logits[15:]]),
+    }[wrong][:, 1]
+    frame = 15 if wrong == "last frame" else 0
+
+    with pytest.raises(ValueError, match=f"of utterance 1 are no log-prob.* frame {frame} sum to"):
+        function(
+            log_probs.transpose(0, 1).contiguous().transpose(0, 1), [[1], [2]], [16] * 2, [1] * 2
+        )
+
+
+def test_forced_align_of_a_long_recording_with_runs_and_repeats(rng):
+    # Segments of the way back begin and end anywhere; float64 and classes that are apart too.
+    log_probs = random_log_probs(rng, 700, 12).double()
+    target = np.repeat(rng.integers(1, 12, 60), rng.integers(1, 4, 60))
+    apart = torch.stack([log_probs, log_probs], -1)[..., 0]
+
+    path, _ = forced_align(apart, target, [700], [len(target)])
+
+    assert path.tolist() == oracle.viterbi(log_probs, target)
