@@ -63,32 +63,42 @@ class Alignment:
 
 
 def align_labels(
-    log_probs: Sequence[Tensor], labels: Sequence[Sequence[int]], tokens: Sequence[str]
+    log_probs: Sequence[Tensor],
+    labels: Sequence[Sequence[int]],
+    tokens: Sequence[str],
+    blank: int = BLANK,
 ) -> list[FramedAlignment | str]:
     """Align utterances with the labels of their texts.
 
     Args:
         log_probs: (T, C) natural logs for each utterance; T may differ.
         labels: classes of each text, as a tokenizer of `asr.text` encodes it; may be empty.
-        tokens: C strings, the first the blank; " " separates words, or U+2581 opens them.
+        tokens: C strings; " " separates words, or U+2581 opens them.
+        blank: class of the blank.
 
     Returns:
         For each utterance its alignment, or why it has none: too few frames, a label that is no
         class or is the blank, NaN.
+
+    Raises:
+        ValueError: rows are no log-probabilities, or `tokens` are not as many as their classes.
     """
     if not log_probs:
         return []
     frames = [len(rows) for rows in log_probs]
     batch = pad_sequence(list(log_probs))  # (T, N, C)
-    reasons = dict(explain(batch, *_concatenate(labels, frames)))
+    if len(tokens) != batch.shape[2]:
+        raise ValueError(f"tokens must be {batch.shape[2]}, one a class, got {len(tokens)}")
+    reasons = dict(explain(batch, *_concatenate(labels, frames), blank))
     usable = [n for n in range(len(frames)) if n not in reasons]
     found: dict[int, FramedAlignment | str] = {**reasons}
     if usable:
         chosen = [labels[n] for n in usable], [frames[n] for n in usable]
         whole = batch if len(usable) == len(frames) else batch[:, usable]
-        paths, scores = forced_align(whole, *_concatenate(*chosen))
+        paths, scores = forced_align(whole, *_concatenate(*chosen), blank)
         for n, path, score in zip(usable, paths, scores, strict=True):
-            spans = merge_frames(path[: frames[n]].tolist(), score[: frames[n]].tolist(), tokens)
+            rows = path[: frames[n]].tolist(), score[: frames[n]].tolist()
+            spans = merge_frames(*rows, tokens, blank)
             total = float(score.double().sum())
             found[n] = FramedAlignment(group_words(spans), _without_separators(spans), total)
     return [found[n] for n in range(len(frames))]

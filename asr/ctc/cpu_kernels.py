@@ -42,12 +42,14 @@ lost counts.
 
 import math
 import platform
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.caching import FunctionCache
 from numba.core.compiler import Compiler, Flags
 from numba.extending import intrinsic
 
@@ -79,12 +81,20 @@ _helper = partial(njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_w
 _loop = partial(_helper, pipeline_class=_DistinctArrays, forceinline=True)
 
 
+class _Cache(FunctionCache):
+    """Numba's cache of compiled functions, which a full disk does not stop."""
+
+    def save_overload(self, sig, data):
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
+
 def _kernel(function):
     """Compile for calls from Python; keep the result on disk where there is a place to write."""
-    try:
-        return njit(nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # Numba finds no folder: a read-only installation and home
-        return njit(nogil=True, error_model="numpy")(function)
+    kernel = njit(nogil=True, error_model="numpy")(function)
+    with suppress(RuntimeError):  # Numba finds no folder: a read-only installation and home
+        kernel._cache = _Cache(function)
+    return kernel
 
 
 _LOG2E = 1.0 / math.log(2.0)

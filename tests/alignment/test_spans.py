@@ -44,6 +44,23 @@ def test_hand_computed_path_becomes_words():
     assert aligned.score == pytest.approx(sum(math.log(p) for p in peak))
 
 
+def test_any_blank_gives_the_same_spans(rng):
+    log_probs = torch.from_numpy(rng.normal(size=(12, 4))).log_softmax(-1)
+    moved = log_probs.roll(-1, 1)  # " ", "a", "b", blank
+
+    (expected,) = align_labels([log_probs], [[2, 3, 1, 3]], TOKENS)
+    (found,) = align_labels([moved], [[1, 2, 0, 2]], [*TOKENS[1:], TOKENS[0]], blank=3)
+
+    assert found == expected
+
+
+def test_tokens_that_are_not_as_many_as_the_classes_are_refused(rng):
+    log_probs = torch.from_numpy(rng.normal(size=(12, 4))).log_softmax(-1)
+
+    with pytest.raises(ValueError, match="tokens must be 4, one a class, got 3"):
+        align_labels([log_probs], [[2]], TOKENS[1:])
+
+
 def test_frames_become_seconds_and_end_with_the_recording():
     framed = FramedAlignment([Span("ab", 1, 5, 0.25)], [Span("a", 1, 2, 0.5)], -3.0)
 
@@ -152,7 +169,7 @@ def test_label_outside_the_vocabulary_is_named():
 
 def test_character_words_equal_the_text():
     tokenizer = CharTokenizer(" ab")
-    log_probs = torch.zeros(30, 4)
+    log_probs = torch.zeros(30, 4).log_softmax(-1)
 
     (aligned,) = align_labels([log_probs], [tokenizer.encode("ab ba a")], tokenizer.tokens)
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from asr.ctc import CTCLoss, ctc_loss
+from asr.ctc import CTCLoss, cpu_kernels, ctc_loss
 from tests.ctc_batches import assert_agree, fit, random_batch, torch_fit
 
 
@@ -264,27 +265,47 @@ def test_ctc_loss_in_a_fork_of_a_process_with_threads_running(rng):
     assert queue.get() == expected
 
 
-@pytest.mark.slow
-def test_ctc_loss_with_a_read_only_installation_and_home():
+def run_kernel_alone(folder, before=""):
+    """The first call of a kernel whose file is in a folder; prints what it returns."""
+    shutil.copy(cpu_kernels.__file__, folder)
     script = (
-        "from numba.core import caching\n"
-        "def refuse(self):\n"
-        "    raise OSError('read-only')\n"
-        "for name in ('InTreeCacheLocator', 'UserWideCacheLocator'):\n"
-        "    getattr(caching, name).ensure_cache_path = refuse\n"
-        "import torch\n"
-        "from asr.ctc import ctc_loss\n"
-        "from asr.ctc.cpu_kernels import fit_utterances\n"
-        "print(float(ctc_loss(torch.zeros(2, 1, 2), [[1]], [2], [1], from_logits=True)))\n"
-        "print(sum(fit_utterances.stats.cache_hits.values()))\n"
+        "import cpu_kernels\n"
+        "import numpy as np\n"
+        f"{before}\n"
+        "one = np.ones(1, np.int64)\n"
+        "print(cpu_kernels.holds_only_labels(one, 0 * one, one, 2, 0))\n"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA", "XDG"))}
+    environment["HOME"] = str(folder / "file" / "home")
+    (folder / "file").touch()
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=folder,
+        env=environment, check=False,
+    )  # fmt: skip
 
-    run = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False
+
+def test_kernels_are_kept_beside_their_file(tmp_path):
+    run = run_kernel_alone(tmp_path)
+
+    assert run.stdout == "True\n", run.stderr
+    assert list((tmp_path / "__pycache__").glob("*.nbi"))
+
+
+def test_kernels_run_where_no_folder_can_be_made(tmp_path):
+    (tmp_path / "__pycache__").touch()  # a file; and the home is below a file
+
+    run = run_kernel_alone(tmp_path)
+
+    assert run.stdout == "True\n", run.stderr
+
+
+def test_kernels_run_where_nothing_can_be_written(tmp_path):
+    full = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
     )
 
-    assert run.returncode == 0, run.stderr
-    loss, cache_hits = map(float, run.stdout.split())
-    assert loss == pytest.approx(-np.log(0.75))
-    assert cache_hits == 0
+    run = run_kernel_alone(tmp_path, full)
+
+    assert run.stdout == "True\n", run.stderr
