@@ -6,7 +6,8 @@ from torch import Tensor
 
 from asr.ctc import cpu_kernels
 from asr.ctc.explanation import explain
-from asr.ctc.loss import check_batch, fit, flat_memory
+from asr.ctc.loss import check_batch, fit
+from asr.ctc.memory import flat_memory
 from asr.ctc.targets import IntegerArray
 from asr.ctc.threads import run_on_threads, thread_count
 

@@ -21,6 +21,7 @@ from torch._subclasses import FakeTensor
 from torch.autograd import Function
 
 from asr.ctc import cpu_kernels
+from asr.ctc.memory import empty_like, flat_memory
 from asr.ctc.targets import (
     IntegerArray,
     Targets,
@@ -357,7 +358,7 @@ def fit(
     x = log_probs.detach()
     if dtype not in (torch.float32, torch.float64):
         x = x.float()
-    grad = _empty_like(x) if needs_grad else x.new_empty((0, 0, 0))
+    grad = empty_like(x) if needs_grad else x.new_empty((0, 0, 0))
     losses = np.zeros(num_utterances)
     cost = batch.input_lengths * (2 * batch.targets.lengths + num_classes // 4 + 10)
     flat_grad, grad_strides = flat_memory(grad), np.array(grad.stride()[-3:], np.uint64)
@@ -386,23 +387,3 @@ def _run(kernel: Callable[..., None], cost: np.ndarray, order: np.ndarray, rest:
     run_on_threads(
         lambda: kernel(counter, order, *rest), thread_count(len(order), float(cost[order].sum()))
     )
-
-
-def _empty_like(x: Tensor) -> Tensor:
-    """Uninitialised tensor like x; of its strides if classes are adjacent in it."""
-    dtype = np.float64 if x.dtype == torch.float64 else np.float32
-    if x.is_contiguous():
-        return torch.from_numpy(np.empty(x.shape, dtype))
-    order = sorted(range(2), key=lambda d: -x.stride(d))
-    shape = [x.shape[d] for d in order]
-    return torch.from_numpy(np.empty((*shape, x.shape[2]), dtype)).permute(*order, 2)
-
-
-def flat_memory(x: Tensor) -> np.ndarray:
-    """All the memory between x's first and last element, as one dimension."""
-    if x.is_contiguous():
-        return x.view(-1).numpy()
-    if x.numel() == 0:
-        return np.empty(0, x.numpy().dtype)
-    span = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
-    return x.as_strided((span,), (1,)).numpy()
