@@ -85,9 +85,9 @@ def read_vocabulary(path):
 
 
 def read_grammar(path):
-    from asr.decoding.constraints import build_grammar
+    from asr.decoding import BeamSearchDecoder
 
-    return build_grammar(path)
+    return BeamSearchDecoder(["<blank>", *" abcdefghijklmnopqrstuvwxyz"], grammar=path)
 
 
 def read_lexicon(path):
