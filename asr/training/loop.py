@@ -37,6 +37,8 @@ from asr.training.validation import Validation, validate
 logger = logging.getLogger(__name__)
 
 Schedule = Callable[[float, int], float]
+# Speech that the statistics of features are measured on: 360,000 frames are enough for a mean.
+STATISTICS_S = 3600.0
 
 
 class TrainingError(ValueError):
@@ -172,7 +174,7 @@ class _Fit:
                 self.run.cut_metrics(found.metrics_size)
             logger.info("resuming at epoch %d, batch %d", found.epoch + 1, found.batch)
         elif self.model.features.needs_fit:
-            batches = self.stop.between(self.train.batches(0))
+            batches = self.stop.between(self.train.sample(STATISTICS_S))
             sizes = ((batch.waveforms, batch.waveform_lengths) for batch in batches)
             self.model.features.fit(sizes, distributed.sum_over_ranks)
         self.now.world_size, self.now.corpora = distributed.world_size(), corpora
