@@ -4,7 +4,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from asr.cli import format_error
+from asr.cli.starting_point import adopt
 
 CONFIGS = "asr.conf"
 # What means something in an override's value.
@@ -68,7 +69,7 @@ def compose_config(name: str, overrides: list[str]) -> dict:
     try:
         with initialize_config_module(CONFIGS, version_base="1.3"):
             config = compose(name, overrides)
-        return resolve(config)
+        return resolve(config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, name, overrides)) from error
 
@@ -84,8 +85,9 @@ def quote_override(override: str) -> str:
     return f"{key}='{value}'"
 
 
-def resolve(config: DictConfig) -> dict:
+def resolve(config: DictConfig, overrides: Sequence[str]) -> dict:
     """Resolve interpolations; a missing value is an error that names its key."""
+    adopt(config, overrides)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"give a value for {', '.join(f'{key}=...' for key in missing)}")
@@ -117,7 +119,7 @@ def _multirun(
 
     @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=name)
     def job(config: DictConfig) -> int:
-        resolved = resolve(config)
+        resolved = resolve(config, HydraConfig.get().overrides.task)
         # What the command line does not say literally is what the sweeper chose.
         chosen = [o for o in HydraConfig.get().overrides.task if o not in overrides]
         variant = ",".join(chosen).replace("/", "_")
