@@ -179,7 +179,7 @@ def test_parts_are_checked(corpus, tmp_path, first, words, message):
 
 
 def test_a_missing_file_is_named(corpus, tmp_path):
-    with pytest.raises(ModelFileError, match="gone.ckpt: no such checkpoint"):
+    with pytest.raises(ModelFileError, match=r"gone\.ckpt: no such checkpoint"):
         compose(corpus, tmp_path, tmp_path / "gone.ckpt")
 
 
