@@ -16,7 +16,7 @@ from torch import nn
 from asr.acoustic.model import AcousticModel, build_model
 from asr.augment.augment import SpecAugment, WaveformAugment
 from asr.cli.assembly import choose_device, make_loader
-from asr.cli.hydra_config import add_override_arguments, build, run_with_config
+from asr.cli.hydra_config import add_override_arguments, build, check_types, run_with_config
 from asr.cli.run_folder import RunFolderError, claim, holder
 from asr.cli.starting_point import start_from
 from asr.data.loading import BatchLoader
@@ -71,6 +71,8 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     # Everything is built, and so checked, before the folder is touched.
     torch.manual_seed(config["seed"])
     trainer = cast(Trainer, build(config, "trainer"))
+    for key in ("features", "model"):
+        check_types(config[key], key)
     model = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
     model.to(choose_device(config["device"]))
     _start_from(model, config)
