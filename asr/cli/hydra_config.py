@@ -11,7 +11,7 @@ from pathlib import Path
 import hydra
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -208,8 +208,9 @@ def _explain(error: Exception, name: str, overrides: list[str]) -> str:
     """First line of Hydra's message, with the nearest key that exists."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     message = lines[0] if lines else type(error).__name__
-    if isinstance(error, MissingConfigException) and error.options:
-        return f"{message}; there are {', '.join(sorted(error.options))}"
+    if options := [line.strip() for line in str(error).splitlines() if line.startswith("\t")]:
+        choices = [option for option in options if not option.startswith("provider=")]
+        return f"{message}; there are {', '.join(choices)}"
     if not message.startswith("Could not override"):
         return " ".join(lines[:3])
     wrong = message.split("'")[1]

@@ -89,6 +89,13 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_choices_of_a_group_that_must_be_given_are_listed(capsys):
+    assert main(["decode", "checkpoint=x"]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "data=<OPTION>; there are an4, fsdd, " in line
+
+
 def test_groups_of_ones_own(folder, capsys):
     assert main(["train", "--config-dir", str(folder), "model=mine", "--cfg"]) == 0
     assert "hidden_size: 77" in capsys.readouterr().out
