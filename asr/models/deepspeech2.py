@@ -37,6 +37,8 @@ class DeepSpeech2(nn.Module):
     Source: Amodei et al. 2016 (arXiv:1512.02595), section 3 and figure 1.
     """
 
+    class_layer = "linear"
+
     def __init__(
         self,
         num_features: int,

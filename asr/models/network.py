@@ -12,9 +12,12 @@ class Network(TorchModule, Protocol):
 
     Attributes:
         subsampling_factor: frames in for a frame out.
+        class_layer: name of the linear layer whose rows are the classes, a frame after the other
+            where it gives several.
     """
 
     subsampling_factor: int
+    class_layer: str
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Frames that come out for features of that many frames, (N,) to (N,)."""

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, cast
 
@@ -54,7 +54,8 @@ class Stepper:
 
     Args:
         model: the model that learns.
-        optimizer: of its parameters.
+        optimizer: of its parameters; a group's "factor" multiplies the learning rate, 1 without.
+        frozen: modules of the network that run as in evaluation.
         augment: masks features, or None.
         loss: (logits (T, N, C), targets, input_lengths, target_lengths) -> (N,) nats.
         precision: of the network, "float32" or "bfloat16"; features and loss stay float32.
@@ -70,6 +71,7 @@ class Stepper:
         loss: Loss,
         precision: str,
         grad_clip: float,
+        frozen: Sequence[nn.Module] = (),
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -77,6 +79,7 @@ class Stepper:
         self.loss = loss
         self.precision = precision
         self.grad_clip = grad_clip
+        self.frozen = frozen
         self.stopwatch = Stopwatch()
         self.network = distributed.parallel(cast(nn.Module, model.network))
 
@@ -93,6 +96,8 @@ class Stepper:
         """
         torch.manual_seed(seed)
         self.network.train()
+        for module in self.frozen:
+            module.eval()
         if not batch.ids and distributed.world_size() == 1:
             return StepOutcome(0.0, 0, math.nan, [], stop)
         losses, logits, lengths = self._losses(batch, seed)
@@ -114,7 +119,7 @@ class Stepper:
                 problem = f"the gradient's norm is {norm}"
                 return StepOutcome(0.0, 0, norm, [problem], stops > 0)
             for group in self.optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group.get("factor", 1.0)
             self.optimizer.step()
         return StepOutcome(loss_sum, int(num_utterances), norm, [], stops > 0)
 
