@@ -222,6 +222,12 @@ class SentencePieceTokenizer:
         return text
 
 
+def spelling(tokenizer: Tokenizer) -> CharTokenizer:
+    """Tokenizer of the characters that a tokenizer's texts can hold."""
+    pieces = [token for token in tokenizer.tokens if not (token[0] == "<" and token[-1] == ">")]
+    return CharTokenizer("".join(sorted(set("".join(pieces).replace(WORD_START, " ")))))
+
+
 def tokenizer_from_state(state: Mapping[str, str]) -> Tokenizer:
     """Rebuild the tokenizer whose `state()` this is.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from asr.acoustic.chunks import MAX_CHUNK_S, Chunk, cut_chunks, keep_core, map_batches
 from asr.features import FRONT_ENDS, FrontEnd
 from asr.models import NETWORKS, Network
-from asr.text import Tokenizer
+from asr.text import Tokenizer, spelling
 
 # Padded audio that goes through the network at once.
 BATCH_S = 120.0
@@ -151,6 +151,8 @@ def build_front_end(config: dict) -> FrontEnd:
 def build_network(config: dict, tokenizer: Tokenizer, features: FrontEnd) -> Network:
     """Build an untrained network between a front end and a tokenizer; raises as `build_model`."""
     sizes = {"num_features": features.num_features, "num_classes": len(tokenizer.tokens)}
+    if config["model"].get("intermediate_layer"):
+        sizes["num_characters"] = len(spelling(tokenizer).tokens)
     return _build(config["model"], NETWORKS, **sizes)
 
 

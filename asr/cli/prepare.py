@@ -107,7 +107,8 @@ def _run_synth(args: argparse.Namespace) -> int:
 def _add_sentencepiece(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="whose texts to learn from")
     parser.add_argument("--vocab-size", type=int, default=256, help="pieces (default: %(default)s)")
-    parser.add_argument("--model-type", choices=("unigram", "bpe", "char"), default="unigram")
+    kinds = ("unigram", "bpe", "char", "word")
+    parser.add_argument("--model-type", choices=kinds, default="unigram")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the .model file to write")
 
 

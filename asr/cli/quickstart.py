@@ -21,10 +21,11 @@ from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, NGramLM, Pre
 from asr.evaluation.report import write_report
 from asr.evaluation.results import decode_set, format_scores
 from asr.evaluation.scoring import Padding
+from asr.files import write_atomically
 from asr.ngram.estimation import build_ngram
 from asr.recognition.recognizer import Recognizer
 from asr.synth.corpus import SynthRequest, generate
-from asr.text import Tokenizer
+from asr.text import SentencePieceTokenizer, Tokenizer
 from asr.training.pace import choose_epochs, measure_epoch
 from asr.training.precision import choose_precision
 from asr.training.run_folder import RunFolder
@@ -57,6 +58,7 @@ def quickstart(config: dict) -> int:
     options = config["quickstart"]
     corpus, run_folder = Path(config["data"]["root"]), RunFolder(Path(config["run_dir"]))
     _make_corpus(corpus, options, config["seed"])
+    _make_words(corpus, Path(config["tokenizer"]["path"]))
     lm_path = corpus / f"lm_{options['lm_order']}.arpa"
     _build_lm(corpus / "lm_text.txt", lm_path, options["lm_order"])
     _train(run_folder, config)
@@ -82,6 +84,16 @@ def _make_corpus(corpus: Path, options: dict, seed: int) -> None:
     )
     for name, split in generate(corpus, request).items():
         logger.info("    %-5s %5d utterances, %.2f h", name, split.num_utterances, split.hours)
+
+
+def _make_words(corpus: Path, path: Path) -> None:
+    """Make every word of the corpus a token: a grammar has few, and nothing is left to spell."""
+    texts = (corpus / "lm_text.txt").read_text().splitlines()
+    texts += [utterance.text for utterance in read_manifest(corpus / "train.jsonl")]
+    words = {word for text in texts for word in text.split()}
+    tokenizer = SentencePieceTokenizer.train(texts, len(words) + 1, "word")  # one is "<unk>"
+    write_atomically(path, tokenizer.model)
+    logger.info("    tokens: the %d words of its texts", len(words))
 
 
 def _build_lm(text: Path, path: Path, order: int) -> None:

@@ -114,6 +114,7 @@ def make_stepper(config: dict, model: AcousticModel) -> Stepper:
         precision="float32",
         grad_clip=config["trainer"]["grad_clip"],
         frozen=frozen,
+        intermediate_weight=config["intermediate_weight"],
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from asr.features.front_end import TorchModule
 
@@ -19,10 +19,25 @@ class Network(TorchModule, Protocol):
     subsampling_factor: int
     class_layer: str
 
+    @property
+    def intermediate(self) -> nn.Module | None:
+        """What training maps a lower layer to characters with, by `with_characters`, or None."""
+        ...
+
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Frames that come out for features of that many frames, (N,) to (N,)."""
         ...
 
     def __call__(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, T, F) and (N,) frames to logits (T', N, C) and (N,) frames."""
+        ...
+
+    def with_characters(
+        self, features: Tensor, feature_lengths: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As a call, in training, and logits (T'', N, characters) of the intermediate layer."""
+        ...
+
+    def character_lengths(self, feature_lengths: Tensor) -> Tensor:
+        """Frames T'' of the intermediate layer for features of that many frames."""
         ...
