@@ -14,11 +14,11 @@ import torch
 
 from asr.acoustic.model import AcousticModel, build_model
 from asr.augment.augment import SpecAugment, WaveformAugment
-from asr.cli.assembly import choose_device, make_loader
+from asr.cli.assembly import build_tokenizer, choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.cli.run_folder import RunFolderError, claim, holder
+from asr.cli.texts import settle_texts
 from asr.data.loading import BatchLoader
-from asr.text import Tokenizer
 from asr.training import distributed
 from asr.training.loop import Schedule, Trainer
 from asr.training.run_folder import OWNED, RunFolder
@@ -67,7 +67,8 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     # Everything is built, and so checked, before the folder is touched.
     torch.manual_seed(config["seed"])
     trainer = cast(Trainer, build(config, "trainer"))
-    model = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
+    config, normalizer = settle_texts(config)
+    model = build_model(config, build_tokenizer(config), normalizer)
     model.to(choose_device(config["device"]))
     waveform_augment = build(config["augment"], "waveform")
     train_loader = make_loader(

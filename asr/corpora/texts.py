@@ -8,6 +8,7 @@ from asr.corpora.verification import BACKGROUND_SPLITS, Rejection
 from asr.data.manifest import Utterance
 from asr.text import TextError, TextNormalizer
 from asr.text.alphabet import CharacterCount, count_characters, gather_alphabet
+from asr.text.characters import is_digit
 
 MAX_SAMPLES = 8
 
@@ -56,8 +57,9 @@ def normalize_splits(
     """
     characters: list[CharacterCount] = []
     if normalizer.alphabet is None:
-        characters = _count(splits, normalizer)
-        normalizer = normalizer.with_alphabet(_choose(characters, confirm))
+        spoken = _texts(splits, normalizer)
+        characters = count_characters(spoken)
+        normalizer = normalizer.with_alphabet(_choose(spoken, characters, confirm))
     texts = NormalTexts({}, {}, [], normalizer, characters)
     for split, utterances in splits.items():
         texts.rejected[split] = []
@@ -79,34 +81,34 @@ def _normalize(split: str, utterance: Utterance, texts: NormalTexts) -> Utteranc
         path = utterance.audio_filepath
         return Rejection(split, utterance.id, path, error.reason, f"{path}: {error}")
     if len(normalizer.changes) > kinds and len(texts.samples) < MAX_SAMPLES:
-        texts.samples.append(Sample(utterance.id, utterance.text, text))
+        texts.samples.append(Sample(utterance.id, utterance.text.strip(), text))
     return replace(utterance, text=text)
 
 
-def _count(
-    splits: Mapping[str, list[Utterance]], normalizer: TextNormalizer
-) -> list[CharacterCount]:
-    return count_characters(
+def _texts(splits: Mapping[str, list[Utterance]], normalizer: TextNormalizer) -> list[str]:
+    return [
         normalizer(utterance.text)
         for split, utterances in splits.items()
         if split not in BACKGROUND_SPLITS
         for utterance in utterances
-    )
+    ]
 
 
-def _choose(characters: Sequence[CharacterCount], confirm: Confirm | None) -> str:
+def _choose(
+    texts: Sequence[str], characters: Sequence[CharacterCount], confirm: Confirm | None
+) -> str:
     dropped = [c for c in characters if not c.is_written]
     if dropped and (confirm is None or not confirm(characters, dropped)):
-        raise ValueError(
-            "\n".join(
-                [
-                    f"alphabet=auto would leave out {len(dropped)} characters, with every "
-                    "utterance that holds one, and nobody agreed (--yes agrees)",
-                    *map(str, dropped),
-                ]
-            )
+        first = (
+            f"the alphabet of the texts would leave out {len(dropped)} characters, with every "
+            "utterance that holds one, and nobody agreed: --yes agrees"
         )
-    alphabet = gather_alphabet(characters)
+        if any(is_digit(c.character) for c in dropped):
+            first += "; --language LANG spells numbers"
+        raise ValueError("\n".join([first, *map(str, dropped)]))
+    # A letter of nothing but utterances that are left out could not be learned.
+    without = frozenset(c.character for c in dropped)
+    alphabet = gather_alphabet(count_characters(t for t in texts if without.isdisjoint(t)))
     if not alphabet.strip():
-        raise ValueError("alphabet=auto found no letter in the texts")
+        raise ValueError("the texts hold no letter for an alphabet")
     return alphabet

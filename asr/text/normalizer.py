@@ -139,6 +139,7 @@ class TextNormalizer:
 
     def _take_steps(self, text: str) -> tuple[str, Notes]:
         notes = Notes()
+        text = text.strip("\r\n")  # the end of a file's line is no part of what was said
         for name in self.steps:
             text = STEPS[name].take(text, self._rules, notes)
         self.unspelled.update(notes.unspelled)
