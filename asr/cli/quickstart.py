@@ -19,6 +19,7 @@ from asr.cli.train import FREE_KEYS, make_stepper, train
 from asr.data.loading import BatchLoader
 from asr.data.manifest import read_manifest
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
+from asr.evaluation.metrics import choose_metric
 from asr.evaluation.report import write_report
 from asr.evaluation.results import decode_set, format_scores
 from asr.evaluation.scoring import Padding
@@ -151,7 +152,8 @@ def _decode(model: AcousticModel, run_folder: RunFolder, config: dict, lm_path: 
     # Whoever records themselves leaves silence around what they say.
     padding = Padding(before_s=0.0, after_s=1.0, noise=0.0)
     scores = decode_set(model, loader, decoders, folder, padding, ["greedy"])
-    print(format_scores(scores), end="")
+    metric = choose_metric(config["metric"], model.tokenizer.tokens, model.normalizer)
+    print(format_scores(scores, metric=metric), end="")
 
 
 def _decoders(model: AcousticModel, options: dict, lm_path: Path) -> dict[str, Decoder]:
