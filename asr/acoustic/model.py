@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from asr.acoustic.chunks import MAX_CHUNK_S, Chunk, cut_chunks, keep_core, map_batches
+from asr.decoding.hypothesis import separates_words
 from asr.features import FRONT_ENDS, FrontEnd
 from asr.models import NETWORKS, Network
 from asr.text import TextNormalizer, Tokenizer
@@ -52,6 +53,13 @@ class AcousticModel:
     def seconds_per_frame(self) -> float:
         """Time between two frames of the output."""
         return self.samples_per_frame / self.sample_rate
+
+    @property
+    def separates_words(self) -> bool:
+        """Whether its texts have spaces between words; otherwise every token is a word."""
+        if self.normalizer is not None and not self.normalizer.separates_words:
+            return False
+        return separates_words(self.tokenizer.tokens)
 
     def num_frames(self, num_samples: int) -> int:
         """Output frames for that many samples."""

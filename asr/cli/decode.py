@@ -61,7 +61,7 @@ def decode(config: dict) -> int:
     padding = _read_padding(config)
     model = load_checkpoint(checkpoint).to(choose_device(config["device"]))
     decoder = make_decoder(config, model.tokenizer.tokens)
-    metric = choose_metric(config["metric"], model.tokenizer.tokens, model.normalizer)
+    metric = choose_metric(config["metric"], model.separates_words)
     loader = make_loader(config, split, model, aligned=False)
     prints = fingerprint_model(checkpoint) | fingerprint_files(config["decoder"])
     described = config | {"fingerprints": prints}

@@ -152,7 +152,7 @@ def _decode(model: AcousticModel, run_folder: RunFolder, config: dict, lm_path: 
     # Whoever records themselves leaves silence around what they say.
     padding = Padding(before_s=0.0, after_s=1.0, noise=0.0)
     scores = decode_set(model, loader, decoders, folder, padding, ["greedy"])
-    metric = choose_metric(config["metric"], model.tokenizer.tokens, model.normalizer)
+    metric = choose_metric(config["metric"], model.separates_words)
     print(format_scores(scores, metric=metric), end="")
 
 

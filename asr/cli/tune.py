@@ -24,6 +24,7 @@ from asr.cli.run_folder import claim
 from asr.data.fingerprint import fingerprint_audio, fingerprint_file
 from asr.data.loading import Corpus
 from asr.decoding import Decoder
+from asr.decoding.hypothesis import separates_words
 from asr.evaluation.metrics import Metric, choose_metric
 from asr.files import printable, write_atomically
 from asr.tuning.emissions import (
@@ -168,7 +169,7 @@ def _open_log_probs(config: dict) -> Source:
         path.parent / "tune" / path.stem,
         {"log_probs": fingerprint_file(path)},
         len(emissions.references),
-        choose_metric(config["metric"], emissions.tokens),
+        choose_metric(config["metric"], separates_words(emissions.tokens)),
         lambda folder: emissions,
     )
 
@@ -192,7 +193,7 @@ def _open_checkpoint(config: dict) -> Source:
 
     name = f"{config['data']['name']}_{split}"
     tokens = model.tokenizer.tokens
-    metric = choose_metric(config["metric"], tokens, model.normalizer)
+    metric = choose_metric(config["metric"], model.separates_words)
     folder = run_of(checkpoint) / "tune" / name
     return Source(name, tokens, 0, folder, prints, len(utterances), metric, read)
 

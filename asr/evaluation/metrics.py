@@ -17,7 +17,6 @@ import kaldialign
 import numpy as np
 
 from asr.files import write_atomically
-from asr.text import WORD_START, TextNormalizer
 
 Metric = Literal["wer", "cer"]
 _GAP = -1
@@ -91,27 +90,17 @@ def character_error_rate(
 METRICS = {"wer": word_error_rate, "cer": character_error_rate}
 
 
-def choose_metric(
-    name: str, tokens: Sequence[str], normalizer: TextNormalizer | None = None
-) -> Metric:
+def choose_metric(name: str, separates_words: bool) -> Metric:
     """Resolve "auto": characters where words have no spaces between them, otherwise words.
 
-    Args:
-        name: "auto", "wer" or "cer".
-        tokens: of the model.
-        normalizer: of the model, where it has one: it knows the language.
-
     Raises:
-        ValueError: the name is none of these.
+        ValueError: the name is neither "auto" nor one of METRICS.
     """
     if name in METRICS:
         return cast(Metric, name)
     if name != "auto":
         raise ValueError(f"metric must be auto, wer or cer, got {name!r}")
-    separates = any(token == " " or token.startswith(WORD_START) for token in tokens)
-    if normalizer is not None:
-        separates = separates and normalizer.separates_words
-    return "wer" if separates else "cer"
+    return "wer" if separates_words else "cer"
 
 
 def compare_error_rates(

@@ -78,7 +78,7 @@ class Trainer:
         for name, value in (("max_epochs", max_epochs), ("patience", patience)):
             if value < 1:
                 raise ValueError(f"{name} must be >= 1, got {value}")
-        choose_metric(metric, [])  # refuses what is none
+        choose_metric(metric, True)  # refuses what is none
         if keep_best < 1:
             raise ValueError(f"keep_best must be >= 1, got {keep_best}")
         if precision not in PRECISIONS:
@@ -144,8 +144,7 @@ class _Fit:
         self.options = options
         self.stepper = stepper
         self.model = stepper.model
-        tokens = self.model.tokenizer.tokens
-        self.metric: Metric = choose_metric(options.metric, tokens, self.model.normalizer)
+        self.metric: Metric = choose_metric(options.metric, self.model.separates_words)
         self.optimizer = stepper.optimizer
         self.schedule = schedule
         self.train = train

@@ -10,7 +10,7 @@ import pytest
 from noisy_words import TOKENS, make_emissions, write_bigram
 
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM
-from asr.evaluation.metrics import ErrorRate, word_error_rate
+from asr.evaluation.metrics import ErrorRate, character_error_rate, word_error_rate
 from asr.tuning.report import format_best, format_report, judge
 from asr.tuning.search import Trial, check_space, choose, decode_texts, read_trials, tune
 from asr.tuning.space import OPTIONS, Range, read_space
@@ -327,6 +327,17 @@ def test_missing_optuna_is_one_line(emissions, make_decoder, monkeypatch):
 
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'ctc-asr\[tune\]'"):
         search(emissions, make_decoder, FINE, 3)
+
+
+def test_characters_are_counted_where_they_are_asked_for(emissions, make_decoder):
+    (before, *_) = trials = search(emissions, make_decoder, num_trials=1, metric="cer")
+    texts = decode_texts(emissions, make_decoder(before.options))
+
+    outcome = judge(emissions, make_decoder, trials, SPACE, "cer")
+
+    assert before.errors == character_error_rate(emissions.references, texts)
+    assert "CER %" in format_report(outcome, SPACE, "a set")
+    assert "cer_before:" in format_best(outcome, ["decoder=beam"], None)
 
 
 def test_report_compares_with_greedy_and_with_before(emissions, make_decoder):
