@@ -22,10 +22,10 @@ def test_space_or_pieces_separate_words(tokens, separates):
     assert separates_words(tokens) is separates
 
 
-@pytest.mark.parametrize("decoder", [GreedyDecoder(TOKENS), BeamSearchDecoder(TOKENS)])
-def test_every_token_is_a_word_with_its_own_frame_and_probability(decoder):
+@pytest.mark.parametrize("kind", [GreedyDecoder, BeamSearchDecoder])
+def test_every_token_is_a_word_with_its_own_frame_and_probability(kind):
     log_probs = np.log(PROBS)
-    (hypothesis,) = decoder(log_probs)[0]
+    (hypothesis,) = kind(TOKENS)(log_probs)[0]
 
     words = split_by_token(hypothesis, log_probs).words
 
