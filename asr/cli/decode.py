@@ -20,6 +20,7 @@ from asr.cli.assembly import (
 from asr.cli.hydra_config import add_override_arguments, run_with_config
 from asr.cli.run_folder import claim, config_changes
 from asr.data.loading import BatchLoader
+from asr.evaluation.metrics import choose_metric
 from asr.evaluation.results import FILES, decode_set, format_scores
 from asr.evaluation.scoring import Padding
 
@@ -36,7 +37,7 @@ model of the same name, get a folder of their own.
 `asr decode --cfg ...` prints every key with its value."""
 
 # What changes neither hypotheses nor scores, but for times.
-FREE_KEYS = ("output_dir", "overwrite", "device", "loading.", "decoder.num_threads")
+FREE_KEYS = ("output_dir", "overwrite", "device", "loading.", "decoder.num_threads", "metric")
 OWNED = (*FILES, *(f"*/{name}" for name in FILES))
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def decode(config: dict) -> int:
     padding = _read_padding(config)
     model = load_checkpoint(checkpoint).to(choose_device(config["device"]))
     decoder = make_decoder(config, model.tokenizer.tokens)
+    metric = choose_metric(config["metric"], model.separates_words)
     loader = make_loader(config, split, model, aligned=False)
     prints = fingerprint_model(checkpoint) | fingerprint_files(config["decoder"])
     described = config | {"fingerprints": prints}
@@ -67,7 +69,7 @@ def decode(config: dict) -> int:
     with claim(folder, described, resume=None, overwrite=True, free_keys=FREE_KEYS, owned=OWNED):
         decoders = {config["decoder"]["name"]: decoder}
         scores = decode_set(model, loader, decoders, folder, padding)
-    print(format_scores(scores), end="")
+    print(format_scores(scores, metric=metric), end="")
     logger.info("results: %s", folder)
     return _report_failures(loader, folder)
 

@@ -4,6 +4,12 @@ import argparse
 import logging
 from pathlib import Path
 
+from asr.cli.text_options import (
+    add_text_arguments,
+    describe_characters,
+    make_confirm,
+    make_normalizer,
+)
 from asr.corpora.prepare import IMPORTERS, prepare
 from asr.corpora.verification import VerificationRules
 from asr.data.manifest import read_manifest
@@ -16,6 +22,9 @@ EXAMPLE = """examples:
   asr prepare fsdd --from ~/free-spoken-digit-dataset --out data/fsdd
   asr prepare librispeech --from ~/LibriSpeech --out data/librispeech
   asr prepare csv --from my.csv --out data/mine --unknown remove
+  asr prepare folder --from recordings --out data/mine --alphabet de
+  asr prepare folder --from recordings --out data/mine --alphabet auto --language tr --yes
+  asr prepare folder --from recordings --out data/mine --no-numbers --abbreviations mine.tsv
   asr prepare sentencepiece --manifest data/mine/train.jsonl --vocab-size 256 --out pieces.model
 """
 
@@ -53,12 +62,7 @@ def _add_corpus(parser: argparse.ArgumentParser, corpus: str) -> None:
         metavar="DIR",
         help="where manifests go (default: %(default)s)",
     )
-    parser.add_argument(
-        "--unknown",
-        choices=("refuse", "remove"),
-        default="refuse",
-        help="leave utterances with other characters out, or remove the characters",
-    )
+    add_text_arguments(parser)
     parser.add_argument(
         "--seconds-per-frame",
         type=float,
@@ -75,7 +79,17 @@ def _run_corpus(args: argparse.Namespace) -> int:
         min_duration_s=args.min_duration,
         max_duration_s=args.max_duration,
     )
-    report = prepare(args.corpus, args.source, args.out, unknown=args.unknown, rules=rules)
+    normalizer = make_normalizer(args)
+    report = prepare(
+        args.corpus,
+        args.source,
+        args.out,
+        normalizer=normalizer,
+        confirm=make_confirm(args.yes),
+        rules=rules,
+    )
+    if normalizer.alphabet is None:
+        print("\n".join(describe_characters(report.characters)))
     print("\n".join(map(printable, report.lines())))
     return 0
 

@@ -15,12 +15,12 @@ from torch import nn
 
 from asr.acoustic.model import AcousticModel, build_model
 from asr.augment.augment import SpecAugment, WaveformAugment
-from asr.cli.assembly import choose_device, make_loader
+from asr.cli.assembly import build_tokenizer, choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, build, check_types, run_with_config
 from asr.cli.run_folder import RunFolderError, claim, holder
 from asr.cli.starting_point import start_from
+from asr.cli.texts import settle_texts
 from asr.data.loading import BatchLoader
-from asr.text import Tokenizer
 from asr.training import distributed
 from asr.training.initialisation import freeze, parameter_groups
 from asr.training.loop import Schedule, Trainer
@@ -73,7 +73,8 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     trainer = cast(Trainer, build(config, "trainer"))
     for key in ("features", "model"):
         check_types(config[key], key)
-    model = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
+    config, normalizer = settle_texts(config)
+    model = build_model(config, build_tokenizer(config), normalizer)
     model.to(choose_device(config["device"]))
     _start_from(model, config)
     waveform_augment = build(config["augment"], "waveform")

@@ -1,7 +1,8 @@
 """From what a user has on disk to manifests that can be trained on.
 
 `prepare` finds or unpacks the audio, imports, normalises the texts, verifies every file and writes
-OUT/<split>.jsonl, OUT/rejected.jsonl (one line for each thing left out) and OUT/report.json.
+OUT/<split>.jsonl, OUT/normalizer.json (the alphabet and the steps that brought texts into it),
+OUT/rejected.jsonl (one line for each thing left out) and OUT/report.json.
 """
 
 import json
@@ -11,15 +12,14 @@ import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from asr.corpora import importers, kaldi, layouts, tables
 from asr.corpora.division import divide
 from asr.corpora.layouts import REJECTED_NAME, Imported
+from asr.corpora.texts import Confirm, NormalTexts, Sample, normalize_splits
 from asr.corpora.verification import (
-    BACKGROUND_SPLITS,
     Rejection,
     VerificationRules,
     Verified,
@@ -34,9 +34,10 @@ from asr.files import (
     write_atomically,
     write_json_lines,
 )
-from asr.text import CharTokenizer, TextNormalizer
+from asr.text import CharTokenizer, TextNormalizer, write_normalizer
+from asr.text.alphabet import ENGLISH, CharacterCount
+from asr.text.normalizer import FILE_NAME
 
-ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
 IMPORTERS: dict[str, Callable[[Path, Path], Imported]] = {
     "fsdd": importers.import_fsdd,
     "speech_commands": importers.import_speech_commands,
@@ -53,6 +54,7 @@ REPORT_NAME = "report.json"
 _SPLIT_NAME = re.compile(r"\w[\w.+-]*")
 _UNPACKED = "audio"
 _EXAMPLES = 3
+_UNSPELLED_SHOWN = 10
 _ARCHIVES = ("*.tar", "*.tar.gz", "*.tgz")
 # These say what they are; in others a manifest beside the audio counts more than the layout.
 _EXPLICIT = frozenset({"kaldi", "csv"})
@@ -87,6 +89,10 @@ class PrepareReport:
     splits: dict[str, SplitReport] = field(default_factory=dict)
     rejected: dict[str, ReasonReport] = field(default_factory=dict)
     text_changes: dict[str, int] = field(default_factory=dict)
+    text_samples: list[Sample] = field(default_factory=list)
+    unspelled: dict[str, int] = field(default_factory=dict)
+    alphabet: str = ""
+    characters: list[CharacterCount] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -104,8 +110,19 @@ class PrepareReport:
             lines += [f"    {example}" for example in rejected.examples]
         if self.rejected:
             lines.append(f"  all that was left out: {Path(self.out) / REJECTED_NAME}")
-        lines += [f"  texts: {change}: {count}" for change, count in self.text_changes.items()]
+        lines += self._text_lines()
         lines += [f"  note: {note}" for note in self.notes]
+        return lines
+
+    def _text_lines(self) -> list[str]:
+        lines = [f"  texts: {change}: {count}" for change, count in self.text_changes.items()]
+        for sample in self.text_samples:
+            lines += [f"    before: {sample.before}", f"    after:  {sample.after}"]
+        if self.unspelled:
+            most = Counter(self.unspelled).most_common(_UNSPELLED_SHOWN)
+            shown = ", ".join(f"{what!r} {count}" for what, count in most)
+            lines.append(f"  texts: {len(self.unspelled)} numbers cannot be spelled: {shown}")
+        lines.append(f"  alphabet: {self.alphabet!r}, {len(self.alphabet)} characters")
         return lines
 
 
@@ -114,8 +131,8 @@ def prepare(
     source: str | Path,
     out: str | Path,
     *,
-    alphabet: str = ALPHABET,
-    unknown: Literal["refuse", "remove"] = "refuse",
+    normalizer: TextNormalizer | None = None,
+    confirm: Confirm | None = None,
     rules: VerificationRules | None = None,
     progress: bool = True,
 ) -> PrepareReport:
@@ -126,8 +143,9 @@ def prepare(
         source: the folder that holds it (for "csv" also the table itself), or a tar archive. A
             folder that carries manifests already (train.jsonl, ...) keeps its splits.
         out: folder to write to; not `source`.
-        alphabet: characters that texts may hold after normalisation.
-        unknown: whether an utterance with another character is left out, or loses the character.
+        normalizer: brings texts into its alphabet, and what it cannot bring there is left out; one
+            without an alphabet takes it from the texts. None: of English.
+        confirm: asked before such an alphabet goes without a character of the texts.
         rules: what audio must fulfil.
         progress: draw bars.
 
@@ -135,8 +153,8 @@ def prepare(
         Counts, hours, and every reason why something was left out, with examples.
 
     Raises:
-        ValueError: the corpus is unknown, the source is not laid out as it should be, or not one
-            utterance is usable.
+        ValueError: the corpus is unknown, the source is not laid out as it should be, not one
+            utterance is usable, or a character would be dropped and nobody agreed.
     """
     if corpus not in IMPORTERS:
         raise ValueError(f"corpus must be one of {', '.join(IMPORTERS)}, got '{corpus}'")
@@ -147,25 +165,27 @@ def prepare(
     for split in imported.splits:
         if not _SPLIT_NAME.fullmatch(split) or f"{split}.jsonl" == REJECTED_NAME:
             raise ValueError(f"{source}: '{printable(split)}' cannot be the name of a split")
-    normalize = TextNormalizer(alphabet, unknown)
-    tokenizer = CharTokenizer(alphabet)
+    splits = dict(sorted(imported.splits.items(), key=_split_order))
+    normalizer = normalizer or TextNormalizer(ENGLISH, language="en")
+    texts = normalize_splits(splits, normalizer, confirm)
+    tokenizer = CharTokenizer(str(texts.normalizer.alphabet))
     rejected = list(imported.rejected)
     report = PrepareReport(corpus, str(source), str(out), notes=imported.notes)
     written: dict[str, list[Utterance]] = {}
-    for split, utterances in sorted(imported.splits.items(), key=_split_order):
-        normal, refused = _normalize(split, utterances, normalize)
+    for split, normal in texts.splits.items():
         verified = verify(split, normal, tokenizer, rules or VerificationRules(), progress=progress)
-        rejected += refused + verified.rejected
+        rejected += texts.rejected[split] + verified.rejected
         written[split] = verified.utterances
         report.splits[split] = _summarize(verified)
     for group, parts in imported.groups.items():
         written[group] = [utterance for part in parts for utterance in written[part]]
         report.notes.append(f"{group}.jsonl is {' + '.join(parts)}")
     report.rejected = _group(rejected)
-    report.text_changes = dict(normalize.changes)
+    _describe_texts(texts, report)
     if not any(written.values()):
         raise ValueError("\n".join([f"{source}: not one usable utterance", *report.lines()[1:]]))
     _write(out, written, rejected, report)
+    write_normalizer(out / FILE_NAME, texts.normalizer)
     return report
 
 
@@ -246,20 +266,12 @@ def _split_order(item: tuple[str, list[Utterance]]) -> tuple[int, str]:
     return (order.index(item[0]) if item[0] in order else len(order), item[0])
 
 
-def _normalize(
-    split: str, utterances: list[Utterance], normalize: TextNormalizer
-) -> tuple[list[Utterance], list[Rejection]]:
-    if split in BACKGROUND_SPLITS:
-        return utterances, []
-    normal, rejected = [], []
-    for utterance in utterances:
-        try:
-            normal.append(replace(utterance, text=normalize(utterance.text)))
-        except ValueError as error:
-            path = utterance.audio_filepath
-            reason = "text outside the alphabet"
-            rejected.append(Rejection(split, utterance.id, path, reason, f"{path}: {error}"))
-    return normal, rejected
+def _describe_texts(texts: NormalTexts, report: PrepareReport) -> None:
+    report.text_changes = dict(texts.normalizer.changes)
+    report.text_samples = texts.samples
+    report.unspelled = dict(texts.normalizer.unspelled.most_common())
+    report.alphabet = str(texts.normalizer.alphabet)
+    report.characters = texts.characters
 
 
 def _summarize(verified: Verified) -> SplitReport:
@@ -295,4 +307,7 @@ def _write(
         out / REJECTED_NAME,
         [item._asdict() | {"audio_filepath": str(item.audio_filepath)} for item in rejected],
     )
-    write_atomically(out / REPORT_NAME, json.dumps(asdict(report), indent=2) + "\n")
+    record = asdict(report)
+    for key in ("text_samples", "characters"):
+        record[key] = [item._asdict() for item in record[key]]
+    write_atomically(out / REPORT_NAME, json.dumps(record, indent=2) + "\n")

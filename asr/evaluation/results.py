@@ -24,7 +24,7 @@ from asr.evaluation.errors import (
     format_summary,
     worst_first,
 )
-from asr.evaluation.metrics import ErrorRate, write_trn
+from asr.evaluation.metrics import ErrorRate, Metric, write_trn
 from asr.evaluation.scoring import (
     Decoded,
     DecoderResult,
@@ -231,20 +231,23 @@ def _rate_of(record: dict) -> ErrorRate:
 HEADER = ("decoder", "WER %", "95 % interval", "CER %", "ins / del / sub", "utterances", "RTF")
 
 
-def table_rows(scores: Mapping[str, Score]) -> list[tuple[str, ...]]:
-    """Cells of the table of decoders, without the header."""
-    return [
-        (
-            name,
-            f"{100 * s.wer.rate:.2f}",
-            f"{100 * s.wer.low:.2f} - {100 * s.wer.high:.2f}",
-            f"{100 * s.cer.rate:.2f}",
-            f"{s.wer.insertions} / {s.wer.deletions} / {s.wer.substitutions}",
-            count_utterances(s),
-            f"{s.real_time_factor:.4f}",
+def table_rows(scores: Mapping[str, Score], metric: Metric = "wer") -> list[tuple[str, ...]]:
+    """Cells of the table of decoders, without the header; the interval is of the first rate."""
+    rows = []
+    for name, s in scores.items():
+        first, second = (s.wer, s.cer) if metric == "wer" else (s.cer, s.wer)
+        rows.append(
+            (
+                name,
+                f"{100 * first.rate:.2f}",
+                f"{100 * first.low:.2f} - {100 * first.high:.2f}",
+                f"{100 * second.rate:.2f}",
+                f"{first.insertions} / {first.deletions} / {first.substitutions}",
+                count_utterances(s),
+                f"{s.real_time_factor:.4f}",
+            )
         )
-        for name, s in scores.items()
-    ]
+    return rows
 
 
 def count_utterances(scored: Score) -> str:
@@ -254,6 +257,10 @@ def count_utterances(scored: Score) -> str:
     return f"{scored.num_utterances} of {scored.num_utterances + scored.num_unusable}"
 
 
-def format_scores(scores: Mapping[str, Score], *, markdown: bool = False) -> str:
-    """Lay scores out as a table, one decoder a row."""
-    return format_table([HEADER, *table_rows(scores)], markdown=markdown)
+def format_scores(
+    scores: Mapping[str, Score], *, markdown: bool = False, metric: Metric = "wer"
+) -> str:
+    """Lay scores out as a table, one decoder a row; `metric` comes first."""
+    swapped = {"WER %": "CER %", "CER %": "WER %"} if metric == "cer" else {}
+    header = tuple(swapped.get(name, name) for name in HEADER)
+    return format_table([header, *table_rows(scores, metric)], markdown=markdown)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from asr.acoustic.model import AcousticModel
 from asr.data.loading import Batch
 from asr.decoding import Decoder, Hypothesis
+from asr.decoding.hypothesis import split_by_token
 from asr.evaluation.errors import align_texts
 from asr.evaluation.metrics import ErrorRate, character_error_rate, word_error_rate
 
@@ -158,6 +159,11 @@ def decode_batches(
                 started = time.perf_counter()
                 hypotheses = decoder(log_probs, lengths)
                 results[name].decoder_s += time.perf_counter() - started
+                if not model.separates_words:
+                    hypotheses = [
+                        [split_by_token(hypothesis, rows.numpy()) for hypothesis in n_best]
+                        for n_best, rows in zip(hypotheses, log_probs, strict=True)
+                    ]
                 results[name].utterances += map(
                     Decoded, batch.ids, batch.texts, durations, hypotheses
                 )

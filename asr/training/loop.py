@@ -19,6 +19,7 @@ from tqdm import tqdm
 from asr.acoustic.checkpoint import restore, save_checkpoint
 from asr.data.fingerprint import fingerprint
 from asr.data.loading import Batch, BatchLoader
+from asr.evaluation.metrics import Metric, choose_metric
 from asr.training import distributed
 from asr.training.averaging import average_tensors
 from asr.training.precision import PRECISIONS, choose_precision
@@ -50,9 +51,10 @@ class Trainer:
 
     Args:
         max_epochs: epochs at most, >= 1.
+        metric: what chooses the best epoch: "wer", "cer", or "auto" by the model's alphabet.
         precision: of the network: "float32", "bfloat16", or "auto" for what the device can do.
         grad_clip: largest norm of the gradient, > 0.
-        patience: epochs without a better dev WER before stopping, >= 1.
+        patience: epochs without a better dev rate before stopping, >= 1.
         keep_best: checkpoints that are kept and averaged at the end, >= 1.
         checkpoint_minutes: time between checkpoints within an epoch, > 0.
         max_bad_steps: steps in a row that may be skipped for a loss or gradient that is not
@@ -65,6 +67,7 @@ class Trainer:
         self,
         *,
         max_epochs: int,
+        metric: str,
         precision: Literal["auto", "float32", "bfloat16"],
         grad_clip: float,
         patience: int,
@@ -77,6 +80,7 @@ class Trainer:
         for name, value in (("max_epochs", max_epochs), ("patience", patience)):
             if value < 1:
                 raise ValueError(f"{name} must be >= 1, got {value}")
+        choose_metric(metric, True)  # refuses what is none
         if keep_best < 1:
             raise ValueError(f"keep_best must be >= 1, got {keep_best}")
         if precision not in PRECISIONS:
@@ -86,6 +90,7 @@ class Trainer:
         if not checkpoint_minutes > 0:
             raise ValueError(f"checkpoint_minutes must be > 0, got {checkpoint_minutes}")
         self.max_epochs = max_epochs
+        self.metric = metric
         self.precision = precision
         self.grad_clip = grad_clip
         self.patience = patience
@@ -141,6 +146,7 @@ class _Fit:
         self.options = options
         self.stepper = stepper
         self.model = stepper.model
+        self.metric: Metric = choose_metric(options.metric, self.model.separates_words)
         self.optimizer = stepper.optimizer
         self.schedule = schedule
         self.train = train
@@ -233,7 +239,9 @@ class _Fit:
             now.loss_sum += outcome.loss_sum
             now.num_utterances += outcome.num_utterances
             loss = outcome.loss_sum / outcome.num_utterances
-            bar.set_postfix(loss=f"{loss:.2f}", wer=self._best_wer(), lr=f"{lr:.1e}", refresh=False)
+            bar.set_postfix(
+                loss=f"{loss:.2f}", best=self._best_rate(), lr=f"{lr:.1e}", refresh=False
+            )
         else:
             self._skipped(batch, outcome)
         bar.update(len(batch.ids))
@@ -271,7 +279,7 @@ class _Fit:
     def _keep_if_best(self, validation: Validation) -> bool:
         """Keep the weights if they are among the best; say whether they are the best."""
         best = self.now.best
-        entry = (validation.wer, validation.loss, self.now.epoch + 1)
+        entry = (validation.rate(self.metric), validation.loss, self.now.epoch + 1)
         first = not best or entry[:2] < best[0][:2]
         best.append(entry)
         best.sort()
@@ -299,12 +307,11 @@ class _Fit:
         self.run.log_metrics(metrics, now.step)
         now.metrics_size = self.run.metrics_size()
         logger.info(
-            "epoch %d: train loss %.2f, dev loss %.2f, WER %.2f %%, CER %.2f %%, %.0f s",
+            "epoch %d: train loss %.2f, dev loss %.2f, %s, %.0f s",
             now.epoch + 1,
             train_loss,
             validation.loss,
-            100 * validation.wer,
-            100 * validation.cer,
+            validation.describe(self.metric),
             now.seconds,
         )
         for n in range(min(self.options.show_samples, len(validation.ids))):
@@ -327,18 +334,16 @@ class _Fit:
     def _finish(self) -> Validation:
         """Average the best checkpoints; the mean becomes best.ckpt where it is no worse."""
         epochs = [epoch for _, _, epoch in self.now.best]
-        wer, loss, epoch = self.now.best[0]
+        rate, loss, epoch = self.now.best[0]
         validation = self._validate_mean(epochs)
-        better = (validation.wer, validation.loss) <= (wer, loss)
+        mean = validation.rate(self.metric)
+        better = (mean, validation.loss) <= (rate, loss)
         logger.info(
-            "mean of %d epochs: WER %.2f %%; best epoch (%d): WER %.2f %%; best.ckpt is the %s",
-            len(epochs),
-            100 * validation.wer,
-            epoch,
-            100 * wer,
+            "mean of %d epochs: %s %.2f %%; best epoch (%d): %.2f %%; best.ckpt is the %s",
+            *(len(epochs), self.metric.upper(), 100 * mean, epoch, 100 * rate),
             "mean" if better else "epoch",
         )
-        facts = {"dev": (validation.wer, validation.loss)}
+        facts = {"dev": (mean, validation.loss)}
         if better:
             self._save(self.run.best, facts)
         self._save(self.run.averaged, facts)
@@ -377,8 +382,8 @@ class _Fit:
     def _path_of(self, epoch: int) -> Path:
         return self.run.checkpoints / f"epoch_{epoch:03d}.ckpt"
 
-    def _best_wer(self) -> str:
-        return f"{100 * self.now.best[0][0]:.1f}%" if self.now.best else "-"
+    def _best_rate(self) -> str:
+        return f"{self.metric} {100 * self.now.best[0][0]:.1f}%" if self.now.best else "-"
 
     def _progress_bar(self) -> tqdm:
         """One bar over the whole training, so that its time left is the training's."""

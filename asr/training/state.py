@@ -33,7 +33,7 @@ class Progress:
     skipped_in_a_row: int = 0  # steps with a non-finite loss or gradient
     skipped: int = 0
     epochs_without_gain: int = 0
-    best: list[tuple[float, float, int]] = field(default_factory=list)  # (wer, loss, epoch)
+    best: list[tuple[float, float, int]] = field(default_factory=list)  # (rate, loss, epoch)
     trained: bool = False  # whether the current epoch wants only its validation
     precision: str = ""  # chosen at the start
     world_size: int = 1  # ranks: batches of an epoch are planned for that many
@@ -112,7 +112,7 @@ def load_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> Pro
         progress = Progress(**header["extra"]["progress"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: holds no training state that fits: {error}") from error
-    progress.best = [(wer, loss, epoch) for wer, loss, epoch in progress.best]
+    progress.best = [(rate, loss, epoch) for rate, loss, epoch in progress.best]
     return progress
 
 

@@ -176,6 +176,14 @@ def test_table_has_a_row_for_every_decoder_and_columns_that_line_up():
     assert len({len(line) for line in lines}) == 1
 
 
+def test_table_of_characters_shows_them_first():
+    lines = format_scores({"greedy": score(result_of(("abcd", "abcx")))}, metric="cer").splitlines()
+
+    columns = [" ".join(line.split()) for line in lines]
+    assert columns[0] == "decoder CER % 95 % interval WER % ins / del / sub utterances RTF"
+    assert columns[2].startswith("greedy 25.00 25.00 - 25.00 100.00 0 / 0 / 1 1 ")
+
+
 def test_markdown_table_has_a_rule_below_its_header():
     lines = format_scores({"greedy": score(result_of(("a", "a")))}, markdown=True).splitlines()
 

@@ -28,12 +28,14 @@ def test_schedule_refuses_parameters_out_of_range(change):
         ({"keep_best": 0}, "keep_best must be >= 1, got 0"),
         ({"precision": "half"}, "precision must be auto, float32 or bfloat16, got 'half'"),
         ({"grad_clip": 0.0}, "grad_clip must be > 0, got 0.0"),
+        ({"metric": "mer"}, "metric must be auto, wer or cer, got 'mer'"),
         ({"checkpoint_minutes": 0}, "checkpoint_minutes must be > 0, got 0"),
     ],
 )
 def test_trainer_refuses_parameters_out_of_range(change, message):
     options = {
         "max_epochs": 1,
+        "metric": "auto",
         "precision": "auto",
         "grad_clip": 1.0,
         "patience": 1,
