@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asr.corpora.places import read_lines, resolve_inside
-from asr.corpora.verification import Rejection
 from asr.data.manifest import Utterance, name_by_path, read_manifest
+from asr.data.unusable import Unusable
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64", ".caf"}
@@ -39,7 +39,7 @@ class Imported:
     out: Path
     splits: dict[str, list[Utterance]] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
-    rejected: list[Rejection] = field(default_factory=list)
+    rejected: list[Unusable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(
@@ -93,7 +93,7 @@ class Imported:
         self, split: str, path: Path, reason: str, detail: str, identity: str | None = None
     ) -> None:
         """List something that is passed over."""
-        self.rejected.append(Rejection(split, identity or path.stem, path, reason, detail))
+        self.rejected.append(Unusable(identity or path.stem, reason, detail, split, path))
 
 
 def import_manifests(source: Path, audio_root: Path, out: Path) -> Imported:

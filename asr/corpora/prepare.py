@@ -20,12 +20,12 @@ from asr.corpora.division import divide
 from asr.corpora.layouts import REJECTED_NAME, Imported
 from asr.corpora.verification import (
     BACKGROUND_SPLITS,
-    Rejection,
     VerificationRules,
     Verified,
     verify,
 )
 from asr.data.manifest import Utterance, write_manifest
+from asr.data.unusable import Unusable
 from asr.files import (
     parse_json,
     printable,
@@ -248,7 +248,7 @@ def _split_order(item: tuple[str, list[Utterance]]) -> tuple[int, str]:
 
 def _normalize(
     split: str, utterances: list[Utterance], normalize: TextNormalizer
-) -> tuple[list[Utterance], list[Rejection]]:
+) -> tuple[list[Utterance], list[Unusable]]:
     if split in BACKGROUND_SPLITS:
         return utterances, []
     normal, rejected = [], []
@@ -258,7 +258,7 @@ def _normalize(
         except ValueError as error:
             path = utterance.audio_filepath
             reason = "text outside the alphabet"
-            rejected.append(Rejection(split, utterance.id, path, reason, f"{path}: {error}"))
+            rejected.append(Unusable(utterance.id, reason, f"{path}: {error}", split, path))
     return normal, rejected
 
 
@@ -273,7 +273,7 @@ def _summarize(verified: Verified) -> SplitReport:
     )
 
 
-def _group(rejected: list[Rejection]) -> dict[str, ReasonReport]:
+def _group(rejected: list[Unusable]) -> dict[str, ReasonReport]:
     counts = Counter(item.reason for item in rejected)
     return {
         reason: ReasonReport(
@@ -286,13 +286,10 @@ def _group(rejected: list[Rejection]) -> dict[str, ReasonReport]:
 def _write(
     out: Path,
     written: dict[str, list[Utterance]],
-    rejected: list[Rejection],
+    rejected: list[Unusable],
     report: PrepareReport,
 ) -> None:
     for split, utterances in written.items():
         write_manifest(out / f"{split}.jsonl", utterances)
-    write_json_lines(
-        out / REJECTED_NAME,
-        [item._asdict() | {"audio_filepath": str(item.audio_filepath)} for item in rejected],
-    )
+    write_json_lines(out / REJECTED_NAME, [item.record() for item in rejected])
     write_atomically(out / REPORT_NAME, json.dumps(asdict(report), indent=2) + "\n")

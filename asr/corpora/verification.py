@@ -11,14 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import NamedTuple
 
 from tqdm import tqdm
 
 from asr.audio import AudioError, AudioInfo, audio_info, read_audio
 from asr.ctc import minimum_input_length
 from asr.data.manifest import Utterance
+from asr.data.unusable import Unusable
 from asr.files import printable
 from asr.text import Tokenizer
 
@@ -29,16 +28,6 @@ BACKGROUND_SPLITS = frozenset({"background", "noise", "rir"})
 MAX_BACKGROUND_S = 3600.0
 
 _REASON_END = re.compile(r"[,:(]| \d")
-
-
-class Rejection(NamedTuple):
-    """An utterance that was left out: `reason` is one of few, `detail` names file and values."""
-
-    split: str
-    id: str
-    audio_filepath: Path
-    reason: str
-    detail: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +65,7 @@ class Verified:
     """The utterances of a split that passed, durations measured, and what was seen on the way."""
 
     utterances: list[Utterance] = field(default_factory=list)
-    rejected: list[Rejection] = field(default_factory=list)
+    rejected: list[Unusable] = field(default_factory=list)
     sample_rates: Counter[int] = field(default_factory=Counter)
     channels: Counter[int] = field(default_factory=Counter)
 
@@ -109,7 +98,7 @@ def verify(
             if isinstance(result, AudioInfo) and utterance.id in seen:
                 detail = f"{utterance.audio_filepath}: id '{utterance.id}' occurs twice"
                 result = _reject(split, utterance, "duplicate id", detail)
-            if isinstance(result, Rejection):
+            if isinstance(result, Unusable):
                 verified.rejected.append(result)
                 continue
             seen.add(utterance.id)
@@ -121,7 +110,7 @@ def verify(
 
 def _inspect(
     split: str, utterance: Utterance, tokenizer: Tokenizer, rules: VerificationRules
-) -> AudioInfo | Rejection:
+) -> AudioInfo | Unusable:
     """Check one utterance; the audio itself is let go, a corpus does not fit into memory."""
     is_speech = split not in BACKGROUND_SPLITS
     problem = _text_problem(utterance, tokenizer) if is_speech else _speech_in_background(utterance)
@@ -208,5 +197,5 @@ def _length_problem(
     )
 
 
-def _reject(split: str, utterance: Utterance, reason: str, detail: str) -> Rejection:
-    return Rejection(split, utterance.id, utterance.audio_filepath, reason, detail)
+def _reject(split: str, utterance: Utterance, reason: str, detail: str) -> Unusable:
+    return Unusable(utterance.id, reason, detail, split, utterance.audio_filepath)
