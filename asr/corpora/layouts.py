@@ -20,9 +20,27 @@ AUDIO_SUFFIXES = frozenset(
 # Why a name that a list gives is passed over.
 OUTSIDE = "path outside the folder"
 REJECTED_NAME = "rejected.jsonl"
+# Archives are unpacked there, below --out.
+UNPACKED = "audio"
 # The split of what comes without one, until `divide` has found it one.
 ALL = "all"
-SPLIT_NAMES = {"valid": "dev", "val": "dev", "validation": "dev"}
+SPLIT_NAMES = {
+    "training": "train",
+    "valid": "dev",
+    "val": "dev",
+    "validation": "dev",
+    "devel": "dev",
+    "development": "dev",
+    "testing": "test",
+}
+
+
+class UnusableError(ValueError):
+    """Why one utterance is passed over: a short reason, and a line that names file and value."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 @dataclass
@@ -33,6 +51,8 @@ class Imported:
         root: folder of the corpus; audio lies in it, or in `out` where it was converted.
         out: the only folder that is written to.
         groups: further manifests, each of several splits together.
+        origins: the recording that a file in `out` was cut from.
+        warnings: what the user should not miss.
     """
 
     root: Path
@@ -41,6 +61,8 @@ class Imported:
     groups: dict[str, list[str]] = field(default_factory=dict)
     rejected: list[Unusable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    origins: dict[Path, Path] = field(default_factory=dict)
 
     def add(
         self,
@@ -67,11 +89,22 @@ class Imported:
         path = utterance.audio_filepath
         try:
             if not anywhere:
-                resolve_inside(path, [self.out if path.is_relative_to(self.out) else self.root])
-        except ValueError as error:
-            self.reject(split, path, OUTSIDE, f"{where or path}: {error}", utterance.id)
+                self.check_inside(path, where or str(path))
+        except UnusableError as error:
+            self.reject(split, path, error.reason, str(error), utterance.id)
             return
         self.splits.setdefault(split, []).append(utterance)
+
+    def check_inside(self, path: Path, where: str) -> None:
+        """Refuse audio that lies neither in the corpus nor in what was made of it.
+
+        Raises:
+            UnusableError: it does; names `where`.
+        """
+        try:
+            resolve_inside(path, [self.out if path.is_relative_to(self.out) else self.root])
+        except ValueError as error:
+            raise UnusableError(OUTSIDE, f"{where}: {error}") from error
 
     def name_by_path(self, folder: Path) -> None:
         """Give ids, by their paths below `folder`, to the utterances that have none."""
@@ -164,7 +197,16 @@ def _relocate(path: Path, source: Path, audio_root: Path) -> Path:
     return moved if not path.exists() and moved.exists() else path
 
 
-def walk(source: Path, out: Path) -> Iterator[Path]:
+def split_of_folder(folder: Path, source: Path) -> str:
+    """Tell the split of what lies in a folder from its name, or from those above it."""
+    for part in reversed(folder.relative_to(source).parts):
+        name = SPLIT_NAMES.get(part.lower(), part.lower())
+        if name in ("train", "dev", "test"):
+            return name
+    return ALL
+
+
+def walk(source: Path, out: Path | None = None) -> Iterator[Path]:
     """Give all files below `source` but not below `out`, in order."""
     for folder, folders, names in os.walk(source):
         folders[:] = sorted(name for name in folders if Path(folder, name) != out)

@@ -7,18 +7,20 @@ silently: reasons are short and few, so that they can be counted; details name f
 import math
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
-from asr.audio import AudioError, AudioInfo, audio_info, read_audio
+from asr.audio import AudioError, audio_info, read_audio
+from asr.corpora.measurement import Sound, measure
 from asr.ctc import minimum_input_length
 from asr.data.manifest import Utterance
 from asr.data.unusable import Unusable
-from asr.files import printable
+from asr.files import printable, read_bytes
 from asr.text import Tokenizer
 
 # Splits of sounds without speech: their text is empty, and must be.
@@ -62,12 +64,16 @@ class VerificationRules:
 
 @dataclass
 class Verified:
-    """The utterances of a split that passed, durations measured, and what was seen on the way."""
+    """The utterances of a split that passed, durations measured, and how their files sound."""
 
     utterances: list[Utterance] = field(default_factory=list)
     rejected: list[Unusable] = field(default_factory=list)
-    sample_rates: Counter[int] = field(default_factory=Counter)
-    channels: Counter[int] = field(default_factory=Counter)
+    sounds: dict[Path, Sound] = field(default_factory=dict)
+
+
+class _Measured(NamedTuple):
+    duration_s: float
+    sound: Sound
 
 
 def verify(
@@ -95,22 +101,21 @@ def verify(
         results = pool.map(lambda item: _inspect(split, item, tokenizer, rules), utterances)
         bar = tqdm(results, split, len(utterances), unit="file", disable=not progress)
         for utterance, result in zip(utterances, bar, strict=True):
-            if isinstance(result, AudioInfo) and utterance.id in seen:
+            if isinstance(result, _Measured) and utterance.id in seen:
                 detail = f"{utterance.audio_filepath}: id '{utterance.id}' occurs twice"
                 result = _reject(split, utterance, "duplicate id", detail)
             if isinstance(result, Unusable):
                 verified.rejected.append(result)
                 continue
             seen.add(utterance.id)
-            verified.sample_rates[result.sample_rate] += 1
-            verified.channels[result.channels] += 1
+            verified.sounds[utterance.audio_filepath] = result.sound
             verified.utterances.append(replace(utterance, duration=result.duration_s))
     return verified
 
 
 def _inspect(
     split: str, utterance: Utterance, tokenizer: Tokenizer, rules: VerificationRules
-) -> AudioInfo | Unusable:
+) -> _Measured | Unusable:
     """Check one utterance; the audio itself is let go, a corpus does not fit into memory."""
     is_speech = split not in BACKGROUND_SPLITS
     problem = _text_problem(utterance, tokenizer) if is_speech else _speech_in_background(utterance)
@@ -123,6 +128,7 @@ def _inspect(
             return _reject(split, utterance, *_too_long(utterance, header_s, rules))
         longest_s = rules.max_duration_s if is_speech else MAX_BACKGROUND_S
         audio = read_audio(utterance.audio_filepath, max_duration_s=longest_s)
+        content = read_bytes(utterance.audio_filepath)
     except AudioError as error:
         rule = str(error).removeprefix(f"{printable(str(utterance.audio_filepath))}: ")
         return _reject(split, utterance, _REASON_END.split(rule)[0].strip(), str(error))
@@ -132,9 +138,13 @@ def _inspect(
         problem = _duration_problem(utterance, duration_s, rules) or _length_problem(
             utterance, duration_s, tokenizer, rules
         )
+    sound = measure(content, audio.waveform, audio.sample_rate, audio.channels)
+    if problem is None and is_speech and sound.peak == 0:
+        detail = f"{utterance.audio_filepath}: all {len(audio.waveform)} samples are 0"
+        problem = "digital silence", detail
     if problem:
         return _reject(split, utterance, *problem)
-    return AudioInfo(len(audio.waveform), audio.sample_rate, audio.channels, duration_s)
+    return _Measured(duration_s, sound)
 
 
 def _text_problem(utterance: Utterance, tokenizer: Tokenizer) -> tuple[str, str] | None:
