@@ -2,7 +2,7 @@
 
 `prepare` finds or unpacks the audio, imports, normalises the texts, verifies every file and writes
 OUT/<split>.jsonl, OUT/rejected.jsonl (one line for each thing left out), OUT/suspects.jsonl (what
-to listen to), OUT/splits.tsv (which speaker is where) and OUT/report.json.
+to listen to), OUT/splits.tsv (which speaker is where), OUT/report.json and OUT/prepare.html.
 """
 
 import json
@@ -21,6 +21,7 @@ from asr.corpora.delimited import TableForm
 from asr.corpora.division import Division, divide
 from asr.corpora.layouts import REJECTED_NAME, Imported
 from asr.corpora.measurement import Sound
+from asr.corpora.page import render_page
 from asr.corpora.speakers import name_speakers
 from asr.corpora.summary import SUSPECTS_NAME, PrepareReport, group_by_reason, summarize_split
 from asr.corpora.suspicion import Suspect, find_suspects
@@ -33,6 +34,7 @@ from asr.text import CharTokenizer, TextNormalizer
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
 REPORT_NAME = "report.json"
 SPLITS_NAME = "splits.tsv"
+PAGE_NAME = "prepare.html"
 
 # Each becomes the name of a manifest.
 _SPLIT_NAME = re.compile(r"\w[\w.+-]*")
@@ -108,10 +110,13 @@ def prepare(
     report.suspects = group_by_reason(suspects)
     report.notes += divided.notes
     report.warnings = imported.warnings + divided.warnings
-    for group, parts in imported.groups.items():
+    groups = imported.groups.items()
+    report.notes += [f"{group}.jsonl is {' + '.join(parts)}" for group, parts in groups]
+    page = render_page(report, written, sounds, suspects)
+    for group, parts in groups:
         written[group] = [utterance for part in parts for utterance in written[part]]
-        report.notes.append(f"{group}.jsonl is {' + '.join(parts)}")
     _write(out, written, rejected, suspects, report)
+    write_atomically(out / PAGE_NAME, page)
     return report
 
 

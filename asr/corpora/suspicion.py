@@ -93,7 +93,8 @@ def _copies(
     for split, members in splits.items():
         for utterance in members:
             sound = sounds[utterance.audio_filepath]
-            alike = (utterance.text, round(utterance.duration, 2), round(sound.level_db, 1))
+            measures = round(utterance.duration, 2), round(sound.level_db, 1), round(sound.peak, 2)
+            alike = (utterance.text, *measures)
             for key, kind in ((sound.digest, "same audio"), (alike, "same text and sound")):
                 first_split, first = seen.setdefault(key, (split, utterance))
                 if first_split != split:

@@ -16,8 +16,10 @@ WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
 
 
 def speech(seed, duration_s=1.0):
-    """Noise of its own for every seed, so that no two recordings are copies."""
-    return np.random.default_rng(seed).normal(0, 0.1, round(duration_s * 16000)).astype(np.float32)
+    """Noise and loudness of its own for every seed, so that no two recordings are copies."""
+    level = 0.05 + 0.001 * (37 * seed % 50)
+    noise = np.random.default_rng(seed).normal(0, level, round(duration_s * 16000))
+    return noise.astype(np.float32)
 
 
 def write_speech(path, seed, duration_s=1.0):
