@@ -200,12 +200,14 @@ def read_rows(path: Path, delimiter: str) -> Iterator[Row]:
         if not line.strip():
             continue
         end = _end_of_row(lines, position) if quoted else position
-        if end is None:
-            yield Row(number, [], "a quote is opened and not closed")
-            continue
-        text = "\n".join(str(part) for part in lines[position - 1 : end])
-        position = end
-        yield _split_row(number, text, delimiter, quoted)
+        row = Row(number, [], "a quote is opened and not closed")
+        if end is not None:
+            text = "\n".join(str(part) for part in lines[position - 1 : end])
+            whole = _split_row(number, text, delimiter, quoted)
+            # Two lines that each lack a quote seem to be one.
+            if end == position or whole.problem is None:
+                row, position = whole, end
+        yield row
 
 
 def _end_of_row(lines: list[str | BadLine], position: int) -> int | None:

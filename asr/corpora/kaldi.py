@@ -41,7 +41,7 @@ def read_kaldi_folder(
     for name in sorted((tables.segments or tables.recordings).keys() - tables.texts.keys()):
         detail = f"{folder / 'text'}: has no line for '{name}'"
         imported.reject(split, Path(name), "no transcript", detail, name)
-    for name, (text, _) in tables.texts.items():
+    for name, (text, number) in tables.texts.items():
         try:
             path = tables.find_recording(name)
             if tables.segments:
@@ -52,7 +52,8 @@ def read_kaldi_folder(
             imported.reject(split, Path(name), error.reason, str(error), name)
             continue
         speaker = {"speaker": tables.speakers[name][0]} if name in tables.speakers else {}
-        imported.add(split, path, text, anywhere=absolute, id=name, **speaker)
+        where = f"{folder / 'text'}:{number}"
+        imported.add(split, path, text, where=where, anywhere=absolute, id=name, **speaker)
 
 
 class _KaldiTables:

@@ -52,6 +52,7 @@ class Imported:
         out: the only folder that is written to.
         groups: further manifests, each of several splits together.
         origins: the recording that a file in `out` was cut from.
+        lines: file and line of the lists that name an audio file.
         warnings: what the user should not miss.
     """
 
@@ -63,6 +64,7 @@ class Imported:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     origins: dict[Path, Path] = field(default_factory=dict)
+    lines: dict[Path, list[str]] = field(default_factory=dict)
 
     def add(
         self,
@@ -93,7 +95,17 @@ class Imported:
         except UnusableError as error:
             self.reject(split, path, error.reason, str(error), utterance.id)
             return
+        if where:
+            self.lines.setdefault(path, []).append(where)
         self.splits.setdefault(split, []).append(utterance)
+
+    def add_line(self, unusable: Unusable) -> Unusable:
+        """Say which line of a list named what turned out to be unusable."""
+        lines = self.lines.get(unusable.audio_filepath or Path(), [])
+        if not lines:
+            return unusable
+        shown = " or ".join(lines[:2]) + (" or ..." if len(lines) > 2 else "")
+        return unusable._replace(detail=f"{shown}: {unusable.detail}")
 
     def check_inside(self, path: Path, where: str) -> None:
         """Refuse audio that lies neither in the corpus nor in what was made of it.

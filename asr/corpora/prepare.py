@@ -95,7 +95,7 @@ def prepare(
     for split, utterances in imported.splits.items():
         normal, refused = _normalize(split, utterances, normalize)
         verified = verify(split, normal, tokenizer, rules or VerificationRules(), progress=progress)
-        rejected += refused + verified.rejected
+        rejected += map(imported.add_line, refused + verified.rejected)
         usable[split] = verified.utterances
         sounds |= verified.sounds
     report.rejected = group_by_reason(rejected)
