@@ -264,6 +264,8 @@ def _warn_of_sizes(divided: Divided) -> None:
         count = len(divided.splits.get(name, []))
         if count == 0:
             remedy = f"take it from train with --{name} 10% (or a number, or a list)"
+            if divided.unit:  # and there was too little to be divided
+                remedy = "record more"
             divided.warnings.append(f"NO {name.upper()} SET, and {use}: {remedy}")
         elif count < TINY:
             size = "ONE UTTERANCE" if count == 1 else f"TINY: {count} of {total} utterances"

@@ -1,6 +1,5 @@
 """What a recording sounds like, in numbers: its level, how much is clipped, how much is nothing."""
 
-import hashlib
 import math
 from typing import NamedTuple
 
@@ -38,17 +37,17 @@ class Sound(NamedTuple):
     silent: float
 
 
-def measure(content: bytes, waveform: np.ndarray, sample_rate: int, channels: int) -> Sound:
+def measure(digest: str, waveform: np.ndarray, sample_rate: int, channels: int) -> Sound:
     """Measure a recording.
 
     Args:
-        content: the file's bytes.
+        digest: of the file's bytes.
         waveform: (L,) float32, L >= 1, at the file's own rate.
     """
     magnitude = np.abs(waveform)
-    power = float(np.mean(np.square(waveform, dtype=np.float64)))
+    power = float(np.mean(np.square(waveform), dtype=np.float64))
     return Sound(
-        digest=hashlib.blake2b(content, digest_size=16).hexdigest(),
+        digest=digest,
         sample_rate=sample_rate,
         channels=channels,
         level_db=max(SILENCE_DB, 10 * math.log10(power)) if power > 0 else SILENCE_DB,

@@ -18,9 +18,10 @@ from tqdm import tqdm
 from asr.audio import AudioError, audio_info, read_audio
 from asr.corpora.measurement import Sound, measure
 from asr.ctc import minimum_input_length
+from asr.data.fingerprint import fingerprint_file
 from asr.data.manifest import Utterance
 from asr.data.unusable import Unusable
-from asr.files import printable, read_bytes
+from asr.files import printable
 from asr.text import Tokenizer
 
 # Splits of sounds without speech: their text is empty, and must be.
@@ -128,7 +129,7 @@ def _inspect(
             return _reject(split, utterance, *_too_long(utterance, header_s, rules))
         longest_s = rules.max_duration_s if is_speech else MAX_BACKGROUND_S
         audio = read_audio(utterance.audio_filepath, max_duration_s=longest_s)
-        content = read_bytes(utterance.audio_filepath)
+        digest = fingerprint_file(utterance.audio_filepath)
     except AudioError as error:
         rule = str(error).removeprefix(f"{printable(str(utterance.audio_filepath))}: ")
         return _reject(split, utterance, _REASON_END.split(rule)[0].strip(), str(error))
@@ -138,7 +139,7 @@ def _inspect(
         problem = _duration_problem(utterance, duration_s, rules) or _length_problem(
             utterance, duration_s, tokenizer, rules
         )
-    sound = measure(content, audio.waveform, audio.sample_rate, audio.channels)
+    sound = measure(digest, audio.waveform, audio.sample_rate, audio.channels)
     if problem is None and is_speech and sound.peak == 0:
         detail = f"{utterance.audio_filepath}: all {len(audio.waveform)} samples are 0"
         problem = "digital silence", detail

@@ -26,7 +26,7 @@ def test_measures_of_a_waveform_by_hand():
     waveform[100:104] = 1.0
     waveform[200:202] = -1.0
 
-    sound = measure(b"x", waveform, 1000, 2)
+    sound = measure("x", waveform, 1000, 2)
 
     # 494 samples of 1/4 and six of 1 in a thousand.
     assert sound.level_db == pytest.approx(10 * np.log10((494 / 4 + 6) / 1000))
@@ -34,11 +34,11 @@ def test_measures_of_a_waveform_by_hand():
     assert sound.clipped == pytest.approx(4 / 1000)  # two in a row are a peak
     assert sound.silent == pytest.approx(500 / 1000)
     assert (sound.sample_rate, sound.channels) == (1000, 2)
-    assert sound.digest != measure(b"y", waveform, 1000, 2).digest
+    assert sound.digest == "x"
 
 
 def test_measures_of_nothing_are_finite():
-    sound = measure(b"", np.zeros(1, np.float32), 16000, 1)
+    sound = measure("", np.zeros(1, np.float32), 16000, 1)
 
     assert sound.level_db == SILENCE_DB
     assert sound.peak == 0
@@ -47,7 +47,7 @@ def test_measures_of_nothing_are_finite():
 def test_short_zeros_are_no_silence():
     waveform = np.tile(np.array([0.0, 0.0, 0.1], np.float32), 1000)
 
-    assert measure(b"", waveform, 16000, 1).silent == 0
+    assert measure("", waveform, 16000, 1).silent == 0
 
 
 def test_rate_scores_by_hand():
