@@ -20,7 +20,7 @@ from asr.corpora import (
     textgrids,
     voxpopuli,
 )
-from asr.corpora.delimited import SUFFIXES, read_header
+from asr.corpora.delimited import SUFFIXES, find_delimiter, read_header
 from asr.corpora.layouts import AUDIO_SUFFIXES, Imported, walk
 
 AUTO = "auto"
@@ -76,7 +76,8 @@ def _tables_with(*columns: str) -> Callable[[Path], list[Path]]:
 
 def _find_lj_speech(source: Path) -> list[Path]:
     found = _glob(lj_speech.TABLE)(source)
-    return [path for path in found if (path.parent / lj_speech.FOLDER).is_dir()]
+    found = [path for path in found if (path.parent / lj_speech.FOLDER).is_dir()]
+    return [path for path in found if find_delimiter(path) == "|"]
 
 
 def _find_kaldi(source: Path) -> list[Path]:

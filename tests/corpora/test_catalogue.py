@@ -85,3 +85,13 @@ def test_what_was_left_out_is_no_manifest(tmp_path):
     write_text(tmp_path / "rejected.jsonl", json.dumps(line))
 
     assert find_layout(tmp_path) is None
+
+
+def test_a_table_with_commas_beside_wavs_is_no_lj_speech(tmp_path):
+    write_audio(tmp_path / "wavs" / "a.wav")
+    write_text(tmp_path / "metadata.csv", "path,text", "wavs/a.wav,one")
+
+    found = find_layout(tmp_path)
+
+    assert found is not None
+    assert found[0] == "csv"
