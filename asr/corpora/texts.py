@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from asr.corpora.verification import BACKGROUND_SPLITS, Rejection
+from asr.corpora.verification import BACKGROUND_SPLITS
 from asr.data.manifest import Utterance
+from asr.data.unusable import Unusable
 from asr.text import TextError, TextNormalizer
 from asr.text.alphabet import CharacterCount, count_characters, gather_alphabet
 from asr.text.characters import is_digit
@@ -36,7 +37,7 @@ class NormalTexts(NamedTuple):
     """
 
     splits: dict[str, list[Utterance]]
-    rejected: dict[str, list[Rejection]]
+    rejected: dict[str, list[Unusable]]
     samples: list[Sample]
     normalizer: TextNormalizer
     characters: list[CharacterCount]
@@ -68,18 +69,18 @@ def normalize_splits(
             continue
         results = [_normalize(split, utterance, texts) for utterance in utterances]
         texts.splits[split] = [item for item in results if isinstance(item, Utterance)]
-        texts.rejected[split] = [item for item in results if isinstance(item, Rejection)]
+        texts.rejected[split] = [item for item in results if isinstance(item, Unusable)]
     return texts
 
 
-def _normalize(split: str, utterance: Utterance, texts: NormalTexts) -> Utterance | Rejection:
+def _normalize(split: str, utterance: Utterance, texts: NormalTexts) -> Utterance | Unusable:
     normalizer = texts.normalizer
     kinds = len(normalizer.changes)
     try:
         text = normalizer(utterance.text)
     except TextError as error:
         path = utterance.audio_filepath
-        return Rejection(split, utterance.id, path, error.reason, f"{path}: {error}")
+        return Unusable(utterance.id, error.reason, f"{path}: {error}", split, path)
     if len(normalizer.changes) > kinds and len(texts.samples) < MAX_SAMPLES:
         texts.samples.append(Sample(utterance.id, utterance.text.strip(), text))
     return replace(utterance, text=text)

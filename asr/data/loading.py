@@ -19,6 +19,7 @@ from torch import Tensor
 from asr.augment.augment import WaveformAugment
 from asr.ctc import minimum_input_length
 from asr.data.manifest import read_manifest
+from asr.data.unusable import Unusable
 from asr.text import Tokenizer
 
 # SortaGrad goes from short to long in the first epoch only (Amodei et al. 2016, section 3.2);
@@ -83,13 +84,6 @@ class Rendered(NamedTuple):
     utterance: Speech
     waveform: np.ndarray  # (L,) float32
     targets: list[int]
-
-
-class Unusable(NamedTuple):
-    """One utterance that cannot be trained or scored on, and why."""
-
-    id: str
-    reason: str
 
 
 class ManifestCorpus:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel
@@ -24,6 +23,7 @@ from asr.evaluation.figures import Curve, Posteriors, draw_history, draw_snapsho
 from asr.evaluation.results import HEADER, read_scores, table_rows
 from asr.evaluation.scoring import Score
 from asr.files import write_atomically
+from asr.pages.template import render
 from asr.recognition.recognizer import Recognizer
 
 NUM_WORST = 12
@@ -66,7 +66,9 @@ def write_report(run_path: Path, out: Path, *, utterance: Speech | None = None) 
     best = run_path / "ckpt" / "best.ckpt"
     model = load_checkpoint(best) if best.is_file() else None
     page = render(
+        "asr.evaluation",
         "run.html.j2",
+        mark_error=mark_error,
         name=run_path.resolve().name,
         tiles=_tiles(history, sets, model),
         history=_history(history),
@@ -77,19 +79,6 @@ def write_report(run_path: Path, out: Path, *, utterance: Speech | None = None) 
         **_environment(run_path),
     )
     write_atomically(Path(out), page)
-
-
-def render(template: str, **values: object) -> str:
-    """Fill one of the templates beside this module; every value is escaped for HTML."""
-    environment = Environment(
-        loader=PackageLoader("asr.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["mark_error"] = mark_error
-    return environment.get_template(template).render(**values).lstrip()
 
 
 def _tiles(

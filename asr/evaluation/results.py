@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from asr.acoustic.model import AcousticModel
-from asr.data.loading import BatchLoader, Unusable
+from asr.data.loading import BatchLoader
 from asr.data.manifest import Utterance
+from asr.data.unusable import Unusable
 from asr.decoding import Decoder
 from asr.evaluation.errors import (
     Aligned,
@@ -124,7 +125,7 @@ def _write_result(
         for u, a in zip(result.utterances, aligned, strict=True)
     ]
     write_json_lines(folder / "hyp.jsonl", records)
-    write_json_lines(folder / "failures.jsonl", [f._asdict() for f in failures])
+    write_json_lines(folder / "failures.jsonl", [f.record() for f in failures])
     ids = trn_ids([u.id for u in result.utterances])
     write_trn(folder / "hyp.trn", ids, result.texts)
     write_trn(folder / "ref.trn", ids, result.references)

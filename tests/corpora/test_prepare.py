@@ -178,7 +178,7 @@ def test_prepare_refuses_wrong_places(source, out):
     make_manifests(source)
     run("folder", source, out)
 
-    with pytest.raises(ValueError, match="corpus must be one of fsdd, speech_commands"):
+    with pytest.raises(ValueError, match="corpus must be one of auto, nemo, speech_commands"):
         run("timit", source, out)
     with pytest.raises(ValueError, match="no such file or folder"):
         run("fsdd", source / "nowhere", out)

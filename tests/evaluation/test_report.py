@@ -1,6 +1,5 @@
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from asr.evaluation.figures import Curve, Posteriors, draw_history, draw_snapsho
 from asr.evaluation.report import write_report
 from asr.evaluation.results import read_scores, write_results
 from asr.evaluation.scoring import Decoded, DecoderResult
+from tests.page_reader import Page
 
 EVIL = '<script>alert("x")</script>'
 
@@ -29,38 +29,6 @@ class Speech:
 
     def waveform(self, sample_rate):
         return tones.speak(self.text, np.random.default_rng(0))
-
-
-class Page(HTMLParser):
-    """Checks that tags close in order, and collects text and what would be fetched."""
-
-    VOID = frozenset({"meta", "br", "link", "img"})
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.fetched, self.texts = [], [], []
-        self.sections = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in self.VOID:
-            self.open.append(tag)
-        for key, value in attrs:
-            if key in ("src", "href", "xlink:href") and not value.startswith(("#", "data:")):
-                self.fetched.append(value)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-        if self.open and self.open[-1] == "h2":
-            self.sections.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.texts).split())
 
 
 def report_of(run, **options):

@@ -7,7 +7,7 @@ from decoded_sets import batch_of, read_lines, result_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.data.loading import Unusable
+from asr.data.unusable import Unusable
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, PrefixSearchDecoder
 from asr.evaluation.errors import align_texts, format_alignment, worst_first
 from asr.evaluation.results import format_scores, trn_ids, write_results
