@@ -19,11 +19,12 @@ say() {
     printf 'setup: %3d s  %s\n' "$SECONDS" "$*" >&2
 }
 
-# What an installation depends on: its place (an editable install remembers it), the build's settings
-# and the native code. Python files and YAML are read in place.
+# What an installation depends on: its place and its packages (an editable install remembers both),
+# the build's settings and the native code. Python files and YAML are read in place.
 fingerprint() {
     {
         echo "$root"
+        (cd -- "$root" && find asr -name __init__.py | LC_ALL=C sort)
         find "$root/pyproject.toml" "$root/native" -type f | LC_ALL=C sort | tr '\n' '\0' | xargs -0 cat
     } | cksum
 }

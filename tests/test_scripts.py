@@ -45,6 +45,8 @@ class Checkout:
         shutil.copytree(ROOT / "scripts", root / "scripts")
         (root / "native").mkdir()
         (root / "native" / "core.cpp").write_text("int answer() { return 42; }\n")
+        (root / "asr").mkdir()
+        (root / "asr" / "__init__.py").touch()
         (root / "pyproject.toml").write_text('[project]\nname = "asr"\n')
 
     def run(self, script, *words, **environment):
@@ -139,6 +141,19 @@ def test_setup_installs_again_after_a_change(checkout, changed):
     with (checkout.root / changed).open("a") as file:
         file.write("\n")
 
+    checkout.run("setup.sh", "synth")
+
+    assert len(checkout.installations()) == 2
+
+
+def test_setup_installs_again_for_a_new_package_and_not_for_a_new_module(checkout):
+    checkout.run("setup.sh", "synth")
+    (checkout.root / "asr/module.py").touch()
+    checkout.run("setup.sh", "synth")
+    assert len(checkout.installations()) == 1
+
+    (checkout.root / "asr/package").mkdir()
+    (checkout.root / "asr/package/__init__.py").touch()
     checkout.run("setup.sh", "synth")
 
     assert len(checkout.installations()) == 2
