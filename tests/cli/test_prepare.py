@@ -36,7 +36,10 @@ def test_options_of_tables_and_splits_reach_the_manifests(tmp_path, capsys):
 
     out = tmp_path / "out"
     assert (
-        prepare(tmp_path / "source", out, *words, "--dev", "4", "--test", f"{out}/../test.txt") == 0
+        prepare(
+            tmp_path / "source", out, *words, "--dev", "4", "--test", str(tmp_path / "test.txt")
+        )
+        == 0
     )
 
     assert speakers(out, "test") == {"p3"}

@@ -121,6 +121,12 @@ def test_copies_of_a_file_stay_together():
         assert {int(n) ^ 1 for n in members} == {int(n) for n in members}
 
 
+def test_a_corpus_of_copies_is_divided_all_the_same():
+    splits, _ = divided([None] * 20, digests={Path(f"/x/{n}.wav"): "same" for n in range(20)})
+
+    assert [len(splits[name]) for name in ("train", "dev", "test")] == [18, 1, 1]
+
+
 def test_two_files_are_all_training():
     splits, found = divided([None, None])
 
