@@ -103,7 +103,8 @@ class PrepareReport:
             most = Counter(self.unspelled).most_common(_UNSPELLED_SHOWN)
             shown = ", ".join(f"{what!r} {count}" for what, count in most)
             lines.append(f"  texts: {len(self.unspelled)} numbers cannot be spelled: {shown}")
-        lines.append(f"  alphabet: {self.alphabet!r}, {len(self.alphabet)} characters")
+        if self.splits:
+            lines.append(f"  alphabet: {self.alphabet!r}, {len(self.alphabet)} characters")
         return lines
 
 

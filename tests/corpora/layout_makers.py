@@ -276,7 +276,7 @@ def make_subtitles(root):
     (root / "talk.srt").write_text(SRT)
     long_recording(root / "other.wav")
     (root / "other.en.vtt").write_text(VTT)
-    return {"talk-00001": "one two", "talk-00003": "three", "other.en-00001": "four five"}
+    return {"talk-00001": "one two", "talk-00003": "three", "other.en-00001": "four and five"}
 
 
 def make_csv(root):

@@ -20,7 +20,7 @@ def everything(out):
 def test_auto_finds_a_layout_and_reads_all_of_it(tmp_path, kind):
     expected = MAKERS[kind](tmp_path / "source")
 
-    report = run("auto", tmp_path / "source", tmp_path / "out", unknown="remove")
+    report = run("auto", tmp_path / "source", tmp_path / "out")
 
     assert report.corpus == kind.partition(" ")[0]
     assert report.found.startswith(f"found {report.corpus}: there is ")
@@ -31,7 +31,7 @@ def test_auto_finds_a_layout_and_reads_all_of_it(tmp_path, kind):
 def test_segments_hold_the_samples_of_their_times(tmp_path, kind):
     MAKERS[kind](tmp_path / "source")
 
-    run("auto", tmp_path / "source", tmp_path / "out", unknown="remove")
+    run("auto", tmp_path / "source", tmp_path / "out")
 
     cut = [u for u in everything(tmp_path / "out").values() if "recording" in u.extra]
     assert cut

@@ -10,6 +10,8 @@ from asr.audio import read_audio, read_segment
 from asr.corpora.layouts import UnusableError
 from asr.corpora.textgrids import read_utterances
 from asr.data.manifest import read_manifest
+from asr.text import TextNormalizer
+from asr.text.alphabet import ENGLISH
 from tests.corpora.layout_makers import (
     SHORT_TEXTGRID,
     TEXTGRID,
@@ -103,10 +105,16 @@ def test_speakers_of_tiers_and_voices_are_kept(tmp_path, out):
     make_subtitles(tmp_path / "subtitles")
 
     run("textgrid", tmp_path / "grids", out)
-    run("subtitles", tmp_path / "subtitles", tmp_path / "out2", unknown="remove")
+    run("subtitles", tmp_path / "subtitles", tmp_path / "out2")
 
     grids = {name: u.extra.get("speaker") for name, u in everything(out).items()}
-    assert grids == {"talk0-00002": "anna0", "talk1-00002": "anna1", "short-00001": None}
+    assert grids == {
+        "talk0-00001": "anna0",
+        "talk0-00002": "anna0",
+        "talk1-00001": "anna1",
+        "talk1-00002": "anna1",
+        "short-00001": None,
+    }
     voices = everything(tmp_path / "out2")
     assert voices["other.en-00001"].extra["speaker"] == "Anna"
     assert voices["talk-00001"].extra["recording"] == "talk"
@@ -157,7 +165,8 @@ def test_subtitles_name_the_line_of_what_they_cannot_use(source, out):
     )
     (source / "lonely.vtt").write_text("WEBVTT\n")
 
-    report = run("subtitles", source, out, unknown="remove")
+    removing = TextNormalizer(ENGLISH, "remove", language="en")
+    report = run("subtitles", source, out, normalizer=removing)
 
     assert [u.text for u in everything(out).values()] == ["hello"]
     lonely = source / "lonely.vtt"

@@ -185,7 +185,7 @@ def test_names_of_files_tell_splits(stem, split):
 def test_what_verification_finds_names_the_row(source, out):
     (source / "b.wav").write_bytes(b"")
     table = write_text(
-        source / "t.csv", "path,text", "a.wav,one", "b.wav,two", "c.wav,", "d.wav,4", "a.wav,one"
+        source / "t.csv", "path,text", "a.wav,one", "b.wav,two", "c.wav,", "d.wav,ж", "a.wav,one"
     )
 
     report = run("csv", source, out)
