@@ -386,4 +386,32 @@ DEFECTS = (
         'return {"asr": __version__}',
         ("cli/test_decode.py",),
     ),
+    Defect(
+        "network: shortcuts that add nothing",
+        "asr/models/deepspeech2.py",
+        "x = x + y if self.shortcuts and depth > 1 else y",
+        "x = y",
+        MODEL_TESTS,
+    ),
+    Defect(
+        "training: the loss of letters is left out",
+        "asr/training/step.py",
+        "((losses.sum() + extra.sum()) * scale).backward()",
+        "(losses.sum() * scale).backward()",
+        ("training/test_spelling.py",),
+    ),
+    Defect(
+        "training: known tokens get the rows of others",
+        "asr/training/initialisation.py",
+        "ours[:, list(rows)] = theirs[:, list(rows.values())].to(ours)",
+        "ours[:, list(rows)] = theirs[:, list(rows)].to(ours)",
+        ("training/test_initialisation.py",),
+    ),
+    Defect(
+        "training: frozen layers measure batches",
+        "asr/training/step.py",
+        "            module.eval()",
+        "            module.train()",
+        ("training/test_initialisation.py",),
+    ),
 )
