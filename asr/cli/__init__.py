@@ -123,6 +123,9 @@ def _guard(args: argparse.Namespace) -> int:
     """Run the command; turn a user's mistake into one line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter("%(message)s"))
+    if sys.stderr.isatty():
+        # A terminal has the bar, which lines would break; log.txt has the lines.
+        handler.addFilter(lambda record: record.name != "asr.training.monitor.progress")
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     try:
         code = import_module(COMMANDS[args.command][0]).run(args)

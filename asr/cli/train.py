@@ -14,6 +14,7 @@ import torch
 
 from asr.acoustic.model import AcousticModel, build_model
 from asr.augment.augment import SpecAugment, WaveformAugment
+from asr.cli import PrintableFormatter
 from asr.cli.assembly import choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.cli.run_folder import RunFolderError, claim, holder
@@ -149,7 +150,7 @@ def _compare_folders(run: RunFolder, resume: bool) -> None:
 def _log_file(path: Path) -> Iterator[None]:
     """Copy what is logged to a file."""
     handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
         yield
