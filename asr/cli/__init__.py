@@ -21,6 +21,8 @@ COMMANDS = {
     "decode": ("asr.cli.decode", "decode and score a test set (Hydra overrides)"),
     "align": ("asr.cli.align", "say when each word of a manifest was spoken (Hydra overrides)"),
     "tune": ("asr.cli.tune", "search decoder options on a dev set (Hydra overrides)"),
+    "compare": ("asr.cli.compare", "say whether one run is better than another"),
+    "score": ("asr.cli.score", "score one file of texts against another"),
     "transcribe": ("asr.cli.transcribe", "turn audio files into text"),
     "lm": ("asr.cli.lm", "build n-gram language models"),
     "quickstart": ("asr.cli.quickstart", "corpus, training, decoding and a report in one go"),
