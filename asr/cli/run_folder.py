@@ -83,6 +83,21 @@ def holder(folder: Path) -> str | None:
     return path.read_text() if path.is_file() else None
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process of this machine fills a folder; a lock that a kill left counts for none."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 def check_same_config(
     path: Path, config: Mapping[str, object], free_keys: Sequence[str] = ()
 ) -> None:

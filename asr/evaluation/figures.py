@@ -21,23 +21,43 @@ if TYPE_CHECKING:
 
 # Matplotlib writes these colours into the SVG; they become what the page's style sheet says.
 TEXT, MUTED, GRID, FIRST, SECOND = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
+THIRD, FOURTH, FIFTH, SIXTH = "#101112", "#131415", "#161718", "#191a1b"
+# Of several runs, in their order; a chart of one run has the first two.
+COLORS = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH)
 PAGE_STYLES = {
     TEXT: "currentColor",
     MUTED: "var(--muted)",
     GRID: "var(--grid)",
     FIRST: "var(--first)",
     SECOND: "var(--second)",
+    THIRD: "var(--third)",
+    FOURTH: "var(--fourth)",
+    FIFTH: "var(--fifth)",
+    SIXTH: "var(--sixth)",
 }
 WIDTH_IN = 9.6
+# Points of a line that are still marked one by one.
+MOST_MARKS = 60
 # Labels whose posterior never gets that far are not drawn: they lie on the axis.
 MIN_DRAWN_POSTERIOR = 0.02
 
 
 class Curve(NamedTuple):
-    """A line of a chart."""
+    """A line of a chart, over the epochs or over places of its own."""
 
     label: str
     values: list[float]
+    epochs: list[float]
+    color: str = FIRST
+    faint: bool = False  # drawn thin and without its name
+
+
+class Chart(NamedTuple):
+    """Lines of one quantity."""
+
+    title: str
+    curves: list[Curve]
+    from_zero: bool = True
 
 
 class Posteriors(NamedTuple):
@@ -47,13 +67,12 @@ class Posteriors(NamedTuple):
     probabilities: np.ndarray
 
 
-def draw_history(epochs: Sequence[int], losses: list[Curve], rates: list[Curve]) -> str:
-    """Draw losses in nats and error rates in percent, each pair over the epochs."""
+def draw_charts(charts: Sequence[Chart], name: str, description: str) -> str:
+    """Draw charts over the epochs, side by side; `name` keeps a page's figures apart."""
     figure = _new_figure(3.0)
-    left, right = figure.subplots(1, 2)
-    _draw_curves(left, epochs, losses, "loss, nats an utterance")
-    _draw_curves(right, epochs, rates, "dev error rate, %")
-    return _to_svg(figure, "history", "Loss and error rates over the epochs")
+    for axes, chart in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
+        _draw_curves(axes, chart)
+    return _to_svg(figure, name, description)
 
 
 def draw_utterance(
@@ -110,23 +129,41 @@ def _new_figure(height_in: float) -> "Figure":
     return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
 
 
-def _draw_curves(
-    axes: "Axes", epochs: Sequence[int], curves: Sequence[Curve], quantity: str
-) -> None:
+def _draw_curves(axes: "Axes", chart: Chart) -> None:
     """Draw lines and name each at its end; a legend would send the eye back and forth."""
     from matplotlib.ticker import MaxNLocator
 
-    for curve, color in zip(curves, (FIRST, SECOND), strict=True):
-        axes.plot(epochs, curve.values, color=color, marker="o", markersize=3, linewidth=1.6)
+    for curve in chart.curves:
+        width, alpha = (0.8, 0.45) if curve.faint else (1.6, 1.0)
+        marker = "o" if len(curve.values) <= MOST_MARKS and not curve.faint else ""
+        axes.plot(
+            curve.epochs,
+            curve.values,
+            color=curve.color,
+            marker=marker,
+            markersize=3,
+            linewidth=width,
+            alpha=alpha,
+        )
+    named = [curve for curve in chart.curves if not curve.faint]
+    highest = max(max(curve.values) for curve in named)
+    lowest = 0.0 if chart.from_zero else min(min(curve.values) for curve in named)
+    span = 1.05 * (highest - lowest) or 1.0
     # Names of lines that end close together are pushed apart, in axes heights.
-    top = 1.05 * max(max(curve.values) for curve in curves) or 1.0
-    ends = sorted(zip(curves, (FIRST, SECOND), strict=True), key=lambda item: item[0].values[-1])
-    lowest = -1.0
-    for curve, color in ends:
-        lowest = max(lowest + 0.075, curve.values[-1] / top)
-        axes.text(1.01, lowest, curve.label, color=color, transform=axes.transAxes, va="center")
-    axes.set_ylim(0.0, top)
-    axes.set_title(quantity, loc="left", color=TEXT, fontsize=10)
+    place = -1.0
+    for curve in sorted(named, key=lambda curve: curve.values[-1]):
+        place = max(place + 0.075, (curve.values[-1] - lowest) / span)
+        axes.text(
+            1.01,
+            place,
+            curve.label,
+            color=curve.color,
+            transform=axes.transAxes,
+            va="center",
+            parse_math=False,
+        )
+    axes.set_ylim(lowest, lowest + span)
+    axes.set_title(chart.title, loc="left", color=TEXT, fontsize=10)
     axes.set_xlabel("epoch", color=MUTED)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color=GRID, linewidth=0.8)

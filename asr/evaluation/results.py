@@ -64,15 +64,22 @@ def decode_set(
         chosen = decoders if padded is None else padded
         batches = pad_batches(loader.batches(0), padding, model.sample_rate)
         results |= decode(batches, {f"{name}, {padding}": decoders[name] for name in chosen})
-    audio = {u.id: u.audio_filepath for u in utterances if isinstance(u, Utterance)}
-    return write_results(folder, results, loader.bad.skipped, audio)
+    facts = {u.id: _facts(u) for u in utterances if isinstance(u, Utterance)}
+    return write_results(folder, results, loader.bad.skipped, facts)
+
+
+def _facts(utterance: Utterance) -> dict[str, object]:
+    """What a listing says of a recording beside its text: where it is, and who speaks."""
+    speaker = utterance.extra.get("speaker")
+    known = {} if speaker is None else {"speaker": str(speaker)}
+    return {"audio_filepath": str(utterance.audio_filepath), **known}
 
 
 def write_results(
     folder: Path,
     results: Mapping[str, DecoderResult],
     failures: Sequence[Unusable],
-    audio_filepaths: Mapping[str, Path] | None = None,
+    facts: Mapping[str, Mapping[str, object]] | None = None,
 ) -> dict[str, Score]:
     """Write hypotheses, scores and failures; every file is whole or not there.
 
@@ -83,7 +90,7 @@ def write_results(
         folder: made where it is missing.
         results: of `decode_batches`.
         failures: utterances that were not decoded, and why.
-        audio_filepaths: by utterance id, for hyp.jsonl.
+        facts: further keys of hyp.jsonl by utterance id, such as audio_filepath and speaker.
 
     Returns:
         The score of every decoder.
@@ -98,7 +105,7 @@ def write_results(
     for name, result in results.items():
         place = folder / slugs[name] if len(results) > 1 else folder
         place.mkdir(parents=True, exist_ok=True)
-        _write_result(place, result, scores[name], failures, audio_filepaths or {})
+        _write_result(place, result, scores[name], failures, facts or {})
     folder.mkdir(parents=True, exist_ok=True)
     table = {
         name: {"folder": slugs[name] if len(results) > 1 else "."} | score_record(value)
@@ -113,14 +120,14 @@ def _write_result(
     result: DecoderResult,
     scored: Score,
     failures: Sequence[Unusable],
-    audio_filepaths: Mapping[str, Path],
+    facts: Mapping[str, Mapping[str, object]],
 ) -> None:
     aligned = [
         align_texts(u.id, u.reference, text)
         for u, text in zip(result.utterances, result.texts, strict=True)
     ]
     records = [
-        _utterance_record(u, a, result.seconds_per_frame, audio_filepaths.get(u.id))
+        _utterance_record(u, a, result.seconds_per_frame, facts.get(u.id, {}))
         for u, a in zip(result.utterances, aligned, strict=True)
     ]
     write_json_lines(folder / "hyp.jsonl", records)
@@ -133,13 +140,13 @@ def _write_result(
 
 
 def _utterance_record(
-    utterance: Decoded, aligned: Aligned, seconds_per_frame: float, audio: Path | None
+    utterance: Decoded, aligned: Aligned, seconds_per_frame: float, facts: Mapping[str, object]
 ) -> dict[str, object]:
     best = utterance.hypotheses[0]
     words = time_words(best.words, seconds_per_frame, utterance.duration_s)
     return {
         "id": utterance.id,
-        **({"audio_filepath": str(audio)} if audio else {}),
+        **facts,
         "duration": round(utterance.duration_s, 3),
         "text": utterance.reference,
         "pred_text": best.text,

@@ -36,6 +36,19 @@ class Result(NamedTuple):
                     raise ValueError(f"{path}:{number}: must have a string as {key!r}")
         return records
 
+    def config(self) -> dict[str, Any]:
+        """Configuration of the decoding; empty where it was not one of `asr decode`."""
+        return read_config(self._place() / "config.yaml")
+
+    def environment(self) -> dict[str, Any]:
+        """Command and environment of the decoding, likewise."""
+        return read_environment(self._place() / "env.json")
+
+    def _place(self) -> Path:
+        # With padding one decoding has several rows, each with a folder below its own.
+        inside = (self.folder / "config.yaml").is_file()
+        return self.folder if inside else self.folder.parent
+
 
 class RunRecord(NamedTuple):
     """A run's folder."""
@@ -75,15 +88,14 @@ def read_run(path: Path) -> RunRecord:
         raise ValueError(f"{path}: is not the folder of a run")
     rows = read_json_lines(path / "metrics.jsonl") if (path / "metrics.jsonl").is_file() else []
     results = find_results(path) if any((path / "decode").rglob("scores.json")) else []
-    environment = path / "env.json"
     return RunRecord(
         path.resolve().name,
         path,
         [row for row in rows if "dev_wer" in row],
         [row for row in rows if "loss" in row],
         results,
-        _read_config(path / "config.yaml"),
-        _read_json(environment) if environment.is_file() else {},
+        read_config(path / "config.yaml"),
+        read_environment(path / "env.json"),
     )
 
 
@@ -137,7 +149,12 @@ def _read_set(folder: Path, name: str) -> list[Result]:
     ]
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a config.yaml; empty where there is none.
+
+    Raises:
+        ValueError: it is not YAML.
+    """
     if not path.is_file():
         return {}
     try:
@@ -147,7 +164,14 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_environment(path: Path) -> dict[str, Any]:
+    """Read an env.json; empty where there is none.
+
+    Raises:
+        ValueError: it is not a JSON object.
+    """
+    if not path.is_file():
+        return {}
     try:
         return dict(json.loads(read_text(path)))
     except (ValueError, TypeError) as error:

@@ -1,0 +1,64 @@
+"""Figures of how trainings went: losses, error rates and pace over the epochs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from asr.evaluation.figures import COLORS, FIRST, SECOND, Chart, Curve, draw_charts
+from asr.evaluation.run_record import RunRecord
+
+# Points of a line by step; a longer one is thinned out.
+MOST_POINTS = 400
+
+
+def draw_history(runs: Sequence[RunRecord]) -> str:
+    """Draw losses in nats and dev error rates in percent; "" where no epoch has ended.
+
+    One run has lines for train and dev, WER and CER; several have a line each, for dev and WER.
+    """
+    runs = [run for run in runs if run.history]
+    if not runs:
+        return ""
+    if len(runs) == 1:
+        (run,) = runs
+        losses = [_line("train", run, "train_loss"), _line("dev", run, "dev_loss", color=SECOND)]
+        rates = [_line("WER", run, "dev_wer", 100), _line("CER", run, "dev_cer", 100, SECOND)]
+        losses += [_steps("", run, "loss", FIRST, faint=True)] if run.steps else []
+        title = "loss, nats an utterance"
+    else:
+        colored = list(zip(runs, COLORS, strict=False))
+        losses = [_line(run.name, run, "dev_loss", color=color) for run, color in colored]
+        losses += [
+            _line("", run, "train_loss", color=color)._replace(faint=True) for run, color in colored
+        ]
+        rates = [_line(run.name, run, "dev_wer", 100, color) for run, color in colored]
+        title = "dev loss, nats an utterance (thin: train)"
+    charts = [Chart(title, losses), Chart("dev error rate, %", rates)]
+    return draw_charts(charts, "history", "Loss and error rates over the epochs")
+
+
+def draw_pace(runs: Sequence[RunRecord]) -> str:
+    """Draw gradient norm, learning rate and speed by step; "" where no step was logged."""
+    shown = [(run, color) for run, color in zip(runs, COLORS, strict=False) if run.steps]
+    if not shown:
+        return ""
+    charts = []
+    for key, title in (
+        ("grad_norm", "gradient norm"),
+        ("lr", "learning rate"),
+        ("speech_hours_per_hour", "hours of speech an hour"),
+    ):
+        name = len(runs) > 1
+        curves = [_steps(run.name if name else "", run, key, color) for run, color in shown]
+        charts.append(Chart(title, curves))
+    return draw_charts(charts, "pace", "Gradient norm, learning rate and speed by step")
+
+
+def _line(label: str, run: RunRecord, key: str, scale: float = 1.0, color: str = FIRST) -> Curve:
+    epochs = [row["epoch"] for row in run.history]
+    return Curve(label, [scale * row[key] for row in run.history], epochs, color)
+
+
+def _steps(label: str, run: RunRecord, key: str, color: str, faint: bool = False) -> Curve:
+    rows: list[dict[str, Any]] = [row for row in run.steps if row.get(key) is not None]
+    rows = rows[:: -(-len(rows) // MOST_POINTS) or 1] or [{"epoch": 0, key: 0.0}]
+    return Curve(label, [r[key] for r in rows], [r["epoch"] for r in rows], color, faint)
