@@ -57,7 +57,6 @@ class Chart(NamedTuple):
 
     title: str
     curves: list[Curve]
-    from_zero: bool = True
 
 
 class Posteriors(NamedTuple):
@@ -67,12 +66,11 @@ class Posteriors(NamedTuple):
     probabilities: np.ndarray
 
 
-def draw_charts(charts: Sequence[Chart], name: str, description: str) -> str:
-    """Draw charts over the epochs, side by side; `name` keeps a page's figures apart."""
-    figure = _new_figure(3.0)
-    for axes, chart in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
-        _draw_curves(axes, chart)
-    return _to_svg(figure, name, description)
+def draw_chart(chart: Chart) -> str:
+    """Draw a chart over the epochs, half a page wide."""
+    figure = _new_figure(3.0, WIDTH_IN / 2)
+    _draw_curves(figure.subplots(), chart)
+    return _to_svg(figure, chart.title, chart.title)
 
 
 def draw_utterance(
@@ -122,11 +120,11 @@ def draw_snapshots(
     return _to_svg(figure, "snapshots", "Posteriors of one utterance after some epochs")
 
 
-def _new_figure(height_in: float) -> "Figure":
+def _new_figure(height_in: float, width_in: float = WIDTH_IN) -> "Figure":
     from matplotlib.figure import Figure
 
     # A figure without pyplot has no global state and needs no display.
-    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def _draw_curves(axes: "Axes", chart: Chart) -> None:
@@ -147,12 +145,11 @@ def _draw_curves(axes: "Axes", chart: Chart) -> None:
         )
     named = [curve for curve in chart.curves if not curve.faint]
     highest = max(max(curve.values) for curve in named)
-    lowest = 0.0 if chart.from_zero else min(min(curve.values) for curve in named)
-    span = 1.05 * (highest - lowest) or 1.0
+    top = 1.05 * highest or 1.0
     # Names of lines that end close together are pushed apart, in axes heights.
     place = -1.0
     for curve in sorted(named, key=lambda curve: curve.values[-1]):
-        place = max(place + 0.075, (curve.values[-1] - lowest) / span)
+        place = max(place + 0.075, curve.values[-1] / top)
         axes.text(
             1.01,
             place,
@@ -162,7 +159,7 @@ def _draw_curves(axes: "Axes", chart: Chart) -> None:
             va="center",
             parse_math=False,
         )
-    axes.set_ylim(lowest, lowest + span)
+    axes.set_ylim(0.0, top)
     axes.set_title(chart.title, loc="left", color=TEXT, fontsize=10)
     axes.set_xlabel("epoch", color=MUTED)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-from asr.evaluation.figures import COLORS, FIRST, SECOND, Chart, Curve, draw_charts
+from asr.evaluation.figures import COLORS, FIRST, SECOND, Chart, Curve, draw_chart
 from asr.evaluation.run_record import RunRecord
 
 # Points of a line by step; a longer one is thinned out.
 MOST_POINTS = 400
 
 
-def draw_history(runs: Sequence[RunRecord]) -> str:
-    """Draw losses in nats and dev error rates in percent; "" where no epoch has ended.
+def draw_history(runs: Sequence[RunRecord]) -> list[str]:
+    """Draw losses in nats and dev error rates in percent; nothing where no epoch has ended.
 
     One run has lines for train and dev, WER and CER; several have a line each, for dev and WER.
     """
     runs = [run for run in runs if run.history]
     if not runs:
-        return ""
+        return []
     if len(runs) == 1:
         (run,) = runs
         losses = [_line("train", run, "train_loss"), _line("dev", run, "dev_loss", color=SECOND)]
@@ -32,15 +32,14 @@ def draw_history(runs: Sequence[RunRecord]) -> str:
         ]
         rates = [_line(run.name, run, "dev_wer", 100, color) for run, color in colored]
         title = "dev loss, nats an utterance (thin: train)"
-    charts = [Chart(title, losses), Chart("dev error rate, %", rates)]
-    return draw_charts(charts, "history", "Loss and error rates over the epochs")
+    return [draw_chart(Chart(title, losses)), draw_chart(Chart("dev error rate, %", rates))]
 
 
-def draw_pace(runs: Sequence[RunRecord]) -> str:
-    """Draw gradient norm, learning rate and speed by step; "" where no step was logged."""
+def draw_pace(runs: Sequence[RunRecord]) -> list[str]:
+    """Draw gradient norm, learning rate and speed by step; nothing where no step was logged."""
     shown = [(run, color) for run, color in zip(runs, COLORS, strict=False) if run.steps]
     if not shown:
-        return ""
+        return []
     charts = []
     for key, title in (
         ("grad_norm", "gradient norm"),
@@ -49,8 +48,8 @@ def draw_pace(runs: Sequence[RunRecord]) -> str:
     ):
         name = len(runs) > 1
         curves = [_steps(run.name if name else "", run, key, color) for run, color in shown]
-        charts.append(Chart(title, curves))
-    return draw_charts(charts, "pace", "Gradient norm, learning rate and speed by step")
+        charts.append(draw_chart(Chart(title, curves)))
+    return charts
 
 
 def _line(label: str, run: RunRecord, key: str, scale: float = 1.0, color: str = FIRST) -> Curve:
