@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asr.evaluation.run_record import Result, RunRecord
+from asr.evaluation.run_record import Result, RunRecord, read_config, read_environment
 from asr.evaluation.scoring import Score
 
 MOST = 2
@@ -86,6 +86,16 @@ def _command(words: Sequence[str], changes: Sequence[str], without: Sequence[str
     keys = {change.split("=")[0] for change in changes} | {*without}
     kept = [w for w in words if w.split("=")[0] not in keys and w.split(".")[0] not in without]
     return shlex.join(["asr", *kept, *changes])
+
+
+def read_setting(path: Path) -> Setting:
+    """How the run in a folder was made, as far as it is recorded there.
+
+    Raises:
+        ValueError: a file of it is broken.
+    """
+    command = read_environment(path / "env.json").get("command", [])
+    return Setting(path, read_config(path / "config.yaml"), command)
 
 
 def setting_of(run: RunRecord) -> Setting:

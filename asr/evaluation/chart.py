@@ -49,7 +49,7 @@ def draw_chart(title: str, curves: Sequence[Curve], width: int, height: int) -> 
         value = {0: f"{top:.3g}", height - 1: "0"}.get(row, "")
         lines.append(f"{value:>{label}} ┤{''.join(grid[row])}".rstrip())
     first, last = f"{xs[0]:.3g}", f"{xs[-1]:.4g}"
-    lines.append(f"{' ' * (label + 2)}{first}{last:>{max(columns - len(first), 0)}} epoch")
+    lines.append(f"{' ' * (label + 2)}{first}{last:>{columns - len(first) - 6}} epoch")
     return "\n".join(lines) + "\n"
 
 

@@ -86,7 +86,11 @@ def read_run(path: Path) -> RunRecord:
     """
     if not path.is_dir():
         raise ValueError(f"{path}: is not the folder of a run")
-    rows = read_json_lines(path / "metrics.jsonl") if (path / "metrics.jsonl").is_file() else []
+    metrics = path / "metrics.jsonl"
+    # Without its line feed, the last line is still being written.
+    rows = (
+        _parse_lines(metrics, read_text(metrics).rpartition("\n")[0]) if metrics.is_file() else []
+    )
     results = find_results(path) if any((path / "decode").rglob("scores.json")) else []
     return RunRecord(
         path.resolve().name,
@@ -126,8 +130,12 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: the file cannot be read or a line is no JSON object; names file and line.
     """
+    return _parse_lines(path, read_text(path))
+
+
+def _parse_lines(path: Path, text: str) -> list[dict[str, Any]]:
     records = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -232,7 +232,7 @@ def test_report_survives_words_outside_of_any_font_and_formulas(tmp_path):
 
 def test_broken_metrics_are_named_with_their_line(run):
     with (run / "metrics.jsonl").open("a") as file:
-        file.write("{cut")
+        file.write("{cut\n")
 
     with pytest.raises(ValueError, match=r"metrics\.jsonl:5: is not JSON"):
         write_report([run], run / "report.html")
