@@ -117,7 +117,11 @@ def load_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> Pro
         progress = Progress(**header["extra"]["progress"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: holds no training state that fits: {error}") from error
-    progress.best = [(wer, loss, name) for wer, loss, name in progress.best]
+    # Until there were validations within epochs, checkpoints had numbers.
+    progress.best = [
+        (wer, loss, f"epoch_{name:03d}" if isinstance(name, int) else name)
+        for wer, loss, name in progress.best
+    ]
     return progress
 
 
