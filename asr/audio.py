@@ -113,6 +113,33 @@ def read_audio(
     return Audio(waveform, target_rate, info.sample_rate, info.channels)
 
 
+def read_segment(path: str | Path, start_s: float, end_s: float) -> Audio:
+    """Read a part of an audio file as one mono waveform, at the file's own rate.
+
+    The samples are those that `read_audio` gives there; those after them are not looked at.
+
+    Args:
+        start_s: seconds from the beginning, >= 0.
+        end_s: seconds from the beginning, > start_s; beyond the end of the file, its end.
+
+    Raises:
+        AudioError: as `read_audio`, of these samples; or there are none.
+    """
+    with _open(path) as file:
+        info = _checked_info(path, file)
+        start, stop = (min(round(s * info.sample_rate), info.num_samples) for s in (start_s, end_s))
+        if file.format == "MP3":  # a frame's samples depend on the frames before it
+            blocks = _mono_blocks(path, file, stop)
+        else:
+            file.seek(start)
+            blocks = _mono_blocks(path, file, stop - start)
+        waveform = np.concatenate([np.empty(0, np.float32), *blocks])
+    waveform = waveform[start:] if file.format == "MP3" else waveform
+    _check_count(path, len(waveform), info._replace(num_samples=stop - start))
+    _check_samples(path, waveform, start)
+    return Audio(waveform.clip(-1.0, 1.0), info.sample_rate, info.sample_rate, info.channels)
+
+
 def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
     """Read an audio file piece by piece: what `read_audio` gives, in memory that does not grow.
 
@@ -316,12 +343,16 @@ def _check_not_cut(path: str | Path, file: soundfile.SoundFile) -> None:
         raise AudioError(f"{path}: truncated, the last Ogg page is incomplete")
 
 
-def _mono_blocks(path: str | Path, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    """Average the channels of all samples that the file really holds."""
+def _mono_blocks(
+    path: str | Path, file: soundfile.SoundFile, most: int | None = None
+) -> Iterator[np.ndarray]:
+    """Average the channels of all samples that the file really holds, or of the first `most`."""
     frames = max(1, _BLOCK_SAMPLES // file.channels)
+    left = file.frames if most is None else most
     try:
-        while len(block := file.read(min(frames, file.frames), "float32", always_2d=True)):
+        while len(block := file.read(min(frames, left), "float32", always_2d=True)):
             yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
+            left -= 0 if most is None else len(block)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path}: cannot be decoded: {_reason(error)}") from error
 

@@ -24,7 +24,7 @@ from asr.alignment.aligner import align_each
 from asr.cli.environment import environment
 from asr.cli.hydra_config import build, compose_config
 from asr.corpora.connected_digits import ComposedUtterance
-from asr.data.loading import Unusable
+from asr.data.unusable import Unusable
 
 REPLICATES = 2000
 MAX_TABLE_GB = 1.0  # strings of seven digits need a millionth of it

@@ -22,9 +22,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from asr.acoustic.model import build_model
-from asr.cli.assembly import make_loader
+from asr.cli.assembly import build_tokenizer, make_loader
 from asr.cli.environment import environment
 from asr.cli.hydra_config import build, compose_config
+from asr.cli.texts import settle_texts
 from asr.data.loading import Batch
 from asr.synth.corpus import SynthRequest, generate
 from asr.training.precision import choose_precision
@@ -56,7 +57,7 @@ def assert_losses_agree(ours: Stepper, batch: Batch) -> None:
 def make_steppers(config: dict) -> tuple[dict[str, Stepper], object]:
     """The same network twice, with our loss and with PyTorch's, and the batches."""
     torch.manual_seed(1)
-    model = build_model(config, build(config, "tokenizer"))
+    model = build_model(config, build_tokenizer(config))
     loader = make_loader(config, "train", model)
     steppers = {}
     for name, loss in (("asr", build(config, "loss")), ("torch", torch_loss)):
@@ -146,7 +147,7 @@ def main() -> None:
             generate(Path(folder), SynthRequest(train_hours=1.0, num_dev=1, num_test=1))
             manifest = Path(folder, "train.jsonl")
         words = ["data=manifest", f"data.train_manifest={manifest.resolve()}"]
-        run(compose_config("train", words), args.steps)
+        run(settle_texts(compose_config("train", words))[0], args.steps)
 
 
 if __name__ == "__main__":

@@ -36,13 +36,15 @@ def work(seconds: float) -> None:
     import torch
 
     from asr.acoustic.model import build_model
+    from asr.cli.assembly import build_tokenizer
     from asr.cli.hydra_config import build, compose_config
+    from asr.cli.texts import settle_texts
     from asr.data.loading import Batch
     from asr.training.step import Stepper
 
     torch.manual_seed(1)
-    config = compose_config("quickstart", [])
-    model = build_model(config, build(config, "tokenizer"))
+    config, _ = settle_texts(compose_config("quickstart", []))
+    model = build_model(config, build_tokenizer(config))
     optimizer = build(config, "optimizer")(model.network.parameters())
     loss = build(config, "loss")
     stepper = Stepper(model, optimizer, augment=None, loss=loss, precision="float32", grad_clip=5.0)

@@ -2,9 +2,9 @@
 
 One file, one atomic rename: a safetensors file whose tensors are the weights (`model.*`), the
 feature statistics (`features.*`) and, in `last.ckpt`, what resuming needs (`optimizer.*`); its
-header carries one JSON text with the resolved configuration and the tokenizer. Reading it never
-executes anything: classes come from the lists of `asr.features` and `asr.models`, not from names
-in the file.
+header carries one JSON text with the resolved configuration, the tokenizer and the normaliser.
+Reading it never executes anything: classes come from the lists of `asr.features` and `asr.models`,
+not from names in the file.
 
 A file may be a stranger's: what its header describes is first built without memory, with no more
 parts than the file has tensors, and must have the shapes of those tensors. Only then is it built.
@@ -28,7 +28,7 @@ from torch.nn.modules.module import (
 from asr.acoustic.model import AcousticModel, build_front_end, build_network
 from asr.audio import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from asr.files import write_atomically
-from asr.text import tokenizer_from_state
+from asr.text import TextNormalizer, normalizer_from_state, tokenizer_from_state
 
 FORMAT = 1
 # A network has hundreds; what has more is no network.
@@ -68,6 +68,7 @@ def save_checkpoint(
         "format": FORMAT,
         "config": model.config,
         "tokenizer": model.tokenizer.state(),
+        "normalizer": model.normalizer.state() if model.normalizer is not None else None,
         "extra": extra or {},
     }
     tensors = model_tensors(model) | (state or {})
@@ -139,7 +140,18 @@ def _rebuild(header: dict, tensors: Mapping[str, Tensor]) -> AcousticModel:
     with torch.device("meta"), _at_most(min(len(tensors), MAX_TENSORS)):
         trial = build_network(config, tokenizer, features)
     _check_shapes(AcousticModel(config, tokenizer, features, trial), tensors)
-    return AcousticModel(config, tokenizer, features, build_network(config, tokenizer, features))
+    network = build_network(config, tokenizer, features)
+    return AcousticModel(config, tokenizer, features, network, normalizer_of(header))
+
+
+def normalizer_of(header: dict) -> TextNormalizer | None:
+    """Rebuild the normaliser of a checkpoint's header; None where it has none.
+
+    Raises:
+        ValueError: what the header holds is no normaliser.
+    """
+    state = header.get("normalizer")
+    return None if state is None else normalizer_from_state(state)
 
 
 def _check_shapes(model: AcousticModel, tensors: Mapping[str, Tensor]) -> None:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from asr.acoustic.chunks import MAX_CHUNK_S, Chunk, cut_chunks, keep_core, map_batches
+from asr.decoding.hypothesis import separates_words
 from asr.features import FRONT_ENDS, FrontEnd
 from asr.models import NETWORKS, Network
-from asr.text import Tokenizer
+from asr.text import TextNormalizer, Tokenizer, spelling
 
 # Padded audio that goes through the network at once.
 BATCH_S = 120.0
@@ -28,12 +29,15 @@ class AcousticModel:
         tokenizer: texts to classes and back.
         features: waveforms to features.
         network: features to class scores.
+        normalizer: what brought the training texts into the alphabet, and brings references there;
+            None where the texts came as they were.
     """
 
     config: dict
     tokenizer: Tokenizer
     features: FrontEnd
     network: Network
+    normalizer: TextNormalizer | None = None
 
     @property
     def sample_rate(self) -> int:
@@ -49,6 +53,13 @@ class AcousticModel:
     def seconds_per_frame(self) -> float:
         """Time between two frames of the output."""
         return self.samples_per_frame / self.sample_rate
+
+    @property
+    def separates_words(self) -> bool:
+        """Whether its texts have spaces between words; otherwise every token is a word."""
+        if self.normalizer is not None and not self.normalizer.separates_words:
+            return False
+        return separates_words(self.tokenizer.tokens)
 
     def num_frames(self, num_samples: int) -> int:
         """Output frames for that many samples."""
@@ -133,14 +144,17 @@ def pad_log_probs(log_probs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return torch.nn.utils.rnn.pad_sequence(list(log_probs), batch_first=True), lengths
 
 
-def build_model(config: dict, tokenizer: Tokenizer) -> AcousticModel:
+def build_model(
+    config: dict, tokenizer: Tokenizer, normalizer: TextNormalizer | None = None
+) -> AcousticModel:
     """Build an untrained model from a resolved configuration.
 
     Raises:
         ValueError: a `_target_` is none of the project's classes, or refuses its arguments.
     """
     features = build_front_end(config)
-    return AcousticModel(config, tokenizer, features, build_network(config, tokenizer, features))
+    network = build_network(config, tokenizer, features)
+    return AcousticModel(config, tokenizer, features, network, normalizer)
 
 
 def build_front_end(config: dict) -> FrontEnd:
@@ -151,6 +165,8 @@ def build_front_end(config: dict) -> FrontEnd:
 def build_network(config: dict, tokenizer: Tokenizer, features: FrontEnd) -> Network:
     """Build an untrained network between a front end and a tokenizer; raises as `build_model`."""
     sizes = {"num_features": features.num_features, "num_classes": len(tokenizer.tokens)}
+    if config["model"].get("intermediate_layer"):
+        sizes["num_characters"] = len(spelling(tokenizer).tokens)
     return _build(config["model"], NETWORKS, **sizes)
 
 

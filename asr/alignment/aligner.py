@@ -8,7 +8,8 @@ import numpy as np
 from asr.acoustic.model import AcousticModel
 from asr.acoustic.recordings import Emitted, process_recordings
 from asr.alignment.spans import Alignment, align_labels, time_alignment
-from asr.data.loading import Speech, Unusable
+from asr.data.loading import Speech
+from asr.data.unusable import Unusable
 
 
 def align_each(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from asr.alignment.spans import Alignment
 from asr.alignment.textgrid import format_textgrid
-from asr.data.loading import Unusable
 from asr.data.manifest import Utterance, write_manifest
+from asr.data.unusable import Unusable
 from asr.evaluation.results import trn_ids
 from asr.files import write_atomically, write_json_lines
 from asr.recognition.transcripts import (
@@ -60,7 +60,7 @@ def write_alignments(
         names = safe_names([u.id for u, _ in aligned])
         write(folder, dict(zip(names, [alignment for _, alignment in aligned], strict=True)))
     failures = [found for found in results if isinstance(found, Unusable)]
-    write_json_lines(folder / "failures.jsonl", [f._asdict() for f in failures])
+    write_json_lines(folder / "failures.jsonl", [f.record() for f in failures])
     return failures
 
 

@@ -15,8 +15,8 @@ from asr.alignment.files import FORMATS, KEYS, check_format, write_alignments
 from asr.alignment.spans import Alignment
 from asr.cli.assembly import choose_device, run_of
 from asr.cli.hydra_config import add_override_arguments, run_with_config
-from asr.data.loading import Unusable
 from asr.data.manifest import Utterance, read_manifest
+from asr.data.unusable import Unusable
 
 EXAMPLE = """examples:
   asr align checkpoint=runs/mine/ckpt/best.ckpt manifest=my.jsonl

@@ -13,7 +13,9 @@ from asr.augment import WaveformAugment
 from asr.cli.hydra_config import build
 from asr.data.fingerprint import fingerprint_file
 from asr.data.loading import BatchLoader, Corpus, Order
+from asr.data.references import NormalizedCorpus
 from asr.decoding import Decoder, NGramLM
+from asr.text import Tokenizer
 
 
 def choose_device(name: str) -> torch.device:
@@ -48,6 +50,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def build_tokenizer(config: dict) -> Tokenizer:
+    """Build the tokenizer of a configuration whose texts are settled."""
+    return cast(Tokenizer, build(config, "tokenizer"))
+
+
 def make_loader(
     config: dict,
     split: str,
@@ -60,12 +67,16 @@ def make_loader(
 ) -> BatchLoader:
     """Build the loader of a split; only training's is shuffled and augmented.
 
-    With `aligned`, utterances whose text CTC cannot align with them are left out.
+    With `aligned`, utterances whose text CTC cannot align with them are left out. Without, texts
+    are references: the steps that the model's training texts went through go over them too.
     """
     loading = dict(config["loading"])
+    corpus = cast(Corpus, build(config["data"], split))
+    if not aligned and model.normalizer is not None:
+        corpus = NormalizedCorpus(corpus, model.normalizer)
     first_epoch: Order = "sorta_grad" if loading.pop("sorta_grad", False) else "shuffled"
     return BatchLoader(
-        cast(Corpus, build(config["data"], split)),
+        corpus,
         model.tokenizer,
         sample_rate=model.sample_rate,
         seed=config.get("seed", 0),

@@ -24,6 +24,7 @@ from asr.cli.run_folder import claim, config_changes
 from asr.cli.sweep_table import show_decoded
 from asr.data.loading import BatchLoader
 from asr.evaluation.advice import MOST, advise_decoding, read_setting
+from asr.evaluation.metrics import choose_metric
 from asr.evaluation.results import FILES, decode_set, format_scores
 from asr.evaluation.run_record import find_results
 from asr.evaluation.scoring import Padding
@@ -41,7 +42,7 @@ model of the same name, get a folder of their own.
 `asr decode --cfg ...` prints every key with its value."""
 
 # What changes neither hypotheses nor scores, but for times.
-FREE_KEYS = ("output_dir", "overwrite", "device", "loading.", "decoder.num_threads")
+FREE_KEYS = ("output_dir", "overwrite", "device", "loading.", "decoder.num_threads", "metric")
 OWNED = (*FILES, *(f"*/{name}" for name in FILES))
 
 logger = logging.getLogger(__name__)
@@ -77,9 +78,10 @@ def decode(config: dict, *, as_json: bool = False, quiet: bool = False) -> int:
     padding = _read_padding(config)
     model = load_checkpoint(checkpoint).to(choose_device(config["device"]))
     decoder = make_decoder(config, model.tokenizer.tokens)
+    metric = choose_metric(config["metric"], model.separates_words)
     loader = make_loader(config, split, model, aligned=False)
     prints = fingerprint_model(checkpoint) | fingerprint_files(config["decoder"])
-    described = config | {"fingerprints": prints}
+    described = config | {"fingerprints": prints, "metric": metric}
     folder = _choose_folder(config, described)
     with claim(folder, described, resume=None, overwrite=True, free_keys=FREE_KEYS, owned=OWNED):
         decoders = {config["decoder"]["name"]: decoder}
@@ -87,7 +89,7 @@ def decode(config: dict, *, as_json: bool = False, quiet: bool = False) -> int:
     if as_json:
         show_decoded([(folder.name, folder)], as_json=True)
     elif not quiet:
-        print(format_scores(scores), end="")
+        print(format_scores(scores, metric=metric), end="")
     logger.info("results: %s", folder)
     code = _report_failures(loader, folder)
     _advise(folder, run_of(checkpoint))

@@ -2,20 +2,23 @@
 
 import argparse
 import difflib
+import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from asr.cli import format_error
+from asr.cli.argument_types import wrong_type
+from asr.cli.starting_point import adopt
 
 CONFIGS = "asr.conf"
 # What means something in an override's value.
@@ -35,7 +38,23 @@ def add_override_arguments(parser: argparse.ArgumentParser, *, sweep: bool = Tru
         parser.add_argument(
             "-m", "--multirun", action="store_true", help="run every combination of a,b,c values"
         )
-    parser.add_argument("--cfg", action="store_true", help="print the configuration and stop")
+    parser.add_argument(
+        "--cfg",
+        nargs="?",
+        const="job",
+        choices=("job", "hydra", "all"),
+        help="print the configuration (job: the command's own) and stop",
+    )
+    parser.add_argument(
+        "--info",
+        nargs="?",
+        const="all",
+        choices=("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+        help="print how Hydra composes the configuration and stop",
+    )
+    parser.add_argument(
+        "--config-dir", metavar="DIR", help="a folder with groups of your own: DIR/model/mine.yaml"
+    )
 
 
 def run_with_config(
@@ -51,16 +70,41 @@ def run_with_config(
     `output_dir`, which is `sweep_folder` of the configuration where nobody says it. `show_sweep`
     is handed what was chosen and the folder of each in the end.
     """
+    overrides = [*_search(args.config_dir), *args.overrides]
     if getattr(args, "multirun", False):
-        jobs = _multirun(name, args.overrides, task, sweep_folder)
+        jobs = _multirun(name, overrides, task, sweep_folder)
         if show_sweep is not None:
             show_sweep(jobs)
         return 0
-    config = compose_config(name, args.overrides)
+    if args.info or args.cfg in ("hydra", "all"):
+        return _show(name, overrides, ["--info", args.info] if args.info else ["--cfg", args.cfg])
+    config = compose_config(name, overrides)
     if args.cfg:
         print(OmegaConf.to_yaml(OmegaConf.create(config)), end="")
         return 0
     return task(config)
+
+
+def _search(folder: str | None) -> list[str]:
+    """Override that lets Hydra look for groups in a folder too."""
+    if folder is None:
+        return []
+    if not Path(folder).is_dir():
+        raise ConfigError(f"--config-dir {folder}: no such folder")
+    return [f"hydra.searchpath=['file://{Path(folder).resolve()}']"]
+
+
+def _show(name: str, overrides: list[str], flags: list[str]) -> int:
+    """Let Hydra print what it knows of a configuration."""
+
+    @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=name)
+    def show(config: DictConfig) -> None:
+        """Never called: the flags end before."""
+
+    logging.getLogger().handlers.clear()  # Hydra brings its own
+    sys.argv = [f"asr {name}", *flags, *map(quote_override, overrides)]
+    show()
+    return 0
 
 
 def compose_config(name: str, overrides: list[str]) -> dict:
@@ -73,7 +117,7 @@ def compose_config(name: str, overrides: list[str]) -> dict:
     try:
         with initialize_config_module(CONFIGS, version_base="1.3"):
             config = compose(name, overrides)
-        return resolve(config)
+        return resolve(config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, name, overrides)) from error
 
@@ -89,8 +133,9 @@ def quote_override(override: str) -> str:
     return f"{key}='{value}'"
 
 
-def resolve(config: DictConfig) -> dict:
+def resolve(config: DictConfig, overrides: Sequence[str]) -> dict:
     """Resolve interpolations; a missing value is an error that names its key."""
+    adopt(config, overrides)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"give a value for {', '.join(f'{key}=...' for key in missing)}")
@@ -99,12 +144,33 @@ def resolve(config: DictConfig) -> dict:
     return {str(key): value for key, value in container.items()}
 
 
+def check_types(tree: object, key: str) -> None:
+    """Refuse values of a wrong type by their key, before a constructor stumbles over them.
+
+    Raises:
+        ConfigError: names key, rule and value.
+    """
+    if not isinstance(tree, dict):
+        return
+    values = {name: value for name, value in tree.items() if not str(name).startswith("_")}
+    if "_target_" in tree:
+        try:
+            wrong = wrong_type(get_object(tree["_target_"]), values)
+        except (ImportError, HydraException):
+            wrong = None  # what there is not is named when it is built
+        if wrong:
+            raise ConfigError(f"{key}.{wrong}")
+    for name, value in values.items():
+        check_types(value, f"{key}.{name}")
+
+
 def build(config: dict, key: str, **arguments: object) -> object:
     """Instantiate one part of a configuration of our own.
 
     Raises:
         ConfigError: its constructor refuses a value; names the part.
     """
+    check_types(config[key], key)
     try:
         return instantiate(config[key], **arguments)
     except HydraException as error:
@@ -123,7 +189,7 @@ def _multirun(
 
     @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=name)
     def job(config: DictConfig) -> int:
-        resolved = resolve(config)
+        resolved = resolve(config, HydraConfig.get().overrides.task)
         # What the command line does not say literally is what the sweeper chose.
         chosen = [o for o in HydraConfig.get().overrides.task if o not in overrides]
         variant = ",".join(chosen).replace("/", "_")
@@ -152,6 +218,9 @@ def _explain(error: Exception, name: str, overrides: list[str]) -> str:
     """First line of Hydra's message, with the nearest key that exists."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     message = lines[0] if lines else type(error).__name__
+    if options := [line.strip() for line in str(error).splitlines() if line.startswith("\t")]:
+        choices = [option for option in options if not option.startswith("provider=")]
+        return f"{message}; there are {', '.join(choices)}"
     if not message.startswith("Could not override"):
         return " ".join(lines[:3])
     wrong = message.split("'")[1]

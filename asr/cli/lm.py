@@ -3,21 +3,29 @@
 import argparse
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
+from asr.cli.texts import open_normalizer
+from asr.files import printable
 from asr.ngram.estimation import DEFAULT_MEMORY, NGramOptions, build_ngram
 from asr.ngram.model import NGramLM
 from asr.ngram.perplexity import measure_perplexity
 from asr.ngram.text import read_lines, split_characters, split_sentences
+from asr.text import SentencePieceTokenizer, TextError, TextNormalizer
+
+# Lines that were left out and are shown.
+EXAMPLES = 5
 
 EXAMPLE = """examples:
   asr lm build text.txt --order 3 -o lm.arpa
   asr lm build a.txt b.txt.gz --order 4 --prune 0 0 1 1 --memory 2048 -o lm.arpa
   asr lm build text.txt --order 4 --prune-entropy 1e-7 -o small.arpa
   asr lm build text.txt --order 6 --unit char -o chars.arpa
+  asr lm build text.txt --normalizer data/mine -o lm.arpa     or a checkpoint: steps of its texts
   asr lm compile lm.arpa -o lm.bin
   asr lm perplexity lm.bin dev.txt
 """
@@ -73,6 +81,14 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
         help="a SentencePiece .model: the model predicts its pieces",
     )
 
+    parser.add_argument(
+        "--normalizer",
+        type=Path,
+        metavar="PATH",
+        help="take the steps that training texts went through: a folder that `asr prepare` wrote,"
+        " its normalizer.json, or a checkpoint",
+    )
+
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
     _add_text(parser)
@@ -114,15 +130,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
+    split = _Splitter(args)
     options = NGramOptions(
         vocab_size=args.vocab_size,
         prune=args.prune,
         prune_entropy=args.prune_entropy,
-        split=_splitter(args),
+        split=split,
         memory=args.memory,
         progress=sys.stderr.isatty(),
     )
     print(build_ngram(args.text, args.order, args.out, options))
+    print("".join(f"{printable(line)}\n" for line in split.lines()), end="")
     return 0
 
 
@@ -134,8 +152,9 @@ def _compile(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace) -> int:
-    split = _splitter(args)
+    split = _Splitter(args)
     print(measure_perplexity(NGramLM(args.model), _sentences(args.text, split)))
+    print("".join(f"{printable(line)}\n" for line in split.lines()), end="")
     return 0
 
 
@@ -151,11 +170,43 @@ def _sentences(paths: list[Path], split: Callable[[str], list[str]]) -> Iterator
         yield from split_sentences(lines, split, lambda number, path=path: f"{path}:{number}")
 
 
-def _splitter(args: argparse.Namespace) -> Callable[[str], list[str]]:
+class _Splitter:
+    """Splits lines into the units of a model, after the steps of a normaliser where there is one.
+
+    A line that the normaliser refuses has no units, and is counted.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._normalizer: TextNormalizer | None = None
+        if args.normalizer is not None:
+            self._normalizer = open_normalizer(args.normalizer)
+        self._split = _unit_splitter(args)
+        self._refused: Counter[str] = Counter()
+        self._examples: list[str] = []
+
+    def __call__(self, line: str) -> list[str]:
+        if self._normalizer is not None:
+            try:
+                line = self._normalizer(line)
+            except TextError as error:
+                self._refused[error.reason] += 1
+                if len(self._examples) < EXAMPLES:
+                    self._examples.append(str(error))
+                return []
+        return self._split(line)
+
+    def lines(self) -> list[str]:
+        """Say what the normaliser changed and refused."""
+        if self._normalizer is None:
+            return []
+        lines = [f"texts: {change}: {n}" for change, n in self._normalizer.changes.items()]
+        lines += [f"left out {n} lines: {reason}" for reason, n in self._refused.items()]
+        return lines + [f"  {example}" for example in self._examples]
+
+
+def _unit_splitter(args: argparse.Namespace) -> Callable[[str], list[str]]:
     if args.tokenizer is None:
         return split_characters if args.unit == "char" else str.split
-    from asr.text import SentencePieceTokenizer
-
     tokenizer = SentencePieceTokenizer.from_file(args.tokenizer)
 
     def split_pieces(line: str) -> list[str]:

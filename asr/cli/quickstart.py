@@ -11,20 +11,23 @@ import yaml
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel, build_model
 from asr.augment import WaveformAugment
-from asr.cli.assembly import choose_device, make_loader
+from asr.cli.assembly import build_tokenizer, choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.cli.run_folder import check_same_config
+from asr.cli.texts import settle_texts
 from asr.cli.train import FREE_KEYS, make_stepper, train
 from asr.data.loading import BatchLoader
 from asr.data.manifest import read_manifest
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
+from asr.evaluation.metrics import choose_metric
 from asr.evaluation.report import write_report
 from asr.evaluation.results import decode_set, format_scores
 from asr.evaluation.scoring import Padding
+from asr.files import write_atomically
 from asr.ngram.estimation import build_ngram
 from asr.recognition.recognizer import Recognizer
 from asr.synth.corpus import SynthRequest, generate
-from asr.text import Tokenizer
+from asr.text import SentencePieceTokenizer
 from asr.training.pace import choose_epochs, measure_epoch
 from asr.training.precision import choose_precision
 from asr.training.run_folder import RunFolder
@@ -57,6 +60,7 @@ def quickstart(config: dict) -> int:
     options = config["quickstart"]
     corpus, run_folder = Path(config["data"]["root"]), RunFolder(Path(config["run_dir"]))
     _make_corpus(corpus, options, config["seed"])
+    _make_words(corpus, Path(config["tokenizer"]["path"]))
     lm_path = corpus / f"lm_{options['lm_order']}.arpa"
     _build_lm(corpus / "lm_text.txt", lm_path, options["lm_order"])
     _train(run_folder, config)
@@ -83,6 +87,16 @@ def _make_corpus(corpus: Path, options: dict, seed: int) -> None:
         logger.info("    %-5s %5d utterances, %.2f h", name, split.num_utterances, split.hours)
 
 
+def _make_words(corpus: Path, path: Path) -> None:
+    """Make every word of the corpus a token: a grammar has few, and nothing is left to spell."""
+    texts = (corpus / "lm_text.txt").read_text().splitlines()
+    texts += [utterance.text for utterance in read_manifest(corpus / "train.jsonl")]
+    words = {word for text in texts for word in text.split()}
+    tokenizer = SentencePieceTokenizer.train(texts, len(words) + 1, "word")  # one is "<unk>"
+    write_atomically(path, tokenizer.model)
+    logger.info("    tokens: the %d words of its texts", len(words))
+
+
 def _build_lm(text: Path, path: Path, order: int) -> None:
     logger.info("2/5 language model: %s", path)
     if path.exists() and path.stat().st_mtime >= text.stat().st_mtime:
@@ -94,7 +108,7 @@ def _build_lm(text: Path, path: Path, order: int) -> None:
 def _train(run_folder: RunFolder, config: dict) -> None:
     logger.info("3/5 training: %s", run_folder.path)
     if run_folder.averaged.exists() and not config["overwrite"]:
-        done = fit_to_machine(config, run_folder)
+        done, _ = settle_texts(fit_to_machine(config, run_folder))
         check_same_config(run_folder.path / "config.yaml", done, FREE_KEYS)
         logger.info("    is done; overwrite=true trains again")
         return
@@ -132,7 +146,8 @@ def fit_to_machine(config: dict, run_folder: RunFolder) -> dict:
 
 def _trial(config: dict) -> tuple[Stepper, BatchLoader]:
     """What training will work with, and the precision that it will choose."""
-    model = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
+    config, normalizer = settle_texts(config)
+    model = build_model(config, build_tokenizer(config), normalizer)
     model.to(choose_device(config["device"]))
     augment = cast(WaveformAugment | None, build(config["augment"], "waveform"))
     loader = make_loader(config, "train", model, augment)
@@ -149,7 +164,8 @@ def _decode(model: AcousticModel, run_folder: RunFolder, config: dict, lm_path: 
     # Whoever records themselves leaves silence around what they say.
     padding = Padding(before_s=0.0, after_s=1.0, noise=0.0)
     scores = decode_set(model, loader, decoders, folder, padding, ["greedy"])
-    print(format_scores(scores), end="")
+    metric = choose_metric(config["metric"], model.separates_words)
+    print(format_scores(scores, metric=metric), end="")
 
 
 def _decoders(model: AcousticModel, options: dict, lm_path: Path) -> dict[str, Decoder]:

@@ -12,19 +12,22 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from torch import nn
 
 from asr.acoustic.model import AcousticModel, build_model
 from asr.augment.augment import SpecAugment, WaveformAugment
 from asr.cli import PrintableFormatter
-from asr.cli.assembly import choose_device, make_loader
-from asr.cli.hydra_config import add_override_arguments, build, run_with_config
+from asr.cli.assembly import build_tokenizer, choose_device, make_loader
+from asr.cli.hydra_config import add_override_arguments, build, check_types, run_with_config
 from asr.cli.run_folder import RunFolderError, claim, holder
+from asr.cli.starting_point import start_from
 from asr.cli.sweep_table import show_trained
+from asr.cli.texts import settle_texts
 from asr.data.loading import BatchLoader
 from asr.evaluation.advice import MOST, advise_training, read_setting
 from asr.evaluation.run_record import read_run
-from asr.text import Tokenizer
 from asr.training import distributed
+from asr.training.initialisation import freeze, parameter_groups
 from asr.training.loop import Schedule, Trainer
 from asr.training.run_folder import OWNED, RunFolder
 from asr.training.step import Loss, Stepper
@@ -35,6 +38,7 @@ EXAMPLE = """examples:
   asr train experiment=speech_commands seed=2 run_dir=runs/try
   asr train data=manifest data.train_manifest=train.jsonl data.dev_manifest=dev.jsonl
   asr train resume=auto                    go on after a kill
+  asr train data=manifest init_from=runs/quickstart/ckpt/best.ckpt freeze=[convs]   adapt a model
   asr train -m model.hidden_size=128,256   try both, and a table
   asr train data=synth trainer.validate_every=500
   torchrun --nproc-per-node 2 -m asr train data=synth
@@ -82,8 +86,12 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     # Everything is built, and so checked, before the folder is touched.
     torch.manual_seed(config["seed"])
     trainer = cast(Trainer, build(config, "trainer"))
-    model = build_model(config, cast(Tokenizer, build(config, "tokenizer")))
+    for key in ("features", "model"):
+        check_types(config[key], key)
+    config, normalizer = settle_texts(config)
+    model = build_model(config, build_tokenizer(config), normalizer)
     model.to(choose_device(config["device"]))
+    _start_from(model, config)
     waveform_augment = build(config["augment"], "waveform")
     train_loader = make_loader(
         config, "train", model, cast(WaveformAugment | None, waveform_augment), rank, world_size
@@ -106,16 +114,32 @@ def _advise(run: RunFolder) -> None:
         logger.info("next: %s", advice)
 
 
+def _start_from(model: AcousticModel, config: dict) -> None:
+    """Give a new run the weights of `init_from`; one that goes on has its own."""
+    resume, source = config["resume"], config["init_from"]
+    if resume not in (None, "auto"):
+        raise RunFolderError(
+            f"resume must be auto (go on in run_dir) or null, got {resume!r}; to start a new run "
+            f"from the weights of a model: init_from={resume}"
+        )
+    if source is not None and not (resume and RunFolder(Path(config["run_dir"])).last.is_file()):
+        start_from(model, source)
+
+
 def make_stepper(config: dict, model: AcousticModel) -> Stepper:
     """Build what takes the training steps, in float32 until a precision is chosen."""
     make_optimizer = cast(partial, build(config, "optimizer"))
+    network = cast(nn.Module, model.network)
+    frozen = freeze(network, config["freeze"])
     return Stepper(
         model,
-        make_optimizer(model.network.parameters()),
+        make_optimizer(parameter_groups(network, config["rate_factors"] or {})),
         augment=cast(SpecAugment | None, build(config["augment"], "features")),
         loss=cast(Loss, build(config, "loss")),
         precision="float32",
         grad_clip=config["trainer"]["grad_clip"],
+        frozen=frozen,
+        intermediate_weight=config["intermediate_weight"],
     )
 
 

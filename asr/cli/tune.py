@@ -24,6 +24,8 @@ from asr.cli.run_folder import claim
 from asr.data.fingerprint import fingerprint_audio, fingerprint_file
 from asr.data.loading import Corpus
 from asr.decoding import Decoder
+from asr.decoding.hypothesis import separates_words
+from asr.evaluation.metrics import Metric, choose_metric
 from asr.files import printable, write_atomically
 from asr.tuning.emissions import (
     Emissions,
@@ -70,6 +72,7 @@ class Source(NamedTuple):
     folder: Path  # where results go if nobody says otherwise
     fingerprints: dict[str, str]
     num_utterances: int
+    metric: Metric
     read: Callable[[Path], Emissions]  # given the folder of the search
 
 
@@ -123,13 +126,14 @@ def _search(
             {name: config["decoder"][name] for name in space},
             num_trials=config["num_trials"],
             seed=config["seed"],
+            metric=source.metric,
             journal=folder / "trials.jsonl",
             progress=True,
         )
     except KeyboardInterrupt:
         logger.warning("stopped; the same command with resume=auto goes on")
         raise
-    outcome = judge(emissions, make_decoder, trials, space)
+    outcome = judge(emissions, make_decoder, trials, space, source.metric)
     overrides = _overrides(config, outcome.choice.best.options, words)
     _write(folder, outcome, space, _title(source, emissions), overrides)
     return 0
@@ -165,6 +169,7 @@ def _open_log_probs(config: dict) -> Source:
         path.parent / "tune" / path.stem,
         {"log_probs": fingerprint_file(path)},
         len(emissions.references),
+        choose_metric(config["metric"], separates_words(emissions.tokens)),
         lambda folder: emissions,
     )
 
@@ -188,9 +193,9 @@ def _open_checkpoint(config: dict) -> Source:
 
     name = f"{config['data']['name']}_{split}"
     tokens = model.tokenizer.tokens
-    return Source(
-        name, tokens, 0, run_of(checkpoint) / "tune" / name, prints, len(utterances), read
-    )
+    metric = choose_metric(config["metric"], model.separates_words)
+    folder = run_of(checkpoint) / "tune" / name
+    return Source(name, tokens, 0, folder, prints, len(utterances), metric, read)
 
 
 def _read_cache(cache: Path, prints: dict[str, str]) -> Emissions | None:
@@ -218,10 +223,12 @@ def _decoder_factory(config: dict, source: Source) -> Callable[[Point], Decoder]
 
 
 def _title(source: Source, emissions: Emissions) -> str:
-    words = sum(len(text.split()) for text in emissions.references)
+    cut = str.split if source.metric == "wer" else list
+    units = sum(len(cut(text)) for text in emissions.references)
+    unit = "words" if source.metric == "wer" else "characters"
     missing = source.num_utterances - len(emissions.references)
     return (
-        f"{printable(source.name)}: {len(emissions.references):,} utterances, {words:,} words"
+        f"{printable(source.name)}: {len(emissions.references):,} utterances, {units:,} {unit}"
         + (f", {missing} not decoded" if missing else "")
     )
 

@@ -1,8 +1,7 @@
 """Speech corpora as their publishers ship them.
 
 An importer takes the folder that a user unpacked and gives the utterances of each split, in the
-official split where there is one. To add a corpus write an importer here and name it in
-`corpora.IMPORTERS`.
+official split where there is one. `catalogue.IMPORTERS` names them all.
 """
 
 import re
@@ -12,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from asr.audio import write_wav
-from asr.corpora.division import hold_out_speakers
 from asr.corpora.kaldi import read_kaldi_folder
 from asr.corpora.layouts import Imported, find_below
 from asr.corpora.places import read_lines, resolve_inside
+from asr.corpora.speakers import hold_out_speakers
 from asr.files import read_bytes
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -1,29 +1,16 @@
 """Kaldi folders: wav.scp, text, and where present segments and utt2spk."""
 
-from functools import lru_cache
 from pathlib import Path
-from urllib.parse import quote
 
-from asr.audio import Audio, read_audio, write_wav
-from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported
+from asr.corpora.cutting import Segment, add_segment
+from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported, UnusableError
 from asr.corpora.places import read_lines, resolve_inside
-
-# Times of segments are rounded: the last may end this many seconds after its recording.
-END_TOLERANCE_S = 0.05
-
-
-class _UnusableError(ValueError):
-    """Why one utterance is passed over: a short reason, and a line that names file and value."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 def import_kaldi(source: Path, out: Path) -> Imported:
     """Import Kaldi's wav.scp, text, and where present segments and utt2spk.
 
-    Subfolders with a wav.scp are the splits; a single folder is divided by a hash. Paths are
+    Subfolders with a wav.scp are the splits; a single folder is divided. Paths are
     relative to their folder or to `source`. Commands (a trailing "|") are never run. Segments are
     cut out of their recordings into `out`.
     """
@@ -36,6 +23,8 @@ def import_kaldi(source: Path, out: Path) -> Imported:
         raise ValueError(f"{source}: holds no wav.scp, nor does a folder in it")
     for folder in folders:
         split = SPLIT_NAMES.get(folder.name, folder.name)
+        if len(folders) == 1 and split not in ("train", "dev", "test"):
+            split = ALL
         read_kaldi_folder(imported, split, folder)
     return imported
 
@@ -52,16 +41,19 @@ def read_kaldi_folder(
     for name in sorted((tables.segments or tables.recordings).keys() - tables.texts.keys()):
         detail = f"{folder / 'text'}: has no line for '{name}'"
         imported.reject(split, Path(name), "no transcript", detail, name)
-    for name, (text, _) in tables.texts.items():
+    for name, (text, number) in tables.texts.items():
         try:
             path = tables.find_recording(name)
             if tables.segments:
-                path = tables.cut_segment(name, path, imported.out / "segments" / split)
-        except _UnusableError as error:
+                segment = tables.find_segment(name, path)
+                add_segment(imported, split, segment, anywhere=absolute)
+                continue
+        except UnusableError as error:
             imported.reject(split, Path(name), error.reason, str(error), name)
             continue
         speaker = {"speaker": tables.speakers[name][0]} if name in tables.speakers else {}
-        imported.add(split, path, text, anywhere=absolute, id=name, **speaker)
+        where = f"{folder / 'text'}:{number}"
+        imported.add(split, path, text, where=where, anywhere=absolute, id=name, **speaker)
 
 
 class _KaldiTables:
@@ -81,63 +73,39 @@ class _KaldiTables:
         recording = name
         if self.segments:
             if name not in self.segments:
-                raise _UnusableError("no audio", f"{self._line('text', name)} is not in segments")
+                raise UnusableError("no audio", f"{self._line('text', name)} is not in segments")
             recording = self.segments[name][0].split(maxsplit=1)[0]
         if recording not in self.recordings:
             where = self._line("segments" if self.segments else "text", name)
-            raise _UnusableError("no audio", f"{where} has no audio '{recording}' in wav.scp")
+            raise UnusableError("no audio", f"{where} has no audio '{recording}' in wav.scp")
         where = self._line("wav.scp", recording)
         value = self.recordings[recording][0]
         if not value:
-            raise _UnusableError("no audio", f"{where} names no file")
+            raise UnusableError("no audio", f"{where} names no file")
         if value.endswith("|") or value.startswith("|"):
-            raise _UnusableError(
+            raise UnusableError(
                 "audio is a command", f"{where} is a command, which is not run: {value}"
             )
         try:
             return resolve_inside(value, [self.folder, self.source], absolute=self.absolute)
         except ValueError as error:
-            raise _UnusableError(OUTSIDE, f"{where}: {error}") from error
+            raise UnusableError(OUTSIDE, f"{where}: {error}") from error
 
-    def cut_segment(self, name: str, recording: Path, folder: Path) -> Path:
-        """Write the segment of an utterance to a file of its own."""
+    def find_segment(self, name: str, recording: Path) -> Segment:
+        """Find the times of an utterance within its recording."""
         value = self.segments[name][0]
         where = self._line("segments", name)
+        text, speaker = self.texts[name][0], self.speakers.get(name, (None, 0))[0]
         try:
             _, start, end = value.split()
-            start_s, end_s = float(start), float(end)
+            return Segment(name, where, recording, float(start), float(end), text, speaker)
         except ValueError as error:
             detail = f"{where} must be 'utterance recording start end', got '{value}'"
-            raise _UnusableError("bad segment", detail) from error
-        try:
-            audio = _read_recording(recording)
-        except ValueError as error:
-            raise _UnusableError("recording cannot be read", f"{where}: {error}") from error
-        duration_s = len(audio.waveform) / audio.sample_rate
-        end_s = duration_s if end_s == -1 else end_s
-        if not 0 <= start_s < end_s <= duration_s + END_TOLERANCE_S:
-            detail = f"{where} {start_s} to {end_s} s leaves {recording} of {duration_s:.3f} s"
-            raise _UnusableError("bad segment", detail)
-        samples = audio.waveform[
-            round(start_s * audio.sample_rate) : round(end_s * audio.sample_rate)
-        ]
-        if len(samples) == 0:
-            raise _UnusableError("bad segment", f"{where} holds no samples")
-        folder.mkdir(parents=True, exist_ok=True)
-        # An utterance's name may hold a slash.
-        path = folder / f"{quote(name, safe='')}.wav"
-        write_wav(path, samples, audio.sample_rate)
-        return path
+            raise UnusableError("bad segment", detail) from error
 
     def _line(self, table: str, key: str) -> str:
         lines = {"text": self.texts, "segments": self.segments, "wav.scp": self.recordings}
         return f"{self.folder / table}:{lines[table][key][1]}: '{key}'"
-
-
-@lru_cache(maxsize=1)
-def _read_recording(path: Path) -> Audio:
-    """Keep the last recording: its segments follow each other."""
-    return read_audio(path)
 
 
 def _read_keyed_lines(path: Path) -> dict[str, tuple[str, int]]:

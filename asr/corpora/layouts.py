@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asr.corpora.places import read_lines, resolve_inside
-from asr.corpora.verification import Rejection
 from asr.data.manifest import Utterance, name_by_path, read_manifest
+from asr.data.unusable import Unusable
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64", ".caf"}
@@ -20,9 +20,27 @@ AUDIO_SUFFIXES = frozenset(
 # Why a name that a list gives is passed over.
 OUTSIDE = "path outside the folder"
 REJECTED_NAME = "rejected.jsonl"
+# Archives are unpacked there, below --out.
+UNPACKED = "audio"
 # The split of what comes without one, until `divide` has found it one.
 ALL = "all"
-SPLIT_NAMES = {"valid": "dev", "val": "dev", "validation": "dev"}
+SPLIT_NAMES = {
+    "training": "train",
+    "valid": "dev",
+    "val": "dev",
+    "validation": "dev",
+    "devel": "dev",
+    "development": "dev",
+    "testing": "test",
+}
+
+
+class UnusableError(ValueError):
+    """Why one utterance is passed over: a short reason, and a line that names file and value."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 @dataclass
@@ -33,14 +51,20 @@ class Imported:
         root: folder of the corpus; audio lies in it, or in `out` where it was converted.
         out: the only folder that is written to.
         groups: further manifests, each of several splits together.
+        origins: the recording that a file in `out` was cut from.
+        lines: file and line of the lists that name an audio file.
+        warnings: what the user should not miss.
     """
 
     root: Path
     out: Path
     splits: dict[str, list[Utterance]] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
-    rejected: list[Rejection] = field(default_factory=list)
+    rejected: list[Unusable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    origins: dict[Path, Path] = field(default_factory=dict)
+    lines: dict[Path, list[str]] = field(default_factory=dict)
 
     def add(
         self,
@@ -67,11 +91,32 @@ class Imported:
         path = utterance.audio_filepath
         try:
             if not anywhere:
-                resolve_inside(path, [self.out if path.is_relative_to(self.out) else self.root])
-        except ValueError as error:
-            self.reject(split, path, OUTSIDE, f"{where or path}: {error}", utterance.id)
+                self.check_inside(path, where or str(path))
+        except UnusableError as error:
+            self.reject(split, path, error.reason, str(error), utterance.id)
             return
+        if where:
+            self.lines.setdefault(path, []).append(where)
         self.splits.setdefault(split, []).append(utterance)
+
+    def add_line(self, unusable: Unusable) -> Unusable:
+        """Say which line of a list named what turned out to be unusable."""
+        lines = self.lines.get(unusable.audio_filepath or Path(), [])
+        if not lines:
+            return unusable
+        shown = " or ".join(lines[:2]) + (" or ..." if len(lines) > 2 else "")
+        return unusable._replace(detail=f"{shown}: {unusable.detail}")
+
+    def check_inside(self, path: Path, where: str) -> None:
+        """Refuse audio that lies neither in the corpus nor in what was made of it.
+
+        Raises:
+            UnusableError: it does; names `where`.
+        """
+        try:
+            resolve_inside(path, [self.out if path.is_relative_to(self.out) else self.root])
+        except ValueError as error:
+            raise UnusableError(OUTSIDE, f"{where}: {error}") from error
 
     def name_by_path(self, folder: Path) -> None:
         """Give ids, by their paths below `folder`, to the utterances that have none."""
@@ -93,7 +138,7 @@ class Imported:
         self, split: str, path: Path, reason: str, detail: str, identity: str | None = None
     ) -> None:
         """List something that is passed over."""
-        self.rejected.append(Rejection(split, identity or path.stem, path, reason, detail))
+        self.rejected.append(Unusable(identity or path.stem, reason, detail, split, path))
 
 
 def import_manifests(source: Path, audio_root: Path, out: Path) -> Imported:
@@ -164,7 +209,16 @@ def _relocate(path: Path, source: Path, audio_root: Path) -> Path:
     return moved if not path.exists() and moved.exists() else path
 
 
-def walk(source: Path, out: Path) -> Iterator[Path]:
+def split_of_folder(folder: Path, source: Path) -> str:
+    """Tell the split of what lies in a folder from its name, or from those above it."""
+    for part in reversed(folder.relative_to(source).parts):
+        name = SPLIT_NAMES.get(part.lower(), part.lower())
+        if name in ("train", "dev", "test"):
+            return name
+    return ALL
+
+
+def walk(source: Path, out: Path | None = None) -> Iterator[Path]:
     """Give all files below `source` but not below `out`, in order."""
     for folder, folders, names in os.walk(source):
         folders[:] = sorted(name for name in folders if Path(folder, name) != out)

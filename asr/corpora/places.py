@@ -7,14 +7,17 @@ who reads the table sees it there, as they would not see where a link leads.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
-from asr.files import read_text
+from asr.files import read_bytes, read_text
 
 # A table of ten million utterances is smaller; what is larger is no text.
 MAX_TEXT_BYTES = 2**31
+_LINE_END = re.compile("\r\n?")
 
 
 def resolve_inside(name: str | Path, folders: Sequence[Path], *, absolute: bool = False) -> Path:
@@ -52,6 +55,39 @@ def read_lines(path: Path) -> list[str]:
         ValueError: the file is not a regular one, too large, unreadable or not UTF-8.
     """
     return read_text(path, MAX_TEXT_BYTES).split("\n")
+
+
+class BadLine(NamedTuple):
+    """A line that is no text, and why."""
+
+    problem: str
+
+
+def read_good_lines(path: Path) -> list[str | BadLine]:
+    """Read a text file's lines, each by itself: one that is broken does not spoil the others.
+
+    UTF-8, or UTF-16 where a byte order mark says so (Praat and spreadsheets write it).
+
+    Raises:
+        ValueError: the file is not a regular one, too large or unreadable.
+    """
+    content = read_bytes(path, MAX_TEXT_BYTES)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return [*_LINE_END.sub("\n", content.decode("utf-16")).split("\n")]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: is not UTF-16 at byte {error.start}") from error
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    return [_decode(line) for line in lines]
+
+
+def _decode(line: bytes) -> str | BadLine:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        return BadLine(f"is not UTF-8 at byte {error.start} (convert the file to UTF-8)")
+    return BadLine("holds a NUL character") if "\0" in text else text
 
 
 def _follow(path: Path, root: Path) -> Path:

@@ -1,112 +1,45 @@
 """From what a user has on disk to manifests that can be trained on.
 
 `prepare` finds or unpacks the audio, imports, normalises the texts, verifies every file and writes
-OUT/<split>.jsonl, OUT/rejected.jsonl (one line for each thing left out) and OUT/report.json.
+OUT/<split>.jsonl, OUT/normalizer.json (the alphabet and the steps that brought texts into it),
+OUT/rejected.jsonl (one line for each thing left out), OUT/suspects.jsonl (what to listen to),
+OUT/splits.tsv (which speaker is where), OUT/report.json and OUT/prepare.html.
 """
 
 import json
 import os
 import re
-import shutil
 import tarfile
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
-from asr.corpora import importers, kaldi, layouts, tables
-from asr.corpora.division import divide
+from asr.corpora import layouts
+from asr.corpora.archives import locate
+from asr.corpora.catalogue import AUTO, IMPORTERS, find_layout
+from asr.corpora.delimited import TableForm
+from asr.corpora.division import Division, divide
 from asr.corpora.layouts import REJECTED_NAME, Imported
-from asr.corpora.verification import (
-    BACKGROUND_SPLITS,
-    Rejection,
-    VerificationRules,
-    Verified,
-    verify,
-)
+from asr.corpora.measurement import Sound
+from asr.corpora.page import render_page
+from asr.corpora.speakers import name_speakers
+from asr.corpora.summary import SUSPECTS_NAME, PrepareReport, group_by_reason, summarize_split
+from asr.corpora.suspicion import Suspect, find_suspects
+from asr.corpora.texts import Confirm, NormalTexts, normalize_splits
+from asr.corpora.verification import VerificationRules, verify
 from asr.data.manifest import Utterance, write_manifest
-from asr.files import (
-    parse_json,
-    printable,
-    read_text,
-    temporary_name,
-    write_atomically,
-    write_json_lines,
-)
-from asr.text import CharTokenizer, TextNormalizer
+from asr.data.unusable import Unusable
+from asr.files import parse_json, printable, read_text, write_atomically, write_json_lines
+from asr.text import CharTokenizer, TextNormalizer, write_normalizer
+from asr.text.alphabet import ENGLISH
+from asr.text.normalizer import FILE_NAME
 
-ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
-IMPORTERS: dict[str, Callable[[Path, Path], Imported]] = {
-    "fsdd": importers.import_fsdd,
-    "speech_commands": importers.import_speech_commands,
-    "speechocean762": importers.import_speechocean762,
-    "librispeech": importers.import_librispeech,
-    "an4": importers.import_an4,
-    "folder": layouts.import_folder,
-    "kaldi": kaldi.import_kaldi,
-    "csv": tables.import_csv,
-}
 REPORT_NAME = "report.json"
+SPLITS_NAME = "splits.tsv"
+PAGE_NAME = "prepare.html"
 
 # Each becomes the name of a manifest.
 _SPLIT_NAME = re.compile(r"\w[\w.+-]*")
-_UNPACKED = "audio"
-_EXAMPLES = 3
-_ARCHIVES = ("*.tar", "*.tar.gz", "*.tgz")
-# These say what they are; in others a manifest beside the audio counts more than the layout.
-_EXPLICIT = frozenset({"kaldi", "csv"})
-
-
-@dataclass
-class SplitReport:
-    """A manifest that was written; keys of the counters are Hz and channels."""
-
-    utterances: int
-    hours: float
-    speakers: int
-    sample_rates: dict[int, int]
-    channels: dict[int, int]
-
-
-@dataclass
-class ReasonReport:
-    """How many utterances were left out for one reason, and the first few of them."""
-
-    count: int
-    examples: list[str]
-
-
-@dataclass
-class PrepareReport:
-    """What `prepare` did; `lines` is what a user reads, report.json the same for programs."""
-
-    corpus: str
-    source: str
-    out: str
-    splits: dict[str, SplitReport] = field(default_factory=dict)
-    rejected: dict[str, ReasonReport] = field(default_factory=dict)
-    text_changes: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def lines(self) -> list[str]:
-        """Describe the result, one line each."""
-        lines = [f"{self.corpus} from {self.source}"]
-        for name, split in self.splits.items():
-            formats = [f"{count} at {rate} Hz" for rate, count in split.sample_rates.items()]
-            formats += [f"{n} of {c} channels" for c, n in split.channels.items() if c > 1]
-            lines.append(
-                f"  {name:<12} {split.utterances:>7} utterances {split.hours:>9.3f} h"
-                f" {split.speakers:>5} speakers   {', '.join(formats)}"
-            )
-        for reason, rejected in self.rejected.items():
-            lines.append(f"  left out {rejected.count}: {reason}")
-            lines += [f"    {example}" for example in rejected.examples]
-        if self.rejected:
-            lines.append(f"  all that was left out: {Path(self.out) / REJECTED_NAME}")
-        lines += [f"  texts: {change}: {count}" for change, count in self.text_changes.items()]
-        lines += [f"  note: {note}" for note in self.notes]
-        return lines
 
 
 def prepare(
@@ -114,58 +47,80 @@ def prepare(
     source: str | Path,
     out: str | Path,
     *,
-    alphabet: str = ALPHABET,
-    unknown: Literal["refuse", "remove"] = "refuse",
+    normalizer: TextNormalizer | None = None,
+    confirm: Confirm | None = None,
     rules: VerificationRules | None = None,
+    form: TableForm | None = None,
+    division: Division | None = None,
+    speaker_from: str | None = None,
     progress: bool = True,
 ) -> PrepareReport:
     """Turn a corpus on disk into verified manifests.
 
     Args:
-        corpus: a key of IMPORTERS.
-        source: the folder that holds it (for "csv" also the table itself), or a tar archive. A
-            folder that carries manifests already (train.jsonl, ...) keeps its splits.
+        corpus: a key of IMPORTERS, or "auto" to find it out.
+        source: the folder that holds it (also the table or the manifest itself), or a tar archive.
+            A published corpus that carries manifests already (train.jsonl, ...) keeps its splits.
         out: folder to write to; not `source`.
-        alphabet: characters that texts may hold after normalisation.
-        unknown: whether an utterance with another character is left out, or loses the character.
+        normalizer: brings texts into its alphabet, and what it cannot bring there is left out; one
+            without an alphabet takes it from the texts. None: of English.
+        confirm: asked before such an alphabet goes without a character of the texts.
         rules: what audio must fulfil.
+        form: delimiter and columns, of a table.
+        division: how much goes to dev and test where the corpus does not say it.
+        speaker_from: who speaks: "folder", "column:NAME" or a regular expression for the path.
         progress: draw bars.
 
     Returns:
         Counts, hours, and every reason why something was left out, with examples.
 
     Raises:
-        ValueError: the corpus is unknown, the source is not laid out as it should be, or not one
-            utterance is usable.
+        ValueError: the corpus is unknown, the source is not laid out as it should be, not one
+            utterance is usable, or a character would be dropped and nobody agreed.
     """
-    if corpus not in IMPORTERS:
-        raise ValueError(f"corpus must be one of {', '.join(IMPORTERS)}, got '{corpus}'")
+    if corpus not in (AUTO, *IMPORTERS):
+        raise ValueError(f"corpus must be one of {AUTO}, {', '.join(IMPORTERS)}, got '{corpus}'")
     source, out = (Path(os.path.abspath(path)) for path in (source, out))
     _check_places(corpus, source, out)
     out.mkdir(parents=True, exist_ok=True)
-    imported = divide(_import(corpus, source, out))
+    corpus, found, imported = _import(corpus, source, out, form)
+    if speaker_from is not None:
+        name_speakers(imported, speaker_from)
     for split in imported.splits:
-        if not _SPLIT_NAME.fullmatch(split) or f"{split}.jsonl" == REJECTED_NAME:
+        if not _SPLIT_NAME.fullmatch(split) or f"{split}.jsonl" in (REJECTED_NAME, SUSPECTS_NAME):
             raise ValueError(f"{source}: '{printable(split)}' cannot be the name of a split")
-    normalize = TextNormalizer(alphabet, unknown)
-    tokenizer = CharTokenizer(alphabet)
+    normalizer = normalizer or TextNormalizer(ENGLISH, language="en")
+    texts = normalize_splits(imported.splits, normalizer, confirm)
+    tokenizer = CharTokenizer(str(texts.normalizer.alphabet))
     rejected = list(imported.rejected)
-    report = PrepareReport(corpus, str(source), str(out), notes=imported.notes)
-    written: dict[str, list[Utterance]] = {}
-    for split, utterances in sorted(imported.splits.items(), key=_split_order):
-        normal, refused = _normalize(split, utterances, normalize)
+    report = PrepareReport(corpus, str(source), str(out), found, notes=imported.notes)
+    usable: dict[str, list[Utterance]] = {}
+    sounds: dict[Path, Sound] = {}
+    for split, normal in texts.splits.items():
         verified = verify(split, normal, tokenizer, rules or VerificationRules(), progress=progress)
-        rejected += refused + verified.rejected
-        written[split] = verified.utterances
-        report.splits[split] = _summarize(verified)
-    for group, parts in imported.groups.items():
-        written[group] = [utterance for part in parts for utterance in written[part]]
-        report.notes.append(f"{group}.jsonl is {' + '.join(parts)}")
-    report.rejected = _group(rejected)
-    report.text_changes = dict(normalize.changes)
-    if not any(written.values()):
+        rejected += map(imported.add_line, texts.rejected[split] + verified.rejected)
+        usable[split] = verified.utterances
+        sounds |= verified.sounds
+    report.rejected = group_by_reason(rejected)
+    _describe_texts(texts, report)
+    if not any(usable.values()):
         raise ValueError("\n".join([f"{source}: not one usable utterance", *report.lines()[1:]]))
-    _write(out, written, rejected, report)
+    # What is divided is what is usable, so that no part is empty in the end.
+    divided = divide(usable, division, {path: sound.digest for path, sound in sounds.items()})
+    written = dict(sorted(divided.splits.items(), key=_split_order))
+    report.splits = {name: summarize_split(members, sounds) for name, members in written.items()}
+    suspects = find_suspects(written, sounds)
+    report.suspects = group_by_reason(suspects)
+    report.notes += divided.notes
+    report.warnings = imported.warnings + divided.warnings
+    groups = imported.groups.items()
+    report.notes += [f"{group}.jsonl is {' + '.join(parts)}" for group, parts in groups]
+    page = render_page(report, written, sounds, suspects)
+    for group, parts in groups:
+        written[group] = [utterance for part in parts for utterance in written[part]]
+    _write(out, written, rejected, suspects, report)
+    write_atomically(out / PAGE_NAME, page)
+    write_normalizer(out / FILE_NAME, texts.normalizer)
     return report
 
 
@@ -174,8 +129,14 @@ def _check_places(corpus: str, source: Path, out: Path) -> None:
         raise ValueError(f"{source}: no such file or folder")
     if out == source:
         raise ValueError(f"{out}: must not be the folder that the corpus is in")
-    if source.is_file() and corpus != "csv" and not tarfile.is_tarfile(source):
+    takes_file = corpus == AUTO or IMPORTERS[corpus].takes_file
+    if source.is_file() and not takes_file and not tarfile.is_tarfile(source):
         raise ValueError(f"{source}: must be a folder or a tar archive")
+    if corpus != AUTO:
+        _check_previous(corpus, out)
+
+
+def _check_previous(corpus: str, out: Path) -> None:
     try:
         previous = parse_json(read_text(out / REPORT_NAME))
     except ValueError:
@@ -186,59 +147,32 @@ def _check_places(corpus: str, source: Path, out: Path) -> None:
         )
 
 
-def _import(corpus: str, source: Path, out: Path) -> Imported:
-    """Import from `source`, or from what its archives hold."""
-    if source.is_file() and corpus != "csv":
-        audio_root = _unpack([source], out / _UNPACKED)
-        imported = _import_folder(corpus, audio_root, audio_root, out)
-        imported.notes.append(f"unpacked {source.name} to {audio_root}")
-        return imported
-    archives = sorted(path for pattern in _ARCHIVES for path in source.glob(pattern))
-    if not archives:
-        return _import_folder(corpus, source, source, out)
-    if _has_audio(source, out):
-        imported = _import_folder(corpus, source, source, out)
-        names = ", ".join(path.name for path in archives)
-        imported.notes.append(f"passed over {names}: audio lies unpacked beside it")
-        return imported
-    audio_root = _unpack(archives, out / _UNPACKED)
-    has_manifests = bool(layouts.find_manifests(source))
-    imported = _import_folder(corpus, source if has_manifests else audio_root, audio_root, out)
-    imported.notes += [f"unpacked {path.name} to {audio_root}" for path in archives]
-    return imported
-
-
-def _import_folder(corpus: str, source: Path, audio_root: Path, out: Path) -> Imported:
-    if corpus not in _EXPLICIT and layouts.find_manifests(source):
-        return layouts.import_manifests(source, audio_root, out)
-    return IMPORTERS[corpus](source, out)
-
-
-def _has_audio(source: Path, out: Path) -> bool:
-    return any(path.suffix.lower() in layouts.AUDIO_SUFFIXES for path in layouts.walk(source, out))
-
-
-def _unpack(archives: list[Path], folder: Path) -> Path:
-    """Unpack archives into one new folder, whole or not at all; a folder that is there is kept."""
-    stamp = "".join(f"{path.name} {path.stat().st_size}\n" for path in archives)
-    marker = folder / ".unpacked"
-    if marker.is_file() and marker.read_text(encoding="utf-8") == stamp:
-        return folder
-    temporary = temporary_name(folder)
-    try:
-        for archive in archives:
-            with tarfile.open(archive) as tar:
-                # "data" refuses paths and links that lead outside, and device files.
-                tar.extractall(temporary, filter="data")
-        (temporary / marker.name).write_text(stamp, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ValueError(f"{archives[0].parent}: cannot unpack: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+def _import(
+    corpus: str, source: Path, out: Path, form: TableForm | None
+) -> tuple[str, str, Imported]:
+    """Give the layout's name, why it was chosen where it was not named, and what it holds."""
+    place = locate(source, out)
+    found = ""
+    if corpus == AUTO:
+        fitting = find_layout(place.root)
+        if fitting is None:
+            raise ValueError(
+                f"{source}: holds no corpus that is known: no manifest, no table, no wav.scp, no "
+                "audio with a .txt beside it, ...; `asr prepare --help` lists what is looked for"
+            )
+        corpus, found = fitting
+        _check_previous(corpus, out)
+    layout = IMPORTERS[corpus]
+    if form is not None and not layout.takes_form:
+        raise ValueError(f"{source}: columns and delimiter can be named for tables, not {corpus}")
+    if not layout.explicit and layouts.find_manifests(place.root):
+        imported = layouts.import_manifests(place.root, place.audio_root, out)
+    elif layout.takes_form:
+        imported = layout.read(place.root, out, form)
+    else:
+        imported = layout.read(place.root, out)
+    imported.notes += place.notes
+    return corpus, found, imported
 
 
 def _split_order(item: tuple[str, list[Utterance]]) -> tuple[int, str]:
@@ -246,53 +180,42 @@ def _split_order(item: tuple[str, list[Utterance]]) -> tuple[int, str]:
     return (order.index(item[0]) if item[0] in order else len(order), item[0])
 
 
-def _normalize(
-    split: str, utterances: list[Utterance], normalize: TextNormalizer
-) -> tuple[list[Utterance], list[Rejection]]:
-    if split in BACKGROUND_SPLITS:
-        return utterances, []
-    normal, rejected = [], []
-    for utterance in utterances:
-        try:
-            normal.append(replace(utterance, text=normalize(utterance.text)))
-        except ValueError as error:
-            path = utterance.audio_filepath
-            reason = "text outside the alphabet"
-            rejected.append(Rejection(split, utterance.id, path, reason, f"{path}: {error}"))
-    return normal, rejected
-
-
-def _summarize(verified: Verified) -> SplitReport:
-    speakers = {item.extra["speaker"] for item in verified.utterances if "speaker" in item.extra}
-    return SplitReport(
-        utterances=len(verified.utterances),
-        hours=round(sum(item.duration for item in verified.utterances) / 3600, 4),
-        speakers=len(speakers),
-        sample_rates=dict(verified.sample_rates.most_common()),
-        channels=dict(verified.channels.most_common()),
-    )
-
-
-def _group(rejected: list[Rejection]) -> dict[str, ReasonReport]:
-    counts = Counter(item.reason for item in rejected)
-    return {
-        reason: ReasonReport(
-            count, [item.detail for item in rejected if item.reason == reason][:_EXAMPLES]
-        )
-        for reason, count in counts.most_common()
-    }
+def _describe_texts(texts: NormalTexts, report: PrepareReport) -> None:
+    report.text_changes = dict(texts.normalizer.changes)
+    report.text_samples = texts.samples
+    report.unspelled = dict(texts.normalizer.unspelled.most_common())
+    report.alphabet = str(texts.normalizer.alphabet)
+    report.characters = texts.characters
 
 
 def _write(
     out: Path,
     written: dict[str, list[Utterance]],
-    rejected: list[Rejection],
+    rejected: list[Unusable],
+    suspects: list[Suspect],
     report: PrepareReport,
 ) -> None:
     for split, utterances in written.items():
         write_manifest(out / f"{split}.jsonl", utterances)
-    write_json_lines(
-        out / REJECTED_NAME,
-        [item._asdict() | {"audio_filepath": str(item.audio_filepath)} for item in rejected],
-    )
-    write_atomically(out / REPORT_NAME, json.dumps(asdict(report), indent=2) + "\n")
+    write_json_lines(out / REJECTED_NAME, [item.record() for item in rejected])
+    write_json_lines(out / SUSPECTS_NAME, [item.record() for item in suspects])
+    write_atomically(out / SPLITS_NAME, _format_splits(report.splits, written))
+    record = asdict(report)
+    for key in ("text_samples", "characters"):
+        record[key] = [item._asdict() for item in record[key]]
+    write_atomically(out / REPORT_NAME, json.dumps(record, indent=2) + "\n")
+
+
+def _format_splits(splits: Iterable[str], written: Mapping[str, Sequence[Utterance]]) -> str:
+    """Say, in a table between tabs, which speaker has how many utterances in which split."""
+    lines = ["split\tspeaker\tutterances\tseconds\n"]
+    for split in splits:
+        by_speaker: dict[str, list[float]] = {}
+        for utterance in written[split]:
+            speaker = " ".join(printable(str(utterance.extra.get("speaker", ""))).split())
+            by_speaker.setdefault(speaker, []).append(utterance.duration)
+        lines += [
+            f"{split}\t{speaker}\t{len(durations)}\t{sum(durations):.1f}\n"
+            for speaker, durations in sorted(by_speaker.items())
+        ]
+    return "".join(lines)

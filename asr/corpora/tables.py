@@ -1,123 +1,127 @@
-"""Tables of audio paths and texts: .csv with commas, .tsv with tabs."""
+"""Corpora that are a table of audio and text, or a folder of tables: any CSV, TSV, DeepSpeech's."""
 
-import csv
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported
-from asr.corpora.places import read_lines, resolve_inside
+from asr.corpora.delimited import (
+    DELIMITERS,
+    SUFFIXES,
+    Columns,
+    Row,
+    TableForm,
+    find_audio,
+    read_table,
+)
+from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported, UnusableError
 from asr.data.manifest import Utterance
 
-AUDIO_COLUMNS = ("path", "audio_filepath", "audio", "wav_filename", "wav", "file", "filename")
-TEXT_COLUMNS = ("text", "transcript", "sentence", "transcription")
-SPLIT_COLUMN = "split"
-SPEAKER_COLUMNS = ("speaker", "client_id", "speaker_id")
+SPLITS = ("train", "dev", "test")
+FindAudio = Callable[[Path, str], Path]
 
 
-def import_csv(source: Path, out: Path) -> Imported:
-    """Import a .csv (commas) or .tsv (tabs) table, or a folder of them, one a split.
+def import_csv(source: Path, out: Path, form: TableForm | None = None) -> Imported:
+    """Import a table, or a folder of them, one a split.
 
     A header names the columns; without one the first column is the audio and the second the text.
     Audio is relative to the table, or to a folder `clips` beside it (Common Voice), or absolute. A
-    column `split` says where a row belongs; without one a single table is divided by a hash.
+    column `split` says where a row belongs; without one a single table is divided.
     """
     imported = Imported(source if source.is_dir() else source.parent, out)
-    tables = [source] if source.is_file() else sorted(source.glob("*.[ct]sv"))
+    tables = [source] if source.is_file() else find_tables(source)
     if not tables:
-        raise ValueError(f"{source}: holds no .csv or .tsv table")
-    if len(tables) == 1:
-        _read_table(imported, ALL, tables[0])
-    for table in tables if len(tables) > 1 else []:
-        split = SPLIT_NAMES.get(table.stem, table.stem)
-        if split in ("train", "dev", "test"):
-            _read_table(imported, split, table)
-        else:
-            imported.notes.append(f"passed over {table.name}: not named train, dev or test")
+        raise ValueError(f"{source}: holds no {', '.join(sorted(SUFFIXES))} table")
+    add_tables(imported, tables, form or TableForm())
     clips = imported.root / "clips"
     imported.name_by_path(clips if clips.is_dir() else imported.root)
     return imported
 
 
-def _read_table(imported: Imported, split: str, table: Path) -> None:
-    lines = read_lines(table)
-    # Sentences of Common Voice's .tsv hold quotes that quote nothing.
-    dialect = "excel" if table.suffix.lower() == ".csv" else _PlainTabs
-    rows = csv.reader((line.rstrip("\r") + "\n" for line in lines), dialect, strict=True)
-    try:
-        numbered = [(rows.line_num, row) for row in rows if row]
-    except csv.Error as error:
-        raise ValueError(f"{table}:{rows.line_num}: {error}") from error
-    if not numbered:
-        raise ValueError(f"{table}: is empty")
-    columns = _find_columns(numbered[0][1])
-    if columns is None:
-        columns = _Columns(0, 1, None, None, {})
-    else:
-        numbered = numbered[1:]
-    for number, row in numbered:
-        _add_row(imported, split, table, number, row, columns)
+def find_tables(folder: Path) -> list[Path]:
+    """List a folder's tables."""
+    return sorted(path for path in folder.glob("*.*") if path.suffix.lower() in SUFFIXES)
 
 
-def _add_row(
-    imported: Imported, split: str, table: Path, number: int, row: list[str], columns: "_Columns"
+def add_tables(imported: Imported, tables: list[Path], form: TableForm) -> None:
+    """Add the rows of a table without a split, or of several that are named after theirs."""
+    if len(tables) == 1:
+        add_table(imported, split_of(tables[0].stem) or ALL, tables[0], form)
+        return
+    for table in tables:
+        split = split_of(table.stem)
+        if split is None:
+            imported.notes.append(f"passed over {table.name}: not named train, dev or test")
+        else:
+            add_table(imported, split, table, form)
+
+
+def split_of(stem: str) -> str | None:
+    """Tell a split from a file's name: train, cv-valid-train, asr_dev, test_manifest."""
+    words = [
+        SPLIT_NAMES.get(word, word) for word in re.split(r"[\W_]+|(?<=\D)(?=\d)", stem.lower())
+    ]
+    return next((word for word in reversed(words) if word in SPLITS), None)
+
+
+def add_table(
+    imported: Imported,
+    split: str,
+    table: Path,
+    form: TableForm,
+    find: FindAudio = find_audio,
+    *,
+    anywhere: bool = True,
 ) -> None:
-    needed = max(columns.audio, columns.text) + 1
-    if len(row) < needed:
-        detail = f"{table}:{number}: must have at least {needed} columns, got {len(row)}"
-        imported.reject(split, table, "row too short", detail)
-        return
-    name = row[columns.audio].strip()
+    """Add a table's utterances, and list the rows that cannot be used.
+
+    Args:
+        find: gives a row's audio from the table and what the row says; raises ValueError where it
+            leads outside.
+        anywhere: whether what it gives may lie outside the folder: an absolute path.
+    """
+    columns, rows, delimiter = read_table(table, form)
+    if table.suffix.lower() == ".csv" and delimiter != ",":
+        name = DELIMITERS.get(delimiter, repr(delimiter))
+        imported.notes.append(f"{table.name}: columns are separated by {name}")
+    for row in rows:
+        where = f"{table}:{row.number}"
+        try:
+            place, utterance = _read_row(table, row, columns, find)
+        except UnusableError as error:
+            name = columns.cell(row, columns.path)
+            identity = Path(name).stem if name and "\0" not in name else table.stem
+            imported.reject(split, table, error.reason, f"{where}: {error}", identity)
+            continue
+        imported.place(place or split, utterance, where=where, anywhere=anywhere)
+
+
+def _read_row(
+    table: Path, row: Row, columns: Columns, find: FindAudio
+) -> tuple[str | None, Utterance]:
+    """Give the split that a row names, if any, and its utterance."""
+    if row.problem is not None:
+        raise UnusableError("row cannot be read", row.problem)
+    needed = max(columns.path, columns.text) + 1
+    if len(row.cells) < needed:
+        detail = f"must have at least {needed} columns, got {len(row.cells)}"
+        raise UnusableError("row too short", detail)
+    name, text = columns.cell(row, columns.path), row.cells[columns.text]
+    if formula := next((cell for cell in (name, text) if cell.lstrip().startswith("=")), None):
+        detail = f"must be audio or text, got the formula {formula[:60]!r}"
+        raise UnusableError("cell is a formula", detail)
+    if not name:
+        raise UnusableError("no audio", "names no audio")
     try:
-        if not name:
-            raise ValueError("names no audio")
-        path = resolve_inside(name, [table.parent / "clips", table.parent], absolute=True)
+        path = find(table, name)
     except ValueError as error:
-        detail = f"{table}:{number}: {error}"
-        imported.reject(split, Path(name), OUTSIDE if name else "no audio", detail)
-        return
-    if columns.split is not None:
-        split = row[columns.split].strip().lower() if columns.split < len(row) else ""
-        split = SPLIT_NAMES.get(split, split)
-        if not split:
-            imported.reject("-", path, "no split", f"{table}:{number}: the column split is empty")
-            return
+        raise UnusableError(OUTSIDE, str(error)) from error
+    split = columns.cell(row, columns.split).lower()
+    if columns.split is not None and not split:
+        raise UnusableError("no split", "the column split is empty")
     extra: dict[str, object] = {
-        key: row[i] for key, i in columns.further.items() if i < len(row) and row[i]
+        key: cell for key, index in columns.further.items() if (cell := columns.cell(row, index))
     }
-    if columns.speaker is not None and columns.speaker < len(row) and row[columns.speaker]:
-        extra["speaker"] = row[columns.speaker]
-    imported.place(split, Utterance(path, math.nan, row[columns.text], extra), anywhere=True)
-
-
-class _Columns(NamedTuple):
-    """Which column holds what; `further` maps names to columns that are kept as they are."""
-
-    audio: int
-    text: int
-    speaker: int | None
-    split: int | None
-    further: dict[str, int]
-
-
-class _PlainTabs(csv.excel_tab):
-    quoting = csv.QUOTE_NONE
-
-
-def _find_columns(header: list[str]) -> _Columns | None:
-    """Recognise a header; None when the row is an utterance already."""
-    names = [name.strip().lower() for name in header]
-    audio, text, speaker = (
-        next((names.index(name) for name in candidates if name in names), None)
-        for candidates in (AUDIO_COLUMNS, TEXT_COLUMNS, SPEAKER_COLUMNS)
-    )
-    if audio is None or text is None:
-        return None
-    split = names.index(SPLIT_COLUMN) if SPLIT_COLUMN in names else None
-    used = {audio, text, speaker, split}
-    further = {
-        name: index
-        for index, name in enumerate(names)
-        if index not in used and name and name not in ("duration", "text", "audio_filepath")
-    }
-    return _Columns(audio, text, speaker, split, further)
+    if speaker := columns.cell(row, columns.speaker):
+        extra["speaker"] = speaker
+    return SPLIT_NAMES.get(split, split), Utterance(path, math.nan, text, extra)

@@ -7,7 +7,6 @@ silently: reasons are short and few, so that they can be counted; details name f
 import math
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,9 +15,12 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from asr.audio import AudioError, AudioInfo, audio_info, read_audio
+from asr.audio import AudioError, audio_info, read_audio
+from asr.corpora.measurement import Sound, measure
 from asr.ctc import minimum_input_length
+from asr.data.fingerprint import fingerprint_file
 from asr.data.manifest import Utterance
+from asr.data.unusable import Unusable
 from asr.files import printable
 from asr.text import Tokenizer
 
@@ -29,16 +31,6 @@ BACKGROUND_SPLITS = frozenset({"background", "noise", "rir"})
 MAX_BACKGROUND_S = 3600.0
 
 _REASON_END = re.compile(r"[,:(]| \d")
-
-
-class Rejection(NamedTuple):
-    """An utterance that was left out: `reason` is one of few, `detail` names file and values."""
-
-    split: str
-    id: str
-    audio_filepath: Path
-    reason: str
-    detail: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +65,16 @@ class VerificationRules:
 
 @dataclass
 class Verified:
-    """The utterances of a split that passed, durations measured, and what was seen on the way."""
+    """The utterances of a split that passed, durations measured, and how their files sound."""
 
     utterances: list[Utterance] = field(default_factory=list)
-    rejected: list[Rejection] = field(default_factory=list)
-    sample_rates: Counter[int] = field(default_factory=Counter)
-    channels: Counter[int] = field(default_factory=Counter)
+    rejected: list[Unusable] = field(default_factory=list)
+    sounds: dict[Path, Sound] = field(default_factory=dict)
+
+
+class _Measured(NamedTuple):
+    duration_s: float
+    sound: Sound
 
 
 def verify(
@@ -106,22 +102,21 @@ def verify(
         results = pool.map(lambda item: _inspect(split, item, tokenizer, rules), utterances)
         bar = tqdm(results, split, len(utterances), unit="file", disable=not progress)
         for utterance, result in zip(utterances, bar, strict=True):
-            if isinstance(result, AudioInfo) and utterance.id in seen:
+            if isinstance(result, _Measured) and utterance.id in seen:
                 detail = f"{utterance.audio_filepath}: id '{utterance.id}' occurs twice"
                 result = _reject(split, utterance, "duplicate id", detail)
-            if isinstance(result, Rejection):
+            if isinstance(result, Unusable):
                 verified.rejected.append(result)
                 continue
             seen.add(utterance.id)
-            verified.sample_rates[result.sample_rate] += 1
-            verified.channels[result.channels] += 1
+            verified.sounds[utterance.audio_filepath] = result.sound
             verified.utterances.append(replace(utterance, duration=result.duration_s))
     return verified
 
 
 def _inspect(
     split: str, utterance: Utterance, tokenizer: Tokenizer, rules: VerificationRules
-) -> AudioInfo | Rejection:
+) -> _Measured | Unusable:
     """Check one utterance; the audio itself is let go, a corpus does not fit into memory."""
     is_speech = split not in BACKGROUND_SPLITS
     problem = _text_problem(utterance, tokenizer) if is_speech else _speech_in_background(utterance)
@@ -134,6 +129,7 @@ def _inspect(
             return _reject(split, utterance, *_too_long(utterance, header_s, rules))
         longest_s = rules.max_duration_s if is_speech else MAX_BACKGROUND_S
         audio = read_audio(utterance.audio_filepath, max_duration_s=longest_s)
+        digest = fingerprint_file(utterance.audio_filepath)
     except AudioError as error:
         rule = str(error).removeprefix(f"{printable(str(utterance.audio_filepath))}: ")
         return _reject(split, utterance, _REASON_END.split(rule)[0].strip(), str(error))
@@ -143,9 +139,13 @@ def _inspect(
         problem = _duration_problem(utterance, duration_s, rules) or _length_problem(
             utterance, duration_s, tokenizer, rules
         )
+    sound = measure(digest, audio.waveform, audio.sample_rate, audio.channels)
+    if problem is None and is_speech and sound.peak == 0:
+        detail = f"{utterance.audio_filepath}: all {len(audio.waveform)} samples are 0"
+        problem = "digital silence", detail
     if problem:
         return _reject(split, utterance, *problem)
-    return AudioInfo(len(audio.waveform), audio.sample_rate, audio.channels, duration_s)
+    return _Measured(duration_s, sound)
 
 
 def _text_problem(utterance: Utterance, tokenizer: Tokenizer) -> tuple[str, str] | None:
@@ -208,5 +208,5 @@ def _length_problem(
     )
 
 
-def _reject(split: str, utterance: Utterance, reason: str, detail: str) -> Rejection:
-    return Rejection(split, utterance.id, utterance.audio_filepath, reason, detail)
+def _reject(split: str, utterance: Utterance, reason: str, detail: str) -> Unusable:
+    return Unusable(utterance.id, reason, detail, split, utterance.audio_filepath)

@@ -19,6 +19,7 @@ from torch import Tensor
 from asr.augment.augment import WaveformAugment
 from asr.ctc import minimum_input_length
 from asr.data.manifest import read_manifest
+from asr.data.unusable import Unusable
 from asr.text import Tokenizer
 
 # SortaGrad goes from short to long in the first epoch only (Amodei et al. 2016, section 3.2);
@@ -83,13 +84,6 @@ class Rendered(NamedTuple):
     utterance: Speech
     waveform: np.ndarray  # (L,) float32
     targets: list[int]
-
-
-class Unusable(NamedTuple):
-    """One utterance that cannot be trained or scored on, and why."""
-
-    id: str
-    reason: str
 
 
 class ManifestCorpus:
@@ -304,13 +298,26 @@ class BatchLoader:
         Raises:
             TooManyBadError: more than `max_bad_fraction` of the epoch could not be read, or all.
         """
+        yield from self._render_batches(epoch, self.plan(epoch)[start:])
+
+    def sample(self, seconds: float) -> Iterator[Batch]:
+        """Yield some batches of epoch 0, from its whole length, of about that many seconds.
+
+        Raises:
+            TooManyBadError: as `batches`.
+        """
+        plan = self.plan(0)
+        wanted = max(1, round(seconds / (self.batch_seconds * self.world_size)))
+        yield from self._render_batches(0, plan[:: max(1, len(plan) // wanted)])
+
+    def _render_batches(self, epoch: int, plan: list[list[int]]) -> Iterator[Batch]:
         utterances = self.corpus.utterances(epoch)
         self.bad = BadUtterances(self.max_bad_fraction, len(utterances))
-        plan = [batch[self.rank :: self.world_size] for batch in self.plan(epoch)]
+        shares = [batch[self.rank :: self.world_size] for batch in plan]
         pending: deque[list[Future]] = deque()
         with ThreadPoolExecutor(self.num_threads, "loading", _use_one_thread) as pool:
             try:
-                for indices in plan[start:]:
+                for indices in shares:
                     pending.append(
                         [pool.submit(self._render, utterances[i], epoch, i) for i in indices]
                     )

@@ -3,9 +3,15 @@
 All scores are natural logarithms.
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from asr import _native
+
+_WORD_START = "\u2581"
 
 
 class Word(NamedTuple):
@@ -56,3 +62,28 @@ class Hypothesis(NamedTuple):
 def hypothesis_factory(tokens: list[str]) -> _native.HypothesisFactory:
     """Tell the native decoders what their results are made of."""
     return _native.HypothesisFactory(tokens, Hypothesis, Word)
+
+
+def separates_words(tokens: Sequence[str]) -> bool:
+    """Whether a vocabulary has what separates words: the space, or pieces that open them."""
+    return any(token == " " or token.startswith(_WORD_START) for token in tokens)
+
+
+def split_by_token(hypothesis: Hypothesis, log_probs: np.ndarray) -> Hypothesis:
+    """Make a word of every token, for scripts that write no spaces between words.
+
+    Args:
+        hypothesis: of any decoder; where a lexicon spelled its words, they stay.
+        log_probs: (T, C) that it was decoded from.
+    """
+    bodies = [token.removeprefix(_WORD_START) for token in hypothesis.tokens]
+    if "".join(bodies) != hypothesis.text.replace(" ", ""):
+        return hypothesis
+    words = tuple(
+        Word(body, frame, frame + 1, min(1.0, math.exp(log_probs[frame, token])))
+        for body, token, frame in zip(
+            bodies, hypothesis.token_ids, hypothesis.token_frames, strict=True
+        )
+        if body.strip()
+    )
+    return hypothesis._replace(words=words)

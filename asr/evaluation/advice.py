@@ -8,7 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asr.evaluation.run_record import Result, RunRecord, read_config, read_environment
+from asr.evaluation.metrics import Metric
+from asr.evaluation.run_record import (
+    Result,
+    RunRecord,
+    metric_of,
+    read_config,
+    read_environment,
+)
 from asr.evaluation.scoring import Score
 
 MOST = 2
@@ -44,6 +51,7 @@ class Setting(NamedTuple):
     path: Path
     config: Mapping[str, Any]
     command: Sequence[str]
+    metric: Metric = "wer"  # what chose the weights
 
     def train(self, *changes: str) -> str:
         """Command that trains the same with some changes, into another folder."""
@@ -94,13 +102,14 @@ def read_setting(path: Path) -> Setting:
     Raises:
         ValueError: a file of it is broken.
     """
-    command = read_environment(path / "env.json").get("command", [])
-    return Setting(path, read_config(path / "config.yaml"), command)
+    facts = read_environment(path / "env.json")
+    config = read_config(path / "config.yaml")
+    return Setting(path, config, facts.get("command", []), metric_of(facts))
 
 
 def setting_of(run: RunRecord) -> Setting:
     """How a run was made."""
-    return Setting(run.path, run.config, run.environment.get("command", []))
+    return Setting(run.path, run.config, run.environment.get("command", []), run.metric)
 
 
 def advise(run: RunRecord) -> list[Advice]:
@@ -171,42 +180,45 @@ def _apart(history: Sequence[Mapping[str, Any]], setting: Setting) -> Iterator[A
 def _unfinished(history: Sequence[Mapping[str, Any]], setting: Setting) -> Iterator[Advice]:
     """Error rates that still fell when the epochs were over."""
     last, epochs = history[-1], setting.option("trainer", "max_epochs")
-    early = [row["dev_wer"] for row in history if row["epoch"] <= 0.8 * last["epoch"]]
+    key, name = f"dev_{setting.metric}", setting.metric.upper()
+    early = [row[key] for row in history if row["epoch"] <= 0.8 * last["epoch"]]
     if not early or not isinstance(epochs, int) or last["epoch"] < epochs:
         return
-    before, after = min(early), min(row["dev_wer"] for row in history)
+    before, after = min(early), min(row[key] for row in history)
     if after < (1 - STILL_GAINS) * before:
         yield Advice(
-            f"dev WER still fell, from {100 * before:.2f} to {100 * after:.2f} % in the last fifth "
-            "of the epochs: train longer",
+            f"dev {name} still fell, from {100 * before:.2f} to {100 * after:.2f} % in the last "
+            "fifth of the epochs: train longer",
             setting.train(f"trainer.max_epochs={2 * epochs}"),
         )
 
 
 def _kinds(result: Result, score: Score, setting: Setting) -> Iterator[Advice]:
     """Errors of which most are of one kind, and words without a language model."""
-    wer, cer = score.wer, score.cer
-    errors = wer.insertions + wer.deletions + wer.substitutions
+    metric, cer = result.metric, score.cer
+    found = score.error_rate(metric)
+    errors = found.insertions + found.deletions + found.substitutions
     with_lm = any(record.get("lm_score") for record in result.records())
-    rate = f"WER {100 * wer.rate:.2f} % on {result.set}"
+    rate = f"{metric.upper()} {100 * found.rate:.2f} % on {result.set}"
     epochs = setting.option("trainer", "max_epochs")
-    if errors >= ENOUGH_ERRORS and wer.rate >= LEARNT_LITTLE:
+    if errors >= ENOUGH_ERRORS and found.rate >= LEARNT_LITTLE:
         if isinstance(epochs, int):
             yield Advice(
-                f"{rate} after {epochs} epochs, {wer.deletions} of {errors} errors deletions: "
+                f"{rate} after {epochs} epochs, {found.deletions} of {errors} errors deletions: "
                 "train longer",
                 setting.train(f"trainer.max_epochs={2 * epochs}"),
             )
         return
     lm = result.config().get("decoder", {}).get("lm") or "lm.arpa"
-    for kind, count in (("deletions", wer.deletions), ("insertions", wer.insertions)):
+    for kind, count in (("deletions", found.deletions), ("insertions", found.insertions)):
         if with_lm and errors >= ENOUGH_ERRORS and count >= MOST_ERRORS * errors:
             yield Advice(
                 f"{count} of {errors} errors of {result.set} are {kind}: search lm_beta, the "
                 "worth of a word",
                 setting.decode(result, f"decoder.lm={lm}", "split=dev", command="tune"),
             )
-    if not with_lm and wer.rate >= WORTH_WER and cer.rate <= LETTERS_RIGHT * wer.rate:
+    worth = metric == "wer" and found.rate >= WORTH_WER
+    if not with_lm and worth and cer.rate <= LETTERS_RIGHT * found.rate:
         build = "asr lm build text.txt -o lm.arpa && "
         yield Advice(
             f"{rate} with CER {100 * cer.rate:.2f} % and no language model: letters are right "

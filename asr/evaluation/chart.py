@@ -21,11 +21,12 @@ def draw_run(run: RunRecord, width: int, height: int = 10) -> str:
         return f"{run.name}: no validation yet\n"
     losses = [_curve("dev", run, "dev_loss"), _curve("train", run, "train_loss")]
     rates = [_curve("WER", run, "dev_wer", 100), _curve("CER", run, "dev_cer", 100)]
+    name, key = run.metric.upper(), f"dev_{run.metric}"
     last, best = run.history[-1], run.best or run.history[-1]
     return "\n".join(
         [
-            f"{run.name}: epoch {last['epoch']:g}, WER {100 * last['dev_wer']:.2f} %, "
-            f"best {100 * best['dev_wer']:.2f} % (epoch {best['epoch']:g})",
+            f"{run.name}: epoch {last['epoch']:g}, {name} {100 * last[key]:.2f} %, "
+            f"best {100 * best[key]:.2f} % (epoch {best['epoch']:g})",
             draw_chart("loss, nats an utterance", losses, width, height),
             draw_chart("dev error rate, %", rates, width, height),
         ]

@@ -4,21 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from asr.evaluation.metrics import RateDifference, compare_word_error_rates, word_error_rate
+from asr.evaluation.metrics import METRICS, Metric, RateDifference, compare_error_rates
 from asr.evaluation.run_record import Result, find_results
 from asr.evaluation.table import format_table
 from asr.files import printable
-
-HEADER = (
-    "set",
-    "decoder",
-    "first WER %",
-    "second WER %",
-    "second - first",
-    "95 % interval",
-    "second better",
-    "utterances",
-)
 
 
 class Comparison(NamedTuple):
@@ -26,7 +15,8 @@ class Comparison(NamedTuple):
 
     set: str
     decoder: str  # names of both where they differ
-    first: float  # WER, a fraction
+    metric: Metric
+    first: float  # rate of that metric, a fraction
     second: float
     change: RateDifference  # of the second from the first, below 0 where the second is better
     num_utterances: int
@@ -44,14 +34,15 @@ def compare_folders(first: Path, second: Path) -> list[Comparison]:
     """Compare what two runs, or two folders of results, have in common.
 
     Sets and decoders of the same name belong together; where each folder has one result alone,
-    these do, whatever their names.
+    these do, whatever their names. What the first table of the first showed first is compared.
 
     Raises:
         ValueError: they have nothing in common, or a file is broken.
     """
     results = [find_results(first), find_results(second)]
+    metric = results[0][0].metric
     if [len(found) for found in results] == [1, 1]:
-        return [compare_results(results[0][0], results[1][0])]
+        return [compare_results(results[0][0], results[1][0], metric)]
     others = {(r.set, r.decoder): r for r in results[1]}
     pairs = [(r, others[r.set, r.decoder]) for r in results[0] if (r.set, r.decoder) in others]
     if not pairs:
@@ -60,10 +51,10 @@ def compare_folders(first: Path, second: Path) -> list[Comparison]:
             f"{first} and {second} have no set and decoder in common: "
             f"{printable(' against '.join(names))}"
         )
-    return [compare_results(*pair) for pair in pairs]
+    return [compare_results(*pair, metric) for pair in pairs]
 
 
-def compare_results(first: Result, second: Result) -> Comparison:
+def compare_results(first: Result, second: Result, metric: Metric = "wer") -> Comparison:
     """Compare two results on the utterances that both have.
 
     Raises:
@@ -88,12 +79,20 @@ def compare_results(first: Result, second: Result) -> Comparison:
     return Comparison(
         set_names,
         decoders,
-        word_error_rate(references, heard).rate,
-        word_error_rate(references, heard_again).rate,
-        compare_word_error_rates(references, heard_again, heard),
+        metric,
+        METRICS[metric](references, heard).rate,
+        METRICS[metric](references, heard_again).rate,
+        compare_error_rates(references, heard_again, heard, metric=metric),
         len(common),
         len(ours) + len(theirs) - 2 * len(common),
     )
+
+
+def comparison_header(metric: Metric) -> tuple[str, ...]:
+    """Header of the table."""
+    name = f"{metric.upper()} %"
+    rates = (f"first {name}", f"second {name}", "second - first", "95 % interval")
+    return "set", "decoder", *rates, "second better", "utterances"
 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
@@ -116,7 +115,8 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
 def format_comparisons(first: Path, second: Path, comparisons: Sequence[Comparison]) -> str:
     """Lay the comparison out, with a verdict on each row."""
     names = f"first:  {printable(str(first))}\nsecond: {printable(str(second))}\n"
-    table = format_table([HEADER, *comparison_rows(comparisons)], left=(0, 1))
+    header = comparison_header(comparisons[0].metric)
+    table = format_table([header, *comparison_rows(comparisons)], left=(0, 1))
     verdicts = [printable(f"{c.set}, {c.decoder}: {c.verdict}") + "\n" for c in comparisons]
     return "".join([names, table, *verdicts])
 

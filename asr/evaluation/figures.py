@@ -3,39 +3,29 @@
 Matplotlib is imported when the first figure is drawn: nothing else in the package needs it.
 """
 
-import io
-import re
-import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from asr.pages.drawing import (
+    FIRST,
+    GRID,
+    MUTED,
+    SECOND,
+    TEXT,
+    WIDTH_IN,
+    calm,
+    new_figure,
+    to_svg,
+)
 from asr.recognition.transcripts import TimedWord
 from asr.text import BLANK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Matplotlib writes these colours into the SVG; they become what the page's style sheet says.
-TEXT, MUTED, GRID, FIRST, SECOND = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
-THIRD, FOURTH, FIFTH, SIXTH = "#101112", "#131415", "#161718", "#191a1b"
-# Of several runs, in their order; a chart of one run has the first two.
-COLORS = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH)
-PAGE_STYLES = {
-    TEXT: "currentColor",
-    MUTED: "var(--muted)",
-    GRID: "var(--grid)",
-    FIRST: "var(--first)",
-    SECOND: "var(--second)",
-    THIRD: "var(--third)",
-    FOURTH: "var(--fourth)",
-    FIFTH: "var(--fifth)",
-    SIXTH: "var(--sixth)",
-}
-WIDTH_IN = 9.6
 # Points of a line that are still marked one by one.
 MOST_MARKS = 60
 # Labels whose posterior never gets that far are not drawn: they lie on the axis.
@@ -68,9 +58,9 @@ class Posteriors(NamedTuple):
 
 def draw_chart(chart: Chart) -> str:
     """Draw a chart over the epochs, half a page wide."""
-    figure = _new_figure(3.0, WIDTH_IN / 2)
+    figure = new_figure(3.0, WIDTH_IN / 2)
     _draw_curves(figure.subplots(), chart)
-    return _to_svg(figure, chart.title, chart.title)
+    return to_svg(figure, chart.title, chart.title)
 
 
 def draw_utterance(
@@ -82,7 +72,7 @@ def draw_utterance(
     tokens: Sequence[str],
 ) -> str:
     """Draw log energies (T, F) above posteriors (T', C), the decoded words at their times."""
-    figure = _new_figure(4.6)
+    figure = new_figure(4.6)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     duration_s = len(energies) * frame_s
     low, high = np.percentile(energies, (5, 99.5))
@@ -97,34 +87,27 @@ def draw_utterance(
         cmap="magma",
     )
     top.set_ylabel("mel band", color=MUTED)
-    _calm(top)
+    calm(top)
     _draw_posteriors(bottom, posteriors, output_frame_s, tokens)
     for word in words:
         _draw_word(top, bottom, word)
     bottom.set_xlim(0.0, duration_s)
     bottom.set_xlabel("seconds", color=MUTED)
-    return _to_svg(figure, "utterance", "Spectrogram, posteriors and decoded words")
+    return to_svg(figure, "utterance", "Spectrogram, posteriors and decoded words")
 
 
 def draw_snapshots(
     snapshots: Sequence[Posteriors], output_frame_s: float, tokens: Sequence[str]
 ) -> str:
     """Draw one utterance's posteriors at several moments of training, one below the other."""
-    figure = _new_figure(0.5 + 1.35 * len(snapshots))
+    figure = new_figure(0.5 + 1.35 * len(snapshots))
     rows = figure.subplots(len(snapshots), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (title, probabilities) in zip(rows, snapshots, strict=True):
         _draw_posteriors(axes, probabilities, output_frame_s, tokens)
         axes.set_title(title, loc="left", color=TEXT, fontsize=10, parse_math=False)
     rows[-1].set_xlim(0.0, len(snapshots[0].probabilities) * output_frame_s)
     rows[-1].set_xlabel("seconds", color=MUTED)
-    return _to_svg(figure, "snapshots", "Posteriors of one utterance after some epochs")
-
-
-def _new_figure(height_in: float, width_in: float = WIDTH_IN) -> "Figure":
-    from matplotlib.figure import Figure
-
-    # A figure without pyplot has no global state and needs no display.
-    return Figure(figsize=(width_in, height_in), layout="constrained")
+    return to_svg(figure, "snapshots", "Posteriors of one utterance after some epochs")
 
 
 def _draw_curves(axes: "Axes", chart: Chart) -> None:
@@ -164,7 +147,7 @@ def _draw_curves(axes: "Axes", chart: Chart) -> None:
     axes.set_xlabel("epoch", color=MUTED)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color=GRID, linewidth=0.8)
-    _calm(axes)
+    calm(axes)
 
 
 def _draw_posteriors(
@@ -194,7 +177,7 @@ def _draw_posteriors(
     axes.set_yticks([0.0, 0.5, 1.0])
     axes.set_ylabel("posterior", color=MUTED)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
-    _calm(axes)
+    calm(axes)
 
 
 def _spikes(probabilities: np.ndarray) -> list[tuple[int, int]]:
@@ -225,39 +208,3 @@ def _draw_word(top: "Axes", bottom: "Axes", word: TimedWord) -> None:
         parse_math=False,
     )
     bottom.axvspan(word.start_s, word.end_s, color=SECOND, alpha=0.15, linewidth=0)
-
-
-def _calm(axes: "Axes") -> None:
-    """Leave of an axis what helps reading."""
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(colors=MUTED, length=0, labelsize=9)
-
-
-def _to_svg(figure: "Figure", name: str, description: str) -> str:
-    """Render as SVG without size, ids or colours of its own."""
-    import matplotlib
-
-    text = io.StringIO()
-    # Text stays text, in the page's font; the salt keeps ids of two figures of a page apart.
-    with (
-        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}),
-        warnings.catch_warnings(),
-    ):
-        # The browser has the glyphs that matplotlib's own font lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :]
-    for color, style in PAGE_STYLES.items():
-        svg = svg.replace(color, style)
-    svg = re.sub(r' id="[\w.]+_\d+"', "", svg)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", svg)
-    return re.sub(
-        r'<svg [^>]*?(viewBox="[^"]*")[^>]*>',
-        rf'<svg role="img" aria-label="{description}" \1 xmlns:xlink="http://www.w3.org/1999/xlink">',
-        svg,
-        count=1,
-    )

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from asr.evaluation.figures import COLORS, FIRST, SECOND, Chart, Curve, draw_chart
-from asr.evaluation.run_record import RunRecord
+from asr.evaluation.figures import Chart, Curve, draw_chart
+from asr.evaluation.run_record import RunRecord, common_metric
+from asr.pages.drawing import COLORS, FIRST, SECOND
 
 # Points of a line by step; a longer one is thinned out.
 MOST_POINTS = 400
@@ -13,7 +14,8 @@ MOST_POINTS = 400
 def draw_history(runs: Sequence[RunRecord]) -> list[str]:
     """Draw losses in nats and dev error rates in percent; nothing where no epoch has ended.
 
-    One run has lines for train and dev, WER and CER; several have a line each, for dev and WER.
+    One run has lines for train and dev, WER and CER; several have a line each, for dev and
+    the rate that chose their weights.
     """
     runs = [run for run in runs if run.history]
     if not runs:
@@ -23,16 +25,18 @@ def draw_history(runs: Sequence[RunRecord]) -> list[str]:
         losses = [_line("train", run, "train_loss"), _line("dev", run, "dev_loss", color=SECOND)]
         rates = [_line("WER", run, "dev_wer", 100), _line("CER", run, "dev_cer", 100, SECOND)]
         losses += [_steps("", run, "loss", FIRST, faint=True)] if run.steps else []
-        title = "loss, nats an utterance"
+        title, quantity = "loss, nats an utterance", "dev error rate, %"
     else:
         colored = list(zip(runs, COLORS, strict=False))
         losses = [_line(run.name, run, "dev_loss", color=color) for run, color in colored]
         losses += [
             _line("", run, "train_loss", color=color)._replace(faint=True) for run, color in colored
         ]
-        rates = [_line(run.name, run, "dev_wer", 100, color) for run, color in colored]
+        metric = common_metric(runs)
+        rates = [_line(run.name, run, f"dev_{metric}", 100, color) for run, color in colored]
+        quantity = f"dev {metric.upper()}, %"
         title = "dev loss, nats an utterance (thin: train)"
-    return [draw_chart(Chart(title, losses)), draw_chart(Chart("dev error rate, %", rates))]
+    return [draw_chart(Chart(title, losses)), draw_chart(Chart(quantity, rates))]
 
 
 def draw_pace(runs: Sequence[RunRecord]) -> list[str]:

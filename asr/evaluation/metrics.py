@@ -11,13 +11,14 @@ always the edit distance, as jiwer's, and always the sum of the three counts.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import kaldialign
 import numpy as np
 
 from asr.files import write_atomically
 
+Metric = Literal["wer", "cer"]
 _GAP = -1
 _REPLICATES = 2000
 # sclite reads these as markup and has no escape that keeps them; full-width forms replace them.
@@ -87,11 +88,29 @@ def character_error_rate(
     return _score([list(r) for r in references], [list(h) for h in hypotheses], seed)
 
 
-def compare_word_error_rates(
+# What a model, a decoder's options or a row of a table is judged by.
+METRICS = {"wer": word_error_rate, "cer": character_error_rate}
+
+
+def choose_metric(name: str, separates_words: bool) -> Metric:
+    """Resolve "auto": characters where words have no spaces between them, otherwise words.
+
+    Raises:
+        ValueError: the name is neither "auto" nor one of METRICS.
+    """
+    if name in METRICS:
+        return cast(Metric, name)
+    if name != "auto":
+        raise ValueError(f"metric must be auto, wer or cer, got {name!r}")
+    return "wer" if separates_words else "cer"
+
+
+def compare_error_rates(
     references: Sequence[str],
     hypotheses: Sequence[str],
     others: Sequence[str],
     *,
+    metric: Metric = "wer",
     seed: int = 0,
 ) -> RateDifference:
     """Score two hypotheses of every utterance against each other.
@@ -103,10 +122,11 @@ def compare_word_error_rates(
         references: one text for each utterance.
         hypotheses: as many texts.
         others: as many texts of another system.
+        metric: whether words or characters are counted.
         seed: of the bootstrap.
 
     Returns:
-        The rate of `hypotheses` minus that of `others`; 0 without any reference words.
+        The rate of `hypotheses` minus that of `others`; 0 without anything in the references.
 
     Raises:
         ValueError: they have different lengths.
@@ -117,11 +137,12 @@ def compare_word_error_rates(
     """
     _check(references, hypotheses)
     _check(references, others)
-    split = [reference.split() for reference in references]
+    cut = str.split if metric == "wer" else list
+    split = [cut(reference) for reference in references]
     lengths = np.array([len(words) for words in split], dtype=np.int64)  # (N,)
     errors, other_errors = (
         np.array(
-            [sum(_count_errors(r, t.split())[:3]) for r, t in zip(split, texts, strict=True)],
+            [sum(_count_errors(r, cut(t))[:3]) for r, t in zip(split, texts, strict=True)],
             dtype=np.int64,
         )
         for texts in (hypotheses, others)

@@ -10,14 +10,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel
 from asr.evaluation.advice import advise
 from asr.evaluation.clips import ClipBudget
-from asr.evaluation.comparison import HEADER as COMPARISON_HEADER
-from asr.evaluation.comparison import compare_results, comparison_rows
+from asr.evaluation.comparison import compare_results, comparison_header, comparison_rows
 from asr.evaluation.error_tables import (
     Column,
     common_confusions,
@@ -26,13 +23,15 @@ from asr.evaluation.error_tables import (
     worst_utterances,
 )
 from asr.evaluation.errors import mark_error
-from asr.evaluation.figures import COLORS
 from asr.evaluation.history import draw_history, draw_pace
+from asr.evaluation.metrics import Metric
 from asr.evaluation.options import differing
-from asr.evaluation.results import HEADER, table_rows
-from asr.evaluation.run_record import RunRecord, read_run
+from asr.evaluation.results import table_header, table_rows
+from asr.evaluation.run_record import RunRecord, common_metric, read_run
 from asr.evaluation.seen_utterance import draw_seen, draw_spikes, find_seen
 from asr.files import read_text, write_atomically
+from asr.pages.drawing import COLORS
+from asr.pages.template import render
 
 # Colours that eyes tell apart, and columns that a page holds.
 MOST_RUNS = len(COLORS)
@@ -54,19 +53,22 @@ def write_report(paths: Sequence[Path], out: Path) -> list[RunRecord]:
         OSError: a file cannot be read.
     """
     runs = read_runs(paths)
+    metric = common_metric(runs)
     columns = read_columns(runs)
     models = [_load_model(run) for run in runs]
     shown = [_show_run(run, model) for run, model in zip(runs, models, strict=True)]
     page = render(
+        "asr.evaluation",
         "report.html.j2",
+        mark_error=mark_error,
         title=" and ".join(run.name for run in runs),
         runs=shown,
         several=len(runs) > 1,
         history=draw_history(runs),
         pace=draw_pace(runs),
-        **_decoders(runs),
-        comparisons=_comparisons(columns),
-        comparison_header=COMPARISON_HEADER,
+        **_decoders(runs, metric),
+        comparisons=_comparisons(columns, metric),
+        comparison_header=comparison_header(metric),
         options=differing([run.config for run in runs]),
         sets=_sets(columns),
     )
@@ -92,19 +94,6 @@ def read_runs(paths: Sequence[Path]) -> list[RunRecord]:
     return [run._replace(name=str(run.path)) for run in runs]
 
 
-def render(template: str, **values: object) -> str:
-    """Fill one of the templates beside this module; every value is escaped for HTML."""
-    environment = Environment(
-        loader=PackageLoader("asr.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["mark_error"] = mark_error
-    return environment.get_template(template).render(**values).lstrip()
-
-
 def _load_model(run: RunRecord) -> AcousticModel | None:
     best = run.path / "ckpt" / "best.ckpt"
     return load_checkpoint(best) if best.is_file() else None
@@ -128,14 +117,14 @@ def _show_run(run: RunRecord, model: AcousticModel | None) -> dict:
 
 
 def _tiles(run: RunRecord, model: AcousticModel | None) -> list[tuple[str, str]]:
-    tiles = []
+    tiles, name = [], run.metric.upper()
     for result in run.best_results()[:1]:
         if result.score:
-            rate = f"{100 * result.score.wer.rate:.2f} %"
-            tiles.append((rate, f"WER on {result.set}, {result.decoder}"))
+            rate = f"{100 * result.score.error_rate(run.metric).rate:.2f} %"
+            tiles.append((rate, f"{name} on {result.set}, {result.decoder}"))
     if run.best:
         last = run.history[-1]
-        tiles.append((f"{100 * run.best['dev_wer']:.2f} %", "best dev WER"))
+        tiles.append((f"{100 * run.best[f'dev_{run.metric}']:.2f} %", f"best dev {name}"))
         tiles.append((f"{last['epoch']:g}", "epochs"))
         tiles.append((_duration(last["seconds"]), "training time"))
     if model is not None:
@@ -152,34 +141,31 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
-def _decoders(runs: Sequence[RunRecord]) -> dict:
+def _decoders(runs: Sequence[RunRecord], metric: Metric) -> dict:
     """Header and tables of decoders, one table a set."""
-    sets: dict[str, list[dict]] = {}
-    sizes: dict[str, str] = {}
+    sets: dict[str, dict] = {}
     for run in runs:
         best = {(result.set, result.decoder) for result in run.best_results()}
         for result in run.results:
             if result.score is None:
                 continue
-            (cells,) = table_rows({result.decoder: result.score})
-            row = {
-                "cells": [run.name, *cells] if len(runs) > 1 else cells,
-                "best": (result.set, result.decoder) in best,
-            }
-            sets.setdefault(result.set, []).append(row)
+            found = sets.setdefault(result.set, {"name": result.set, "rows": [], "best": []})
+            if (result.set, result.decoder) in best:
+                found["best"].append(len(found["rows"]))
+            (cells,) = table_rows({result.decoder: result.score}, metric)
+            found["rows"].append([run.name, *cells] if len(runs) > 1 else cells)
             size = f"{result.score.num_utterances} utterances, {_duration(result.score.audio_s)}"
-            sizes.setdefault(result.set, size)
-    header = ["run", *HEADER] if len(runs) > 1 else HEADER
-    scored = [{"name": name, "size": sizes[name], "rows": rows} for name, rows in sets.items()]
-    return {"header": header, "scored": scored}
+            found.setdefault("size", size)
+    header = table_header(metric)
+    return {"header": ["run", *header] if len(runs) > 1 else header, "scored": [*sets.values()]}
 
 
-def _comparisons(columns: dict[str, list[Column]]) -> list[tuple[str, ...]]:
+def _comparisons(columns: dict[str, list[Column]], metric: Metric) -> list[tuple[str, ...]]:
     """Compare each other run with the first on every set that both decoded."""
     rows = []
     for name, (first, *others) in columns.items():
         for other in others:
-            found = compare_results(first.result, other.result)
+            found = compare_results(first.result, other.result, metric)
             found = found._replace(set=name, decoder=f"{first.name} / {other.name}")
             rows += comparison_rows([found])
     return rows

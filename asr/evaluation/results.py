@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from asr.acoustic.model import AcousticModel
-from asr.data.loading import BatchLoader, Unusable
+from asr.data.loading import BatchLoader
 from asr.data.manifest import Utterance
+from asr.data.unusable import Unusable
 from asr.decoding import Decoder
 from asr.evaluation.errors import (
     Aligned,
@@ -24,7 +25,7 @@ from asr.evaluation.errors import (
     format_summary,
     worst_first,
 )
-from asr.evaluation.metrics import ErrorRate, write_trn
+from asr.evaluation.metrics import ErrorRate, Metric, write_trn
 from asr.evaluation.scoring import (
     Decoded,
     DecoderResult,
@@ -131,7 +132,7 @@ def _write_result(
         for u, a in zip(result.utterances, aligned, strict=True)
     ]
     write_json_lines(folder / "hyp.jsonl", records)
-    write_json_lines(folder / "failures.jsonl", [f._asdict() for f in failures])
+    write_json_lines(folder / "failures.jsonl", [f.record() for f in failures])
     ids = trn_ids([u.id for u in result.utterances])
     write_trn(folder / "hyp.trn", ids, result.texts)
     write_trn(folder / "ref.trn", ids, result.references)
@@ -235,23 +236,29 @@ def _rate_of(record: dict) -> ErrorRate:
     return ErrorRate._make((record | rates)[name] for name in ErrorRate._fields)
 
 
-HEADER = ("decoder", "WER %", "95 % interval", "CER %", "ins / del / sub", "utterances", "RTF")
+def table_header(metric: Metric = "wer") -> tuple[str, ...]:
+    """Header of the table of decoders; the interval and the errors are of the first rate."""
+    first, second = ("WER %", "CER %") if metric == "wer" else ("CER %", "WER %")
+    return "decoder", first, "95 % interval", second, "ins / del / sub", "utterances", "RTF"
 
 
-def table_rows(scores: Mapping[str, Score]) -> list[tuple[str, ...]]:
+def table_rows(scores: Mapping[str, Score], metric: Metric = "wer") -> list[tuple[str, ...]]:
     """Cells of the table of decoders, without the header."""
-    return [
-        (
-            name,
-            f"{100 * s.wer.rate:.2f}",
-            f"{100 * s.wer.low:.2f} - {100 * s.wer.high:.2f}",
-            f"{100 * s.cer.rate:.2f}",
-            f"{s.wer.insertions} / {s.wer.deletions} / {s.wer.substitutions}",
-            count_utterances(s),
-            f"{s.real_time_factor:.4f}",
+    rows = []
+    for name, s in scores.items():
+        first, second = s.error_rate(metric), s.error_rate("cer" if metric == "wer" else "wer")
+        rows.append(
+            (
+                name,
+                f"{100 * first.rate:.2f}",
+                f"{100 * first.low:.2f} - {100 * first.high:.2f}",
+                f"{100 * second.rate:.2f}",
+                f"{first.insertions} / {first.deletions} / {first.substitutions}",
+                count_utterances(s),
+                f"{s.real_time_factor:.4f}",
+            )
         )
-        for name, s in scores.items()
-    ]
+    return rows
 
 
 def count_utterances(scored: Score) -> str:
@@ -261,6 +268,8 @@ def count_utterances(scored: Score) -> str:
     return f"{scored.num_utterances} of {scored.num_utterances + scored.num_unusable}"
 
 
-def format_scores(scores: Mapping[str, Score], *, markdown: bool = False) -> str:
-    """Lay scores out as a table, one decoder a row."""
-    return format_table([HEADER, *table_rows(scores)], markdown=markdown)
+def format_scores(
+    scores: Mapping[str, Score], *, markdown: bool = False, metric: Metric = "wer"
+) -> str:
+    """Lay scores out as a table, one decoder a row; `metric` comes first."""
+    return format_table([table_header(metric), *table_rows(scores, metric)], markdown=markdown)

@@ -1,11 +1,13 @@
 """What a run left in its folder, read back: metrics, results, configuration, environment."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from asr.evaluation.metrics import Metric
 from asr.evaluation.results import read_scores
 from asr.evaluation.scoring import Score
 from asr.files import parse_json, read_text
@@ -44,6 +46,11 @@ class Result(NamedTuple):
         """Command and environment of the decoding, likewise."""
         return read_environment(self._place() / "env.json")
 
+    @property
+    def metric(self) -> Metric:
+        """What the decoding's table showed first; words where that is not recorded."""
+        return metric_of(self.config())
+
     def _place(self) -> Path:
         # With padding one decoding has several rows, each with a folder below its own.
         inside = (self.folder / "config.yaml").is_file()
@@ -62,18 +69,26 @@ class RunRecord(NamedTuple):
     environment: dict[str, Any]
 
     @property
+    def metric(self) -> Metric:
+        """What chose the best weights; words where that is not recorded."""
+        return metric_of(self.environment)
+
+    @property
     def best(self) -> dict[str, Any] | None:
-        """The validation with the lowest word error rate, of equals with the lowest loss."""
-        return min(self.history, key=lambda r: (r["dev_wer"], r["dev_loss"]), default=None)
+        """The validation with the lowest rate of `metric`, of equals with the lowest loss."""
+        key = f"dev_{self.metric}"
+        return min(self.history, key=lambda r: (r[key], r["dev_loss"]), default=None)
 
     def best_results(self) -> list[Result]:
-        """For each set the decoder with the fewest word errors, the first of equals."""
+        """For each set the decoder with the lowest rate of `metric`, the first of equals."""
+        metric = self.metric
         best: dict[str, Result] = {}
         for result in self.results:
             if result.score is None:
                 continue
             known = best.setdefault(result.set, result)
-            if known.score and result.score.wer.rate < known.score.wer.rate:
+            rates = [r.score.error_rate(metric).rate for r in (result, known) if r.score]
+            if rates[0] < rates[-1]:
                 best[result.set] = result
         return list(best.values())
 
@@ -101,6 +116,16 @@ def read_run(path: Path) -> RunRecord:
         read_config(path / "config.yaml"),
         read_environment(path / "env.json"),
     )
+
+
+def metric_of(facts: Mapping[str, Any]) -> Metric:
+    """Metric that a run's environment or a decoding's configuration names, otherwise words."""
+    return "cer" if facts.get("metric") == "cer" else "wer"
+
+
+def common_metric(runs: Sequence[RunRecord]) -> Metric:
+    """Metric for a table of several runs: characters where all were chosen by them."""
+    return "cer" if all(run.metric == "cer" for run in runs) else "wer"
 
 
 def find_results(path: Path) -> list[Result]:

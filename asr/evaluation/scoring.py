@@ -17,8 +17,9 @@ from tqdm import tqdm
 from asr.acoustic.model import AcousticModel
 from asr.data.loading import Batch
 from asr.decoding import Decoder, Hypothesis
+from asr.decoding.hypothesis import split_by_token
 from asr.evaluation.errors import align_texts
-from asr.evaluation.metrics import ErrorRate, character_error_rate, word_error_rate
+from asr.evaluation.metrics import ErrorRate, Metric, character_error_rate, word_error_rate
 
 
 class Decoded(NamedTuple):
@@ -65,6 +66,10 @@ class Score(NamedTuple):
     audio_s: float
     real_time_factor: float  # seconds of acoustic model and decoder for a second of audio
     num_unusable: int = 0  # further utterances that could not be decoded and are in no rate
+
+    def error_rate(self, metric: Metric) -> ErrorRate:
+        """The rate of words or of characters."""
+        return self.wer if metric == "wer" else self.cer
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,11 @@ def decode_batches(
                 started = time.perf_counter()
                 hypotheses = decoder(log_probs, lengths)
                 results[name].decoder_s += time.perf_counter() - started
+                if not model.separates_words:
+                    hypotheses = [
+                        [split_by_token(hypothesis, rows.numpy()) for hypothesis in n_best]
+                        for n_best, rows in zip(hypotheses, log_probs, strict=True)
+                    ]
                 results[name].utterances += map(
                     Decoded, batch.ids, batch.texts, durations, hypotheses
                 )

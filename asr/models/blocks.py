@@ -210,6 +210,37 @@ class Lookahead(nn.Module):
         return x.permute(2, 0, 1)  # (T, N, F)
 
 
+class ClassHead(nn.Module):
+    """Batch norm and a linear layer to classes.
+
+    Args:
+        num_features: features in.
+        num_classes: C.
+        frames_out: R, output frames for one that comes in.
+    """
+
+    def __init__(self, num_features: int, num_classes: int, frames_out: int) -> None:
+        super().__init__()
+        self.frames_out = frames_out
+        self.norm = MaskedBatchNorm(num_features, feature_dim=-1)
+        self.linear = nn.Linear(num_features, num_classes * frames_out)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map (T, N, F), zero where `mask` (T, N, 1) is False, to (R T, N, C)."""
+        return split_frames(
+            self.linear(self.norm(x.masked_fill(~mask, 0.0), mask)), self.frames_out
+        )
+
+
+def split_frames(logits: Tensor, count: int) -> Tensor:
+    """Lay out frames that stand beside each other: (T, N, R C) to (R T, N, C)."""
+    if count == 1:
+        return logits
+    frames, num, _ = logits.shape
+    logits = logits.view(frames, num, count, -1)  # (T, N, R, C)
+    return logits.transpose(1, 2).flatten(0, 1)  # (R T, N, C)
+
+
 def reversal(lengths: Tensor, size: int) -> Tensor:
     """Index that reverses each utterance within its length: (N,) -> (size, N) int64.
 

@@ -10,7 +10,15 @@ from typing import Literal, cast
 from torch import Tensor, nn
 
 from asr.features.front_end import length_mask
-from asr.models.blocks import ClippedReLU, ConvBlock, Lookahead, MaskedBatchNorm, RecurrentBlock
+from asr.models.blocks import (
+    ClassHead,
+    ClippedReLU,
+    ConvBlock,
+    Lookahead,
+    MaskedBatchNorm,
+    RecurrentBlock,
+    split_frames,
+)
 
 
 class DeepSpeech2(nn.Module):
@@ -33,9 +41,17 @@ class DeepSpeech2(nn.Module):
         dropout: probability, after every recurrent layer.
         frames_out: R, output frames for one of the recurrent layers, >= 1: these then run at a
             fraction of the rate that the text needs, at that fraction of the cost.
+        shortcuts: whether every recurrent layer but the first adds its input to its output.
+        intermediate_layer: the recurrent layer, 1..num_layers, whose output training also maps to
+            characters; 0 for none.
+        intermediate_frames: `frames_out` of that map.
+        num_characters: classes of that map, with blank.
 
-    Source: Amodei et al. 2016 (arXiv:1512.02595), section 3 and figure 1.
+    Source: Amodei et al. 2016 (arXiv:1512.02595), section 3 and figure 1; for the intermediate
+    layer Krishna et al. 2018 (arXiv:1807.06234), "Hierarchical multitask learning for CTC".
     """
+
+    class_layer = "linear"
 
     def __init__(
         self,
@@ -52,16 +68,29 @@ class DeepSpeech2(nn.Module):
         lookahead: int,
         batch_norm: bool,
         dropout: float,
-        frames_out: int = 1,  # as in model files of before it was an option
+        frames_out: int = 1,  # these as in model files of before they were options
+        shortcuts: bool = False,
+        intermediate_layer: int = 0,
+        intermediate_frames: int = 1,
+        num_characters: int = 0,
     ) -> None:
         super().__init__()
         _check(conv_channels, conv_kernels, conv_strides, num_layers, hidden_size, dropout)
         if lookahead and bidirectional:
             raise ValueError(f"lookahead needs bidirectional=false, got lookahead={lookahead}")
         stride = prod(stride[0] for stride in conv_strides)
-        if frames_out < 1 or stride % frames_out:
-            raise ValueError(f"frames_out must divide the time stride {stride}, got {frames_out}")
+        for name, count in (
+            ("frames_out", frames_out),
+            ("intermediate_frames", intermediate_frames),
+        ):
+            if count < 1 or stride % count:
+                raise ValueError(f"{name} must divide the time stride {stride}, got {count}")
+        if not 0 <= intermediate_layer <= num_layers:
+            raise ValueError(
+                f"intermediate_layer must be 0..num_layers={num_layers}, got {intermediate_layer}"
+            )
         self.frames_out = frames_out
+        self.shortcuts = shortcuts
         self.subsampling_factor = stride // frames_out
         self.convs = nn.ModuleList()
         channels, bins = 1, num_features
@@ -85,6 +114,10 @@ class DeepSpeech2(nn.Module):
         self.lookahead_activation = ClippedReLU()
         self.norm = MaskedBatchNorm(size, feature_dim=-1)
         self.linear = nn.Linear(size, num_classes * frames_out)
+        self.intermediate_layer = intermediate_layer
+        self.intermediate = None
+        if intermediate_layer:
+            self.intermediate = ClassHead(size, num_characters, intermediate_frames)
 
     def forward(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute class scores before the softmax.
@@ -96,29 +129,55 @@ class DeepSpeech2(nn.Module):
         Returns:
             logits (T', N, C) and their lengths (N,), T' = ceil(T / subsampling_factor).
         """
+        return self._run(features, feature_lengths)[:2]
+
+    def with_characters(
+        self, features: Tensor, feature_lengths: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `forward`, and logits of characters by the intermediate layer.
+
+        Returns:
+            logits and lengths as `forward`, and logits (T'', N, `num_characters`), whose lengths
+            are `character_lengths`.
+        """
+        logits, lengths, characters = self._run(features, feature_lengths)
+        assert characters is not None
+        return logits, lengths, characters
+
+    def _run(
+        self, features: Tensor, feature_lengths: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         mask = length_mask(feature_lengths, features.shape[1])[..., None]  # (N, T, 1)
         x = features.masked_fill(~mask, 0.0)[:, None]  # (N, 1, T, F)
         lengths = feature_lengths
         for conv in self.convs:
             x, lengths = conv(x, lengths)
         x = x.permute(2, 0, 1, 3).flatten(2)  # (T', N, C F)
-        for layer in self.layers:
-            x = self.dropout(layer(x, lengths))
+        mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
+        characters = None
+        for depth, layer in enumerate(self.layers, start=1):
+            y = self.dropout(layer(x, lengths))
+            x = x + y if self.shortcuts and depth > 1 else y
+            if self.training and self.intermediate is not None and depth == self.intermediate_layer:
+                characters = self.intermediate(x, mask)
         if self.lookahead is not None:
             x = self.lookahead_activation(self.lookahead(x))
-        mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
         logits = self.linear(self.norm(x.masked_fill(~mask, 0.0), mask))  # (T', N, R C)
-        if self.frames_out > 1:
-            frames, num, _ = logits.shape
-            logits = logits.view(frames, num, self.frames_out, -1)
-            logits = logits.transpose(1, 2).flatten(0, 1)  # (R T', N, C)
-        return logits, lengths * self.frames_out
+        return split_frames(logits, self.frames_out), lengths * self.frames_out, characters
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Frames T' that come out for features of that many frames."""
+        return self._recurrent_lengths(feature_lengths) * self.frames_out
+
+    def character_lengths(self, feature_lengths: Tensor) -> Tensor:
+        """Frames T'' of the intermediate layer's characters."""
+        frames = 0 if self.intermediate is None else self.intermediate.frames_out
+        return self._recurrent_lengths(feature_lengths) * frames
+
+    def _recurrent_lengths(self, lengths: Tensor) -> Tensor:
         for conv in self.convs:
-            feature_lengths = cast(ConvBlock, conv).output_lengths(feature_lengths)
-        return feature_lengths * self.frames_out
+            lengths = cast(ConvBlock, conv).output_lengths(lengths)
+        return lengths
 
 
 def _pair(values: Sequence[int]) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from asr.features.front_end import TorchModule
 
@@ -12,9 +12,17 @@ class Network(TorchModule, Protocol):
 
     Attributes:
         subsampling_factor: frames in for a frame out.
+        class_layer: name of the linear layer whose rows are the classes, a frame after the other
+            where it gives several.
     """
 
     subsampling_factor: int
+    class_layer: str
+
+    @property
+    def intermediate(self) -> nn.Module | None:
+        """What training maps a lower layer to characters with, by `with_characters`, or None."""
+        ...
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Frames that come out for features of that many frames, (N,) to (N,)."""
@@ -22,4 +30,14 @@ class Network(TorchModule, Protocol):
 
     def __call__(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, T, F) and (N,) frames to logits (T', N, C) and (N,) frames."""
+        ...
+
+    def with_characters(
+        self, features: Tensor, feature_lengths: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As a call, in training, and logits (T'', N, characters) of the intermediate layer."""
+        ...
+
+    def character_lengths(self, feature_lengths: Tensor) -> Tensor:
+        """Frames T'' of the intermediate layer for features of that many frames."""
         ...

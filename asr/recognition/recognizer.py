@@ -18,6 +18,7 @@ from asr.acoustic.model import AcousticModel, pad_log_probs
 from asr.acoustic.recordings import Emitted, process_recordings
 from asr.audio import MAX_PEAK, AudioError, audio_info, read_blocks, resample
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, Hypothesis, NGramLM
+from asr.decoding.hypothesis import split_by_token
 from asr.recognition.transcripts import Transcript, time_words
 
 # More rows than that are samples: somebody passed (L, channels).
@@ -160,9 +161,18 @@ class Recognizer:
 
     def _transcript(self, emitted: Emitted["_Recording"], hypothesis: Hypothesis) -> Transcript:
         recording, duration_s = emitted.recording, emitted.num_samples / self.sample_rate
+        joint = " " if self.model.separates_words else ""
+        if not joint:
+            hypothesis = split_by_token(hypothesis, emitted.log_probs.numpy())
         words = time_words(hypothesis.words, self.model.seconds_per_frame, duration_s)
         return Transcript(
-            hypothesis.text, words, duration_s, hypothesis.score, recording.name, recording.notes
+            hypothesis.text,
+            words,
+            duration_s,
+            hypothesis.score,
+            recording.name,
+            recording.notes,
+            joint=joint,
         )
 
 

@@ -43,6 +43,7 @@ class Transcript:
         audio: the file's name as it was given, or "" for a waveform.
         notes: what was converted on the way in (channels mixed down, sample rate changed).
         error: why there is no transcript; only in the results of a list.
+        joint: what stands between two words; "" where every token is one, as in Chinese.
     """
 
     text: str
@@ -52,6 +53,7 @@ class Transcript:
     audio: str = ""
     notes: list[str] = field(default_factory=list)
     error: str | None = None
+    joint: str = " "
 
 
 class FramedWord(Protocol):
@@ -169,7 +171,7 @@ def _format_ctm(transcript: Transcript) -> str:
 
 def _format_srt(transcript: Transcript) -> str:
     blocks = []
-    for number, cue in enumerate(make_cues(transcript.words, transcript.duration_s), start=1):
+    for number, cue in enumerate(_cues_of(transcript), start=1):
         times = f"{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}"
         text = "\n".join(line.replace("-->", "->") for line in cue.lines)
         blocks.append(f"{number}\n{times}\n{text}\n")
@@ -178,7 +180,7 @@ def _format_srt(transcript: Transcript) -> str:
 
 def _format_vtt(transcript: Transcript) -> str:
     blocks = ["WEBVTT\n"]
-    for cue in make_cues(transcript.words, transcript.duration_s):
+    for cue in _cues_of(transcript):
         times = f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}"
         text = "\n".join(escape(line, quote=False) for line in cue.lines)
         blocks.append(f"{times}\n{text}\n")
@@ -194,7 +196,11 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
 }
 
 
-def make_cues(words: Sequence[TimedWord], duration_s: float) -> list[Cue]:
+def _cues_of(transcript: Transcript) -> list[Cue]:
+    return make_cues(transcript.words, transcript.duration_s, transcript.joint)
+
+
+def make_cues(words: Sequence[TimedWord], duration_s: float, joint: str = " ") -> list[Cue]:
     """Group words into subtitles that can be read: short lines, no longer than what was said.
 
     A cue ends before a pause, and before it would overflow its lines or its seconds. Short cues
@@ -202,7 +208,7 @@ def make_cues(words: Sequence[TimedWord], duration_s: float) -> list[Cue]:
     """
     groups: list[list[TimedWord]] = []
     for word in words:
-        if groups and _fits(groups[-1], word):
+        if groups and _fits(groups[-1], word, joint):
             groups[-1].append(word)
         else:
             groups.append([word])
@@ -210,25 +216,25 @@ def make_cues(words: Sequence[TimedWord], duration_s: float) -> list[Cue]:
     for group, following in zip_longest(groups, groups[1:]):
         latest = following[0].start_s if following else max(duration_s, group[-1].end_s)
         end_s = min(max(group[-1].end_s, group[0].start_s + MIN_CUE_S), latest)
-        cues.append(Cue(group[0].start_s, end_s, _wrap([w.word for w in group])))
+        cues.append(Cue(group[0].start_s, end_s, _wrap([w.word for w in group], joint)))
     return cues
 
 
-def _fits(group: list[TimedWord], word: TimedWord) -> bool:
+def _fits(group: list[TimedWord], word: TimedWord, joint: str) -> bool:
     """Whether a cue can take one more word."""
     return (
         word.start_s - group[-1].end_s < CUE_PAUSE_S
         and word.end_s - group[0].start_s <= MAX_CUE_S
-        and len(_wrap([w.word for w in [*group, word]])) <= MAX_CUE_LINES
+        and len(_wrap([w.word for w in [*group, word]], joint)) <= MAX_CUE_LINES
     )
 
 
-def _wrap(words: Sequence[str]) -> list[str]:
+def _wrap(words: Sequence[str], joint: str) -> list[str]:
     """Fill lines with words; a word longer than a line has one to itself."""
     lines = [words[0]]
     for word in words[1:]:
-        if len(lines[-1]) + 1 + len(word) <= MAX_LINE_CHARACTERS:
-            lines[-1] += f" {word}"
+        if len(lines[-1]) + len(joint) + len(word) <= MAX_LINE_CHARACTERS:
+            lines[-1] += joint + word
         else:
             lines.append(word)
     return lines

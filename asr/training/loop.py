@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from asr.acoustic.checkpoint import restore, save_checkpoint
 from asr.data.fingerprint import fingerprint
 from asr.data.loading import Batch, BatchLoader
+from asr.evaluation.metrics import Metric, choose_metric
 from asr.training import distributed
 from asr.training.averaging import average_tensors
 from asr.training.monitor import Monitor
@@ -37,6 +38,8 @@ from asr.training.validation import Validation, validate
 logger = logging.getLogger(__name__)
 
 Schedule = Callable[[float, int], float]
+# Speech that the statistics of features are measured on: 360,000 frames are enough for a mean.
+STATISTICS_S = 3600.0
 
 
 class TrainingError(ValueError):
@@ -48,12 +51,13 @@ class Trainer:
 
     Args:
         max_epochs: epochs at most, >= 1.
+        metric: what chooses the best weights: "wer", "cer", or "auto" by the model's alphabet.
         validate_every: steps from one validation to the next within an epoch, >= 1, or None. There
             is one at the end of every epoch.
         log_every: steps from one line of loss, gradient and speed to the next, >= 1.
         precision: of the network: "float32", "bfloat16", or "auto" for what the device can do.
         grad_clip: largest norm of the gradient, > 0.
-        patience: epochs without a better dev WER before stopping, >= 1.
+        patience: epochs without a better dev rate before stopping, >= 1.
         keep_best: checkpoints that are kept and averaged at the end, >= 1.
         checkpoint_minutes: time between checkpoints within an epoch, > 0.
         max_bad_steps: steps in a row that may be skipped for a loss or gradient that is not
@@ -66,6 +70,7 @@ class Trainer:
         self,
         *,
         max_epochs: int,
+        metric: str,
         validate_every: int | None,
         log_every: int,
         precision: Literal["auto", "float32", "bfloat16"],
@@ -83,6 +88,7 @@ class Trainer:
         for name, value in counts.items():
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+        choose_metric(metric, True)  # refuses what is none
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
         if not grad_clip > 0:
@@ -90,6 +96,7 @@ class Trainer:
         if not checkpoint_minutes > 0:
             raise ValueError(f"checkpoint_minutes must be > 0, got {checkpoint_minutes}")
         self.max_epochs = max_epochs
+        self.metric = metric
         self.validate_every = validate_every
         self.log_every = log_every
         self.precision = precision
@@ -147,6 +154,7 @@ class _Fit:
         self.options = options
         self.stepper = stepper
         self.model = stepper.model
+        self.metric: Metric = choose_metric(options.metric, self.model.separates_words)
         self.optimizer = stepper.optimizer
         self.schedule = schedule
         self.train = train
@@ -158,6 +166,7 @@ class _Fit:
         self.stop = StopSignal()
         self.monitor = Monitor(
             run,
+            metric=self.metric,
             max_epochs=options.max_epochs,
             log_every=options.log_every,
             show_samples=options.show_samples,
@@ -186,7 +195,7 @@ class _Fit:
                 self.run.cut_metrics(found.metrics_size, found.step)
             logger.info("resuming at epoch %d, batch %d", found.epoch + 1, found.batch)
         elif self.model.features.needs_fit:
-            batches = self.stop.between(self.train.batches(0))
+            batches = self.stop.between(self.train.sample(STATISTICS_S))
             sizes = ((batch.waveforms, batch.waveform_lengths) for batch in batches)
             self.model.features.fit(sizes, distributed.sum_over_ranks)
         self.now.world_size, self.now.corpora = distributed.world_size(), corpora
@@ -200,7 +209,8 @@ class _Fit:
             logger.warning("precision: it was %s until now", self.now.precision)
         self.now.precision = self.stepper.precision = name
         if distributed.is_first():
-            self.run.add_facts({"precision": name, "precision_reason": reason})
+            facts = {"precision": name, "precision_reason": reason, "metric": self.metric}
+            self.run.add_facts(facts)
 
     def _done(self) -> bool:
         finished = self.now.epoch >= self.options.max_epochs
@@ -303,7 +313,7 @@ class _Fit:
     def _keep_if_best(self, validation: Validation) -> bool:
         """Keep the weights if they are among the best; say whether they are the best."""
         best = self.now.best
-        entry = (validation.wer, validation.loss, self._name())
+        entry = (validation.rate(self.metric), validation.loss, self._name())
         first = not best or entry[:2] < best[0][:2]
         best.append(entry)
         best.sort()
@@ -330,18 +340,16 @@ class _Fit:
     def _finish(self) -> Validation:
         """Average the best checkpoints; the mean becomes best.ckpt where it is no worse."""
         names = [name for _, _, name in self.now.best]
-        wer, loss, best = self.now.best[0]
+        rate, loss, best = self.now.best[0]
         validation = self._validate_mean(names)
-        better = (validation.wer, validation.loss) <= (wer, loss)
+        mean = validation.rate(self.metric)
+        better = (mean, validation.loss) <= (rate, loss)
         logger.info(
-            "mean of %d checkpoints: WER %.2f %%; best (%s): WER %.2f %%; best.ckpt is the %s",
-            len(names),
-            100 * validation.wer,
-            best,
-            100 * wer,
+            "mean of %d checkpoints: %s %.2f %%; best (%s): %.2f %%; best.ckpt is the %s",
+            *(len(names), self.metric.upper(), 100 * mean, best, 100 * rate),
             "mean" if better else "best",
         )
-        facts = {"dev": (validation.wer, validation.loss)}
+        facts = {"dev": (mean, validation.loss)}
         if better:
             self._save(self.run.best, facts)
         self._save(self.run.averaged, facts)

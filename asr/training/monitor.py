@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from asr.evaluation.metrics import Metric
 from asr.recognition.transcripts import finite
 from asr.training import distributed
 from asr.training.run_folder import RunFolder
@@ -31,15 +32,23 @@ class Monitor:
 
     Args:
         run: where metrics go.
+        metric: what chooses the best weights.
         max_epochs: epochs at most, for the time left.
         log_every: steps from one line of metrics.jsonl to the next, >= 1.
         show_samples: utterances logged after each validation.
     """
 
     def __init__(
-        self, run: RunFolder, *, max_epochs: int, log_every: int, show_samples: int
+        self,
+        run: RunFolder,
+        *,
+        metric: Metric,
+        max_epochs: int,
+        log_every: int,
+        show_samples: int,
     ) -> None:
         self.run = run
+        self.metric: Metric = metric
         self.max_epochs = max_epochs
         self.log_every = log_every
         self.show_samples = show_samples
@@ -110,12 +119,11 @@ class Monitor:
         }
         self.run.log_metrics(metrics, now.step)
         logger.info(
-            "epoch %s: train loss %.2f, dev loss %.2f, WER %.2f %%, CER %.2f %%, %.0f s",
+            "epoch %s: train loss %.2f, dev loss %.2f, %s, %.0f s",
             f"{epoch:.2f}" if epoch % 1 else int(epoch),
             train_loss,
             validation.loss,
-            100 * validation.wer,
-            100 * validation.cer,
+            validation.describe(self.metric),
             now.seconds,
         )
         for n in range(min(self.show_samples, len(validation.ids))):
@@ -144,7 +152,9 @@ class Monitor:
         seen = now.epoch * sum(self.epoch_of) + sum(self.epoch_of[: now.batch])
         left_s = (self.max_epochs * sum(self.epoch_of) - seen) / max(1e-9, speed)
         loss = outcome.loss_sum / outcome.num_utterances if outcome.num_utterances else float("nan")
-        best = f", best WER {100 * now.best[0][0]:.1f} %" if now.best else ""
+        best = ""
+        if now.best:
+            best = f", best {self.metric.upper()} {100 * now.best[0][0]:.1f} %"
         return (
             f"loss {loss:.2f}, gradient {outcome.grad_norm:.1f}, lr {now.lr:.1e}, "
             f"{speed:.0f} h of speech an hour{best}, {format_time(left_s)} left"

@@ -33,7 +33,7 @@ class Progress:
     skipped_in_a_row: int = 0  # steps with a non-finite loss or gradient
     skipped: int = 0
     epochs_without_gain: int = 0
-    best: list[tuple[float, float, str]] = field(default_factory=list)  # (wer, loss, name)
+    best: list[tuple[float, float, str]] = field(default_factory=list)  # (rate, loss, name)
     gained: bool = False  # whether a validation of the current epoch was the best
     lr: float = 0.0  # of the last step
     validated: int = 0  # step of the last validation
@@ -119,8 +119,8 @@ def load_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> Pro
         raise ModelFileError(f"{path}: holds no training state that fits: {error}") from error
     # Until there were validations within epochs, checkpoints had numbers.
     progress.best = [
-        (wer, loss, f"epoch_{name:03d}" if isinstance(name, int) else name)
-        for wer, loss, name in progress.best
+        (rate, loss, f"epoch_{name:03d}" if isinstance(name, int) else name)
+        for rate, loss, name in progress.best
     ]
     return progress
 

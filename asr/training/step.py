@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, cast
 
@@ -16,6 +16,7 @@ from asr.augment.augment import SpecAugment
 from asr.ctc import explain, minimum_input_length
 from asr.data.loading import Batch
 from asr.training import distributed
+from asr.training.spelling import SpellingLoss, WithCharacters
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 # Of the nothing that a rank without utterances runs through its network.
@@ -54,11 +55,14 @@ class Stepper:
 
     Args:
         model: the model that learns.
-        optimizer: of its parameters.
+        optimizer: of its parameters; a group's "factor" multiplies the learning rate, 1 without.
         augment: masks features, or None.
         loss: (logits (T, N, C), targets, input_lengths, target_lengths) -> (N,) nats.
         precision: of the network, "float32" or "bfloat16"; features and loss stay float32.
         grad_clip: largest norm of the gradient, > 0.
+        frozen: modules of the network that run as in evaluation.
+        intermediate_weight: of the loss over characters by the network's intermediate layer, where
+            it has one, beside the loss over tokens; > 0 then.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class Stepper:
         loss: Loss,
         precision: str,
         grad_clip: float,
+        frozen: Sequence[nn.Module] = (),
+        intermediate_weight: float = 0.0,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -77,8 +83,16 @@ class Stepper:
         self.loss = loss
         self.precision = precision
         self.grad_clip = grad_clip
+        self.frozen = frozen
         self.stopwatch = Stopwatch()
-        self.network = distributed.parallel(cast(nn.Module, model.network))
+        network = cast(nn.Module, model.network)
+        self.spelling = None
+        if model.network.intermediate is not None:
+            if not intermediate_weight > 0:
+                raise ValueError(f"intermediate_weight must be > 0, got {intermediate_weight}")
+            self.spelling = SpellingLoss(model.tokenizer, intermediate_weight)
+            network = WithCharacters(network)
+        self.network = distributed.parallel(network)
 
     def __call__(self, batch: Batch, lr: float, seed: int, stop: bool = False) -> StepOutcome:
         """Take one step at that learning rate; dropout and masks follow from `seed`.
@@ -93,15 +107,17 @@ class Stepper:
         """
         torch.manual_seed(seed)
         self.network.train()
+        for module in self.frozen:
+            module.eval()
         if not batch.ids and distributed.world_size() == 1:
             return StepOutcome(0.0, 0, math.nan, [], stop)
-        losses, logits, lengths = self._losses(batch, seed)
+        losses, extra, logits, lengths = self._losses(batch, seed)
         with self.stopwatch.measure("backward"):
             counts = distributed.sum_over_ranks(count(losses.detach(), len(batch.ids), stop))
             # Gradients are averaged over ranks; where a loss is not finite, nobody uses them.
             scale = distributed.world_size() / counts[1].clamp_min(1.0).to(losses.dtype)
             self.optimizer.zero_grad(set_to_none=True)
-            (losses.sum() * scale).backward()
+            ((losses.sum() + extra.sum()) * scale).backward()
         with self.stopwatch.measure("optimizer"):
             parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
             norm = nn.utils.clip_grad_norm_(parameters, self.grad_clip)
@@ -114,30 +130,38 @@ class Stepper:
                 problem = f"the gradient's norm is {norm}"
                 return StepOutcome(0.0, 0, norm, [problem], stops > 0)
             for group in self.optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group.get("factor", 1.0)
             self.optimizer.step()
         return StepOutcome(loss_sum, int(num_utterances), norm, [], stops > 0)
 
-    def _losses(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of each utterance, (N,), and what it was computed from: logits and lengths."""
+    def _losses(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Loss of each utterance, (N,), what is added to it, and logits and lengths."""
         if not batch.ids:
             return self._idle()
-        logits, lengths = self.forward(batch, seed)
+        logits, lengths, characters, character_lengths = self._forward(batch, seed)
         with self.stopwatch.measure("loss"):
             logits = logits.float()
             losses = self.loss(logits, batch.targets, lengths, batch.target_lengths)
-        return losses, logits, lengths
+            extra = losses.new_zeros(0)
+            if self.spelling is not None:
+                extra = self.spelling(characters.float(), character_lengths, batch.texts)
+        return losses, extra, logits, lengths
 
-    def _idle(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _idle(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Take part in the other ranks' step without an utterance: a loss and gradients of zero."""
         device = self.model.device
         features = torch.zeros(1, IDLE_FRAMES, self.model.features.num_features, device=device)
         lengths = torch.zeros(1, dtype=torch.int64)
-        logits, _ = self._run_network(features, lengths.to(device))
-        return logits.float().sum()[None] * 0.0, logits, lengths
+        logits, _, *characters = self._run_network(features, lengths.to(device))
+        extra = logits.new_zeros(0) if not characters else characters[0].float() * 0.0
+        return logits.float().sum()[None] * 0.0, extra, logits, lengths
 
     def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         """Compute logits (T, N, C) on the model's device and lengths (N,) on the CPU."""
+        return self._forward(batch, seed)[:2]
+
+    def _forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `forward`, and of the intermediate layer; empty where there is none."""
         device, front_end = self.model.device, self.model.features
         # Sizes come from lengths that stay on the CPU: reading them from a GPU would wait for it.
         frames = front_end.num_frames(batch.waveform_lengths)
@@ -147,10 +171,17 @@ class Stepper:
             if self.augment is not None:
                 generator = torch.Generator().manual_seed(seed)
                 features = self.augment(features, frames, generator)
-        logits, _ = self._run_network(features, feature_lengths)
-        return logits, self.model.network.output_lengths(frames)
+        logits, _, *characters = self._run_network(features, feature_lengths)
+        network = self.model.network
+        none = logits.new_zeros(0)
+        return (
+            logits,
+            network.output_lengths(frames),
+            characters[0] if characters else none,
+            network.character_lengths(frames) if characters else none,
+        )
 
-    def _run_network(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def _run_network(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         kind, enabled = features.device.type, self.precision == "bfloat16"
         with (
             self.stopwatch.measure("forward"),

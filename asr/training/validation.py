@@ -10,7 +10,7 @@ from asr.acoustic.model import AcousticModel
 from asr.ctc import ctc_loss
 from asr.data.loading import Batch
 from asr.decoding import GreedyDecoder
-from asr.evaluation.metrics import character_error_rate, word_error_rate
+from asr.evaluation.metrics import Metric, character_error_rate, word_error_rate
 from asr.training import distributed
 
 
@@ -23,6 +23,15 @@ class Validation(NamedTuple):
     ids: list[str]
     references: list[str]
     hypotheses: list[str]
+
+    def rate(self, metric: Metric) -> float:
+        """The rate that chooses."""
+        return self.wer if metric == "wer" else self.cer
+
+    def describe(self, metric: Metric) -> str:
+        """Both rates, the one that chooses first."""
+        rates = (f"WER {100 * self.wer:.2f} %", f"CER {100 * self.cer:.2f} %")
+        return ", ".join(rates if metric == "wer" else reversed(rates))
 
 
 def validate(model: AcousticModel, batches: Iterable[Batch]) -> Validation:

@@ -7,10 +7,11 @@ import yaml
 
 from asr.decoding import Decoder, GreedyDecoder
 from asr.evaluation.metrics import (
+    METRICS,
     ErrorRate,
+    Metric,
     RateDifference,
-    compare_word_error_rates,
-    word_error_rate,
+    compare_error_rates,
 )
 from asr.evaluation.table import format_table
 from asr.tuning.emissions import Emissions
@@ -26,6 +27,7 @@ class Outcome(NamedTuple):
     greedy: ErrorRate
     from_greedy: RateDifference  # of the best trial; below 0 where the best is better
     from_start: RateDifference
+    metric: Metric = "wer"
 
 
 def judge(
@@ -33,6 +35,7 @@ def judge(
     make_decoder: Callable[[Point], Decoder],
     trials: list[Trial],
     space: Space,
+    metric: Metric = "wer",
 ) -> Outcome:
     """Choose the best trial and compare it with greedy search and with trial 0."""
     choice = choose(trials, space)
@@ -47,9 +50,10 @@ def judge(
     return Outcome(
         trials,
         choice,
-        word_error_rate(emissions.references, greedy),
-        compare_word_error_rates(emissions.references, best, greedy),
-        compare_word_error_rates(emissions.references, best, start),
+        METRICS[metric](emissions.references, greedy),
+        compare_error_rates(emissions.references, best, greedy, metric=metric),
+        compare_error_rates(emissions.references, best, start, metric=metric),
+        metric,
     )
 
 
@@ -58,10 +62,10 @@ def format_report(outcome: Outcome, space: Space, title: str) -> str:
     best, plateau = outcome.choice
     start = outcome.trials[0]
     rows = [
-        ("", "WER %", "95 % interval", "ins / del / sub", "options"),
+        ("", f"{outcome.metric.upper()} %", "95 % interval", "ins / del / sub", "options"),
         ("greedy", *_cells(outcome.greedy), ""),
-        ("before (trial 0)", *_cells(start.wer), format_options(start.options)),
-        (f"best (trial {best.number})", *_cells(best.wer), format_options(best.options)),
+        ("before (trial 0)", *_cells(start.errors), format_options(start.options)),
+        (f"best (trial {best.number})", *_cells(best.errors), format_options(best.options)),
         ("best - greedy", *_difference_cells(outcome.from_greedy), "", ""),
         ("best - before", *_difference_cells(outcome.from_start), "", ""),
     ]
@@ -84,9 +88,9 @@ def format_best(outcome: Outcome, overrides: Sequence[str], command: str | None)
         "overrides": list(overrides),
         "command": command,
         "trial": best.number,
-        "wer": best.wer._asdict(),
-        "wer_before": outcome.trials[0].wer._asdict(),
-        "wer_greedy": outcome.greedy._asdict(),
+        outcome.metric: best.errors._asdict(),
+        f"{outcome.metric}_before": outcome.trials[0].errors._asdict(),
+        f"{outcome.metric}_greedy": outcome.greedy._asdict(),
         "num_trials": len(outcome.trials) - 1,
     }
     return yaml.safe_dump(record, sort_keys=False, width=1000)
@@ -97,11 +101,11 @@ def format_options(options: Point) -> str:
     return " ".join(f"{name}={value:.9g}" for name, value in options.items())
 
 
-def _cells(wer: ErrorRate) -> tuple[str, str, str]:
+def _cells(found: ErrorRate) -> tuple[str, str, str]:
     return (
-        f"{100 * wer.rate:.2f}",
-        f"{100 * wer.low:.2f} to {100 * wer.high:.2f}",
-        f"{wer.insertions} / {wer.deletions} / {wer.substitutions}",
+        f"{100 * found.rate:.2f}",
+        f"{100 * found.low:.2f} to {100 * found.high:.2f}",
+        f"{found.insertions} / {found.deletions} / {found.substitutions}",
     )
 
 
@@ -113,7 +117,7 @@ def _difference_cells(found: RateDifference) -> tuple[str, str]:
 
 
 def _describe_plateau(best: Trial, plateau: Sequence[Trial], space: Space) -> str:
-    errors = best.wer.insertions + best.wer.deletions + best.wer.substitutions
+    errors = best.errors.insertions + best.errors.deletions + best.errors.substitutions
     if len(plateau) == 1:
         return f"plateau: none, no other point makes as few as {errors} errors"
     choice = "the options before" if best.number == 0 else "the one in their middle"

@@ -1,4 +1,4 @@
-"""Decoder options that make the fewest word errors on a set, found by trial.
+"""Decoder options that make the fewest errors on a set, found by trial.
 
 The acoustic model is not needed: every trial decodes the same log-probabilities. Optuna's TPE
 proposes points; a space of no more points than trials is searched whole. What trial n tries is a
@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from asr.decoding import Decoder
-from asr.evaluation.metrics import ErrorRate, word_error_rate
+from asr.evaluation.metrics import METRICS, ErrorRate, Metric
 from asr.files import parse_json
 from asr.tuning.emissions import Emissions
 from asr.tuning.space import DIGITS, INTEGERS, Point, Range, Space
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 
 class Trial(NamedTuple):
-    """One point, and how many words were wrong there."""
+    """One point, and how many words or characters were wrong there."""
 
     number: int
     options: Point
-    wer: ErrorRate
+    errors: ErrorRate
     decode_s: float
 
 
@@ -79,10 +79,11 @@ def tune(
     *,
     num_trials: int,
     seed: int,
+    metric: Metric = "wer",
     journal: Path | None = None,
     progress: bool = False,
 ) -> list[Trial]:
-    """Search the options that make the fewest word errors.
+    """Search the options that make the fewest errors.
 
     Args:
         emissions: log-probabilities and references.
@@ -92,8 +93,9 @@ def tune(
             holds them or not.
         num_trials: trials after trial 0, >= 1; fewer where the space has fewer points.
         seed: decides what is tried, >= 0.
+        metric: whether errors are of words or of characters.
         journal: file of finished trials, one line each; the search goes on after those that it
-            holds, which must be of the same emissions, decoder, space and seed.
+            holds, which must be of the same emissions, decoder, space, metric and seed.
         progress: whether to draw a bar with the best rate so far.
 
     Returns:
@@ -118,13 +120,13 @@ def tune(
             options = {n: start[n] for n in space} if number == 0 else proposer.ask(number)
             if options is None:  # the space has no more points
                 break
-            trial = _try(number, options, trials, emissions, make_decoder)
+            trial = _try(number, options, trials, emissions, make_decoder, metric)
             if journal is not None:
                 _append(journal, trial)
             trials.append(trial)
             proposer.tell(trial)
-            lowest = min(t.wer.rate for t in trials)
-            bar.set_postfix_str(f"best WER {100 * lowest:.2f} %", refresh=False)
+            lowest = min(t.errors.rate for t in trials)
+            bar.set_postfix_str(f"best {metric.upper()} {100 * lowest:.2f} %", refresh=False)
             bar.update()
     return trials
 
@@ -135,6 +137,7 @@ def _try(
     trials: Sequence[Trial],
     emissions: Emissions,
     make_decoder: Callable[[Point], Decoder],
+    metric: Metric,
 ) -> Trial:
     """Decode at a point, unless an earlier trial did."""
     for twin in trials:
@@ -143,7 +146,7 @@ def _try(
     started = time.perf_counter()
     texts = decode_texts(emissions, make_decoder(options))
     spent_s = time.perf_counter() - started
-    return Trial(number, options, word_error_rate(emissions.references, texts), spent_s)
+    return Trial(number, options, METRICS[metric](emissions.references, texts), spent_s)
 
 
 def choose(trials: Sequence[Trial], space: Space) -> Choice:
@@ -153,10 +156,10 @@ def choose(trials: Sequence[Trial], space: Space) -> Choice:
     words: its middle is less so. Trials at the same point count once. Trial 0 stays where nothing
     is better: without a gain there is no reason to change options.
     """
-    fewest = min(trial.wer.rate for trial in trials)
+    fewest = min(trial.errors.rate for trial in trials)
     first_at: dict[tuple[float, ...], Trial] = {}
     for trial in trials:
-        if trial.wer.rate == fewest:
+        if trial.errors.rate == fewest:
             first_at.setdefault(tuple(trial.options.values()), trial)
     plateau = list(first_at.values())
     if plateau[0].number == 0:
@@ -230,7 +233,7 @@ class _TreeEstimator:
             return  # trial 0 may lie outside
         self._study.add_trial(
             self._optuna.create_trial(
-                params=trial.options, distributions=self._ranges, value=trial.wer.rate
+                params=trial.options, distributions=self._ranges, value=trial.errors.rate
             )
         )
 
@@ -278,8 +281,9 @@ def read_trials(path: Path, space: Space) -> list[Trial]:
         try:
             record: Any = parse_json(line)
             options = {name: _number(record["options"][name], -math.inf) for name in space}
-            wer = ErrorRate(**{key: _number(n, math.inf) for key, n in record["wer"].items()})
-            trials.append(Trial(record["number"], options, wer, _number(record["decode_s"], 0.0)))
+            rates = {key: _number(n, math.inf) for key, n in record["errors"].items()}
+            spent_s = _number(record["decode_s"], 0.0)
+            trials.append(Trial(record["number"], options, ErrorRate(**rates), spent_s))
             if record["number"] != number:
                 raise ValueError(f"number must be {number}, got {record['number']!r}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -305,7 +309,7 @@ def _append(path: Path, trial: Trial) -> None:
     record = {
         "number": trial.number,
         "options": _finite(trial.options),
-        "wer": _finite(trial.wer._asdict()),
+        "errors": _finite(trial.errors._asdict()),
         "decode_s": round(trial.decode_s, 4),
     }
     with path.open("ab") as file:

@@ -61,7 +61,7 @@ def draw_surface(trials: Sequence[Trial], best: Trial, space: Space, title: str)
         _draw_map(figure, axes, trials, best, space, highest)
     for column, name in enumerate(names, start=columns - len(names)):
         _draw_slice(figure.add_subplot(grid[0, column]), trials, best, space, name, highest)
-    hidden = sum(t.wer.rate > highest for t in trials)
+    hidden = sum(t.errors.rate > highest for t in trials)
     note = f"; {hidden} trials above {100 * highest:.1f} % are not told apart" if hidden else ""
     figure.suptitle(f"{title}: {len(trials)} trials{note}", color=INK, fontsize=10)
     picture = io.BytesIO()
@@ -71,8 +71,8 @@ def draw_surface(trials: Sequence[Trial], best: Trial, space: Space, title: str)
 
 def _highest_shown(trials: Sequence[Trial]) -> float:
     """Rate where the scales end: trial 0 and the best lie below, and most of the others."""
-    rates = [t.wer.rate for t in trials]
-    highest = max(float(np.quantile(rates, SHOWN)), trials[0].wer.rate)
+    rates = [t.errors.rate for t in trials]
+    highest = max(float(np.quantile(rates, SHOWN)), trials[0].errors.rate)
     return highest if highest > min(rates) else min(rates) + 0.01
 
 
@@ -91,7 +91,7 @@ def _draw_map(
         if all(
             space[n].low <= x <= space[n].high for n, x in zip((first, second), point, strict=True)
         ):
-            lowest_at[point] = min(trial.wer.rate, lowest_at.get(point, math.inf))
+            lowest_at[point] = min(trial.errors.rate, lowest_at.get(point, math.inf))
     points = np.array(list(lowest_at))  # (K, 2)
     rates = 100 * np.array(list(lowest_at.values()))  # (K,)
     levels = np.linspace(rates.min(), 100 * highest, 13)
@@ -108,7 +108,7 @@ def _draw_map(
         edgecolors=INK,
         linewidths=0.4,
     )
-    figure.colorbar(dots, ax=axes, extend="max", label="WER, %")
+    figure.colorbar(dots, ax=axes, extend="max", label="error rate, %")
     for trial, mark, color, name in (
         (trials[0], "s", START, "before"),
         (best, "*", BEST, "best"),
@@ -141,11 +141,11 @@ def _draw_slice(
         (trials[:1], START, "s", 50),
         ([best], BEST, "*", 130),
     ):
-        shown = [t for t in some if t.wer.rate <= highest and math.isfinite(t.options[name])]
-        values, rates = [t.options[name] for t in shown], [100 * t.wer.rate for t in shown]
+        shown = [t for t in some if t.errors.rate <= highest and math.isfinite(t.options[name])]
+        values, rates = [t.options[name] for t in shown], [100 * t.errors.rate for t in shown]
         axes.scatter(values, rates, color=color, marker=mark, s=size, linewidths=0)
     _name_axes(axes, name, "", space)
-    axes.set_ylabel("WER, %", color=INK, fontsize=9)
+    axes.set_ylabel("error rate, %", color=INK, fontsize=9)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
 
 

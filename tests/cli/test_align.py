@@ -11,8 +11,8 @@ import tones
 from asr.alignment.aligner import align_each
 from asr.alignment.spans import Alignment
 from asr.cli import main
-from asr.data.loading import Unusable
 from asr.data.manifest import Utterance, read_manifest, write_manifest
+from asr.data.unusable import Unusable
 from asr.recognition.recognizer import Recognizer
 from asr.text import CharTokenizer
 

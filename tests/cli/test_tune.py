@@ -71,7 +71,7 @@ def test_tune_finds_options_that_decode_repeats(run, tmp_path, capsys):
     assert (folder / "surface.png").read_bytes().startswith(b"\x89PNG")
     best = yaml.safe_load((folder / "best.yaml").read_text())
     assert len(tried(folder)) == 6
-    assert best["wer"]["rate"] == min(t["wer"]["rate"] for t in tried(folder))
+    assert best["wer"]["rate"] == min(t["errors"]["rate"] for t in tried(folder))
     assert best["command"] in out
     again = [*shlex.split(best["command"])[1:], f"output_dir={tmp_path / 'decode'}"]
     assert main(again) == 0

@@ -257,8 +257,9 @@ def test_places_inside_are_found_in_the_first_folder_that_has_them(tmp_path):
 def test_the_name_of_a_split_must_make_a_name_of_a_manifest(tmp_path, name):
     source = tmp_path / "source"
     write_audio(source / "a.wav")
-    write_text(source / name / "wav.scp", "a a.wav")
-    write_text(source / name / "text", "a good")
+    for folder in (name, "train"):
+        write_text(source / folder / "wav.scp", "a a.wav")
+        write_text(source / folder / "text", "a good")
 
     with pytest.raises(ValueError, match="cannot be the name of a split") as caught:
         run("kaldi", source, tmp_path / "out")

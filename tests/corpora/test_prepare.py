@@ -115,7 +115,7 @@ def test_prepare_reports_each_reason_and_writes_it_down(source, out):
         "path,text",
         "good.wav,good",
         "empty.wav,",
-        "digit.wav,4",
+        "digit.wav,MP3",
         "none.wav,none",
         "good.wav,good again",
     )
@@ -125,7 +125,7 @@ def test_prepare_reports_each_reason_and_writes_it_down(source, out):
 
     assert rejected(out) == {
         ("empty", "empty transcript"),
-        ("digit", "text outside the alphabet"),
+        ("digit", "number that cannot be spelled"),
         ("none", "no such audio file"),
         ("good", "duplicate id"),
     }
@@ -178,7 +178,7 @@ def test_prepare_refuses_wrong_places(source, out):
     make_manifests(source)
     run("folder", source, out)
 
-    with pytest.raises(ValueError, match="corpus must be one of fsdd, speech_commands"):
+    with pytest.raises(ValueError, match="corpus must be one of auto, nemo, speech_commands"):
         run("timit", source, out)
     with pytest.raises(ValueError, match="no such file or folder"):
         run("fsdd", source / "nowhere", out)

@@ -286,3 +286,20 @@ def test_corpus_refuses_no_manifest(manifests):
 def test_loader_refuses_parameters_out_of_range(manifest, change, message):
     with pytest.raises(ValueError, match=message):
         loader(manifest, **change)
+
+
+def test_a_sample_comes_from_all_over_the_corpus(manifest):
+    batches = loader(manifest, batch_seconds=1.0)
+    plan = batches.plan(0)
+
+    sampled = [batch.ids for batch in batches.sample(2.0)]
+
+    assert 2 <= len(sampled) < len(plan)
+    assert sampled[0] == [f"u{i}" for i in plan[0]]
+    assert max(int(name[1:]) for ids in sampled for name in ids) >= 5  # they are sorted by length
+
+
+def test_a_sample_of_more_than_there_is_is_all(manifest):
+    batches = loader(manifest)
+
+    assert [b.ids for b in batches.sample(1e9)] == [b.ids for b in batches.batches(0)]

@@ -16,7 +16,8 @@ from asr.evaluation.metrics import (
     RateDifference,
     align,
     character_error_rate,
-    compare_word_error_rates,
+    choose_metric,
+    compare_error_rates,
     word_error_rate,
     write_trn,
 )
@@ -271,12 +272,12 @@ def test_difference_is_that_of_the_two_rates(rng):
     references, _ = draw_corpus(rng, 40)
     first, second = perturb(rng, references), perturb(rng, references)
 
-    found = compare_word_error_rates(references, first, second)
+    found = compare_error_rates(references, first, second)
 
     rates = [word_error_rate(references, texts).rate for texts in (first, second)]
     assert found.difference == pytest.approx(rates[0] - rates[1])
     assert found.low < found.difference < found.high
-    turned = compare_word_error_rates(references, second, first)
+    turned = compare_error_rates(references, second, first)
     assert turned.difference == -found.difference
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
 
@@ -288,7 +289,7 @@ def test_difference_is_taken_on_the_same_utterances():
     second = ["x x x x", "a b c x"] * 10
 
     alone = word_error_rate(references, first)
-    found = compare_word_error_rates(references, first, second)
+    found = compare_error_rates(references, first, second)
 
     assert found.difference == pytest.approx(-1 / 8)
     # A draw of 20 has 14 or 15 of the other kind at the upper 2.5 % of the binomial distribution.
@@ -298,11 +299,11 @@ def test_difference_is_taken_on_the_same_utterances():
 
 
 def test_difference_of_equal_hypotheses_is_zero():
-    same = compare_word_error_rates(["a b", "c"], ["a", "x"], ["b", "y"])
+    same = compare_error_rates(["a b", "c"], ["a", "x"], ["b", "y"])
 
     assert same == RateDifference(0.0, 0.0, 0.0, 0.0)
-    assert compare_word_error_rates(["", ""], ["a", ""], ["", ""]) == (0.0, 0.0, 0.0, 0.0)
-    assert compare_word_error_rates([], [], []) == (0.0, 0.0, 0.0, 0.0)
+    assert compare_error_rates(["", ""], ["a", ""], ["", ""]) == (0.0, 0.0, 0.0, 0.0)
+    assert compare_error_rates([], [], []) == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_probability_of_improvement_is_that_of_the_draws():
@@ -310,8 +311,8 @@ def test_probability_of_improvement_is_that_of_the_draws():
     references = ["a b"] * 6
     first, second = ["a b"] * 6, ["a b", "a x"] * 3
 
-    found = compare_word_error_rates(references, first, second)
-    turned = compare_word_error_rates(references, second, first)
+    found = compare_error_rates(references, first, second)
+    turned = compare_error_rates(references, second, first)
 
     assert found.better == pytest.approx(1 - 1 / 64, abs=0.01)
     assert turned.better == 0.0
@@ -319,4 +320,25 @@ def test_probability_of_improvement_is_that_of_the_draws():
 
 def test_difference_wants_as_many_hypotheses():
     with pytest.raises(ValueError, match="got 2 and 1"):
-        compare_word_error_rates(["a", "b"], ["a", "b"], ["a"])
+        compare_error_rates(["a", "b"], ["a", "b"], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("name", "separates_words", "metric"),
+    [("auto", True, "wer"), ("auto", False, "cer"), ("cer", True, "cer"), ("wer", False, "wer")],
+)
+def test_metric_is_of_characters_where_words_have_no_spaces(name, separates_words, metric):
+    assert choose_metric(name, separates_words) == metric
+
+
+def test_unknown_metric_is_refused():
+    with pytest.raises(ValueError, match="metric must be auto, wer or cer, got 'per'"):
+        choose_metric("per", True)
+
+
+def test_differences_of_characters():
+    # One and three of four characters are wrong, and one word of one each time.
+    found = compare_error_rates(["abcd"], ["abcx"], ["axyz"], metric="cer")
+
+    assert found.difference == 1 / 4 - 3 / 4
+    assert compare_error_rates(["abcd"], ["abcx"], ["axyz"]).difference == 0

@@ -3,7 +3,6 @@ import io
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 
 import html5lib
 import numpy as np
@@ -19,6 +18,7 @@ from asr.evaluation.figures import Chart, Curve, Posteriors, draw_chart, draw_sn
 from asr.evaluation.report import read_runs, write_report
 from asr.evaluation.results import read_scores, write_results
 from asr.evaluation.scoring import Decoded, DecoderResult
+from tests.page_reader import Page
 
 EVIL = '<script>alert("x")</script>'
 
@@ -31,38 +31,6 @@ class Hyp:
 
 def speech():
     return tones.speak("ab cad", np.random.default_rng(0))
-
-
-class Page(HTMLParser):
-    """Checks that tags close in order, and collects text and what would be fetched."""
-
-    VOID = frozenset({"meta", "br", "link", "img"})
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.fetched, self.texts = [], [], []
-        self.sections = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in self.VOID:
-            self.open.append(tag)
-        for key, value in attrs:
-            if key in ("src", "href", "xlink:href") and not value.startswith(("#", "data:")):
-                self.fetched.append(value)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-        if self.open and self.open[-1] == "h2":
-            self.sections.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.texts).split())
 
 
 def report_of(*runs):

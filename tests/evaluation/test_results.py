@@ -7,7 +7,7 @@ from decoded_sets import batch_of, read_lines, result_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.data.loading import Unusable
+from asr.data.unusable import Unusable
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, PrefixSearchDecoder
 from asr.evaluation.errors import align_texts, format_alignment, worst_first
 from asr.evaluation.results import format_scores, trn_ids, write_results
@@ -179,6 +179,14 @@ def test_table_has_a_row_for_every_decoder_and_columns_that_line_up():
     assert columns[2] == "greedy 25.00 25.00 - 25.00 28.57 0 / 1 / 0 1 0.7500"
     assert lines[3].startswith("beam + language model")
     assert len({len(line) for line in lines}) == 1
+
+
+def test_table_of_characters_shows_them_first():
+    lines = format_scores({"greedy": score(result_of(("abcd", "abcx")))}, metric="cer").splitlines()
+
+    columns = [" ".join(line.split()) for line in lines]
+    assert columns[0] == "decoder CER % 95 % interval WER % ins / del / sub utterances RTF"
+    assert columns[2].startswith("greedy 25.00 25.00 - 25.00 100.00 0 / 0 / 1 1 ")
 
 
 def test_markdown_table_has_a_rule_below_its_header():

@@ -41,7 +41,10 @@ def settle(model):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("direction", [{"bidirectional": True}, {"bidirectional": False}])
+@pytest.mark.parametrize(
+    "direction",
+    [{"bidirectional": True}, {"bidirectional": False}, {"bidirectional": True, "shortcuts": True}],
+)
 def test_model_alone_equals_batch(cell, direction):
     model = settle(deep_speech(cell=cell, **direction))
 
@@ -223,3 +226,59 @@ def test_model_refuses_parameters_out_of_range(change, message):
 def test_lookahead_refuses_no_context():
     with pytest.raises(ValueError, match="context must be >= 1"):
         Lookahead(2, 0)
+
+
+def test_shortcuts_add_what_went_in():
+    model, seen = settle(deep_speech(shortcuts=True, num_layers=3)), []
+    for layer in model.layers:
+        layer.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
+    mask = {}
+    model.norm.register_forward_hook(lambda module, args, output: mask.update(x=args[0]))
+
+    model(padded_features(), LENGTHS)
+
+    (_, first), (second_in, second), (third_in, third) = seen
+    torch.testing.assert_close(second_in, first)
+    torch.testing.assert_close(third_in, first + second)
+    torch.testing.assert_close(mask["x"], first + second + third)
+
+
+INTERMEDIATE = {"intermediate_layer": 1, "intermediate_frames": 2, "num_characters": 3}
+
+
+def test_an_intermediate_layer_changes_no_logits():
+    plain, model = settle(deep_speech()), settle(deep_speech(**INTERMEDIATE))
+    model.load_state_dict(plain.state_dict(), strict=False)
+
+    torch.testing.assert_close(
+        model(padded_features(), LENGTHS), plain(padded_features(), LENGTHS), rtol=0, atol=0
+    )
+
+
+def test_characters_come_from_the_layer_that_is_named():
+    model = deep_speech(**INTERMEDIATE).train()
+    seen = []
+    model.layers[0].register_forward_hook(lambda module, args, output: seen.append(output))
+
+    _, lengths, characters = model.with_characters(padded_features(garbage=9.0), LENGTHS)
+
+    frames = len(seen[0])  # T', of which each gives two frames of characters
+    assert characters.shape == (2 * frames, len(LENGTHS), 3)
+    assert model.character_lengths(LENGTHS).tolist() == (2 * lengths).tolist()
+    mask = (torch.arange(frames)[:, None] < lengths)[..., None]
+    head = model.intermediate
+    by_hand = head.linear(head.norm(seen[0], mask))  # (T', N, 6)
+    torch.testing.assert_close(characters[::2], by_hand[..., :3])
+    torch.testing.assert_close(characters[1::2], by_hand[..., 3:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"intermediate_layer": 3}, "intermediate_layer must be 0..num_layers=2, got 3"),
+        ({"intermediate_frames": 3}, "intermediate_frames must divide the time stride 4, got 3"),
+    ],
+)
+def test_intermediate_options_are_checked(changes, message):
+    with pytest.raises(ValueError, match=message):
+        deep_speech(**(INTERMEDIATE | changes))

@@ -175,3 +175,13 @@ def test_srt_times_read_back_as_milliseconds(words):
     seconds = [int(h) * 3600 + int(m) * 60 + int(s) + int(ms) / 1000 for h, m, s, ms in clocks]
     expected = [t for cue in make_cues(words, 1000.0) for t in (cue.start_s, cue.end_s)]
     assert seconds == pytest.approx(expected, abs=0.0006)
+
+
+def test_subtitles_of_a_script_without_spaces_have_none():
+    words = [
+        TimedWord(character, n / 10, n / 10 + 0.1, 1.0) for n, character in enumerate("你好世界")
+    ]
+
+    text = format_transcripts([Transcript("你好世界", words, 1.0, joint="")], "srt")
+
+    assert text.splitlines()[2] == "你好世界"

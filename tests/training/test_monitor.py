@@ -31,7 +31,9 @@ def clock(monkeypatch):
 
 def follow(run, clock, outcomes, step_s=6.0, epochs=2, log_every=1):
     """Follow one epoch of two batches more than there are outcomes; 60 s of speech a batch."""
-    watch = Monitor(RunFolder(run), max_epochs=epochs, log_every=log_every, show_samples=0)
+    watch = Monitor(
+        RunFolder(run), metric="wer", max_epochs=epochs, log_every=log_every, show_samples=0
+    )
     now = Progress(lr=1e-3, best=[(0.25, 3.0, "epoch_001")])
     with watch.epoch(now, [60.0] * (len(outcomes) + 2)):
         for outcome in outcomes:

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from bfloat16 import needs_bfloat16
 from tiny import overrides
 from torch import nn
 
@@ -11,7 +12,7 @@ from asr.acoustic.model import build_model
 from asr.cli.hydra_config import compose_config
 from asr.text import CharTokenizer
 from asr.training import precision
-from asr.training.precision import choose_precision, missing_bfloat16
+from asr.training.precision import choose_precision, failure_of_bfloat16, missing_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -30,6 +31,12 @@ def capable(monkeypatch):
 
 
 @pytest.fixture
+def tried(monkeypatch):
+    """A trial step that succeeds, whatever this machine can do."""
+    monkeypatch.setattr(precision, "failure_of_bfloat16", lambda model: None)
+
+
+@pytest.fixture
 def incapable(monkeypatch):
     monkeypatch.setattr(precision, "missing_bfloat16", lambda device: "too old")
 
@@ -41,8 +48,13 @@ def break_bfloat16(monkeypatch):
     monkeypatch.setattr(nn.LSTM, "forward", forward)
 
 
-def test_auto_takes_bfloat16_where_the_device_has_it(model, capable):
+def test_auto_takes_bfloat16_where_the_device_has_it(model, capable, tried):
     assert choose_precision("auto", model).name == "bfloat16"
+
+
+@needs_bfloat16
+def test_a_trial_step_succeeds_where_bfloat16_runs(model):
+    assert failure_of_bfloat16(model) is None
 
 
 def test_auto_takes_float32_where_the_device_lacks_bfloat16(model, incapable):
@@ -67,14 +79,14 @@ def test_bfloat16_that_does_not_run_is_refused(model, monkeypatch):
 
 @pytest.mark.parametrize("kept", ["float32", "bfloat16"])
 @pytest.mark.parametrize("device", ["capable", "incapable"])
-def test_resumed_run_keeps_its_precision(model, kept, device, request):
+def test_resumed_run_keeps_its_precision(model, kept, device, request, tried):
     request.getfixturevalue(device)
 
     assert choose_precision("auto", model, kept) == (kept, "as the run was begun")
 
 
 @pytest.mark.parametrize("wanted", ["float32", "bfloat16"])
-def test_a_precision_asked_for_by_name_is_used(model, wanted):
+def test_a_precision_asked_for_by_name_is_used(model, wanted, tried):
     assert choose_precision(wanted, model, "float32") == (wanted, "as configured")
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from bfloat16 import needs_bfloat16
 from tiny import make_corpus, overrides
 
 from asr.acoustic.checkpoint import read_checkpoint
@@ -62,18 +63,23 @@ def test_another_corpus_in_the_same_place_is_refused(corpus, tmp_path, split):
         fit(corpus, tmp_path / "run", resume="auto")
 
 
-def test_precision_is_kept_unless_another_is_asked_for(corpus, tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_precision_is_kept_where_none_is_asked_for(corpus, tmp_path):
     fit(corpus, tmp_path / "run", trainer__max_epochs=1)
     facts = json.loads((tmp_path / "run/env.json").read_text())
     assert (facts["precision"], facts["precision_reason"]) == ("float32", "as configured")
 
     fit(corpus, tmp_path / "run", resume="auto", trainer__precision="auto")
+
     facts = json.loads((tmp_path / "run/env.json").read_text())
     assert facts["precision_reason"] == "as the run was begun"
 
-    changes = {"trainer__precision": "bfloat16", "trainer__max_epochs": 3}
-    fit(corpus, tmp_path / "run", resume="auto", **changes)
+
+@needs_bfloat16
+def test_precision_changes_where_another_is_asked_for(corpus, tmp_path, caplog):
+    fit(corpus, tmp_path / "run", trainer__max_epochs=1)
+
+    fit(corpus, tmp_path / "run", resume="auto", trainer__precision="bfloat16")
+
     header, _ = read_checkpoint(tmp_path / "run/ckpt/last.ckpt")
     assert header["extra"]["progress"]["precision"] == "bfloat16"
     assert "precision: it was float32 until now" in caplog.text

@@ -2,6 +2,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from bfloat16 import needs_bfloat16
 from tiny import overrides
 
 from asr.acoustic.model import build_model
@@ -127,6 +128,7 @@ def test_stopwatch_knows_every_stage(stepper, batch):
     }
 
 
+@needs_bfloat16
 def test_bfloat16_agrees_with_float32_roughly(stepper, batch):
     stepper.augment = None
     stepper.model.network.eval()

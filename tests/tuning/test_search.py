@@ -10,7 +10,7 @@ import pytest
 from noisy_words import TOKENS, make_emissions, write_bigram
 
 from asr.decoding import BeamSearchDecoder, GreedyDecoder, NGramLM
-from asr.evaluation.metrics import ErrorRate, word_error_rate
+from asr.evaluation.metrics import ErrorRate, character_error_rate, word_error_rate
 from asr.tuning.report import format_best, format_report, judge
 from asr.tuning.search import Trial, check_space, choose, decode_texts, read_trials, tune
 from asr.tuning.space import OPTIONS, Range, read_space
@@ -58,18 +58,18 @@ def search(emissions, make_decoder, space=SPACE, num_trials=54, seed=1, **option
 
 def tried(trials):
     """What a search did, without how long it took."""
-    return [(t.number, t.options, t.wer) for t in trials]
+    return [(t.number, t.options, t.errors) for t in trials]
 
 
 def test_small_space_is_searched_whole_and_equals_brute_force(emissions, make_decoder, grid):
     trials = search(emissions, make_decoder)
 
-    found = {tuple(t.options.values()): t.wer.rate for t in trials}
+    found = {tuple(t.options.values()): t.errors.rate for t in trials}
     assert len(trials) == len(grid) == 54  # trial 0 lies in the space
     assert found == pytest.approx(grid, abs=1e-12)
     best = choose(trials, SPACE).best
-    assert best.wer.rate == pytest.approx(min(grid.values()))
-    assert min(grid.values()) < trials[0].wer.rate / 2 < max(grid.values()) / 8
+    assert best.errors.rate == pytest.approx(min(grid.values()))
+    assert min(grid.values()) < trials[0].errors.rate / 2 < max(grid.values()) / 8
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -77,9 +77,9 @@ def test_search_finds_the_optimum_without_trying_all(emissions, make_decoder, gr
     trials = search(emissions, make_decoder, num_trials=40, seed=seed)
 
     assert len(trials) == 41
-    assert min(t.wer.rate for t in trials) == pytest.approx(min(grid.values()))
+    assert min(t.errors.rate for t in trials) == pytest.approx(min(grid.values()))
     for trial in trials:
-        assert trial.wer.rate == pytest.approx(grid[tuple(trial.options.values())])
+        assert trial.errors.rate == pytest.approx(grid[tuple(trial.options.values())])
 
 
 def test_points_depend_on_the_seed_and_on_nothing_else(emissions, make_decoder):
@@ -302,7 +302,7 @@ def test_bad_arguments_are_refused(emissions, make_decoder, arguments, message):
 def _without_numbers(line):
     """The line with each of its parts in turn replaced by what is none."""
     record = json.loads(line)
-    for key in ("options", "wer"):
+    for key in ("options", "errors"):
         for value in ([], "x", 3, None, {}, dict.fromkeys(record[key], "x")):
             yield json.dumps(record | {key: value}) + "\n"
     for key in ("number", "decode_s"):
@@ -329,6 +329,14 @@ def test_missing_optuna_is_one_line(emissions, make_decoder, monkeypatch):
         search(emissions, make_decoder, FINE, 3)
 
 
+def test_characters_are_counted_where_they_are_asked_for(emissions, make_decoder):
+    trials = search(emissions, make_decoder, num_trials=1, metric="cer")
+
+    texts = decode_texts(emissions, make_decoder(trials[0].options))
+    assert trials[0].errors == character_error_rate(emissions.references, texts)
+    assert "CER %" in format_report(judge(emissions, make_decoder, trials, SPACE, "cer"), SPACE, "")
+
+
 def test_report_compares_with_greedy_and_with_before(emissions, make_decoder):
     trials = search(emissions, make_decoder)
 
@@ -338,11 +346,11 @@ def test_report_compares_with_greedy_and_with_before(emissions, make_decoder):
     best = outcome.choice.best
     greedy = word_error_rate(emissions.references, decode_texts(emissions, GreedyDecoder(TOKENS)))
     assert outcome.greedy == greedy
-    assert outcome.from_greedy.difference == pytest.approx(best.wer.rate - greedy.rate)
-    assert outcome.from_start.difference == pytest.approx(best.wer.rate - trials[0].wer.rate)
+    assert outcome.from_greedy.difference == pytest.approx(best.errors.rate - greedy.rate)
+    assert outcome.from_start.difference == pytest.approx(best.errors.rate - trials[0].errors.rate)
     assert outcome.from_start.high < 0
     assert f"best (trial {best.number})" in report
-    assert f"{100 * best.wer.rate:.2f}" in report
+    assert f"{100 * best.errors.rate:.2f}" in report
     assert "lm_alpha=1 lm_beta=4" in report
     assert "no other point makes as few" in report
     assert "widen" not in report
@@ -364,7 +372,7 @@ def pixels(png):
 
 def test_picture_shows_the_surface(emissions, make_decoder):
     trials = search(emissions, make_decoder)
-    flat = [t._replace(wer=trials[0].wer) for t in trials]
+    flat = [t._replace(errors=trials[0].errors) for t in trials]
     best = choose(trials, SPACE).best
 
     valley = draw_surface(trials, best, SPACE, "a set")

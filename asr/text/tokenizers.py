@@ -1,17 +1,16 @@
-"""Text to labels and back: a normaliser, and two tokenizers behind one interface.
+"""Text to labels and back: two tokenizers behind one interface.
 
 Label 0 is the CTC blank in every vocabulary, so a tokenizer's ids start at 1 and its `tokens` hold
 C strings, one for each column of `log_probs`. Words are separated by a space in a character
 vocabulary and opened by U+2581 in a SentencePiece one, which is how the decoders find words.
 
 Why texts are refused rather than repaired here: a character that is dropped in silence lowers the
-error rate of a model that cannot say it. `TextNormalizer` repairs, counts what it repaired, and is
-told to.
+error rate of a model that cannot say it. The normaliser repairs, and counts what
+it repaired.
 """
 
 import base64
 import io
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,13 +19,12 @@ from typing import Literal, Protocol, Self
 import sentencepiece
 
 from asr.files import read_bytes
+from asr.text.characters import WORD_START, name_character, refuse_character, shorten
 
 BLANK = 0
 BLANK_TOKEN = "<blank>"
 # The largest published model, of a quarter of a million pieces, has five.
 MAX_MODEL_BYTES = 100 * 2**20
-WORD_START = "\u2581"
-_APOSTROPHES = frozenset("\u2018\u2019\u201b\u02bc\u02b9\u2032\uff07\u0060\u00b4")
 
 
 class Tokenizer(Protocol):
@@ -74,7 +72,7 @@ class CharTokenizer:
                     f"alphabet must hold each character once, got {character!r} {count} times"
                 )
             if character == WORD_START or (character.isspace() and character != " "):
-                raise ValueError(f"alphabet must not hold {_name(character)}")
+                raise ValueError(f"alphabet must not hold {name_character(character)}")
         self.alphabet = alphabet
         self.tokens = [BLANK_TOKEN, *alphabet]
         self._ids = {character: i for i, character in enumerate(self.tokens) if i != BLANK}
@@ -88,7 +86,7 @@ class CharTokenizer:
         try:
             return [self._ids[character] for character in text]
         except KeyError as error:
-            raise _unknown(error.args[0], text) from None
+            raise refuse_character(error.args[0], text) from None
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of labels 1..C-1, the blank left out by whoever collapsed the path.
@@ -194,11 +192,11 @@ class SentencePieceTokenizer:
         pieces = self._processor.encode(text)
         unknown = self._processor.unk_id()
         if unknown in pieces or WORD_START in text:
-            raise _unknown(self._first_unknown(text), text)
+            raise refuse_character(self._firstrefuse_character(text), text)
         ids = [piece + 1 for piece in pieces]
         if (back := self.decode(ids)) != text:
             raise ValueError(
-                f"text is not normalised: {_shorten(text)} reads back as {_shorten(back)}"
+                f"text is not normalised: {shorten(text)} reads back as {shorten(back)}"
             )
         return ids
 
@@ -214,12 +212,18 @@ class SentencePieceTokenizer:
         """Return all that `tokenizer_from_state` needs."""
         return {"type": "sentencepiece", "model": base64.b64encode(self.model).decode("ascii")}
 
-    def _first_unknown(self, text: str) -> str:
+    def _firstrefuse_character(self, text: str) -> str:
         unknown = self._processor.unk_id()
         for character in text:
             if character == WORD_START or unknown in self._processor.encode(character):
                 return character
         return text
+
+
+def spelling(tokenizer: Tokenizer) -> CharTokenizer:
+    """Tokenizer of the characters that a tokenizer's texts can hold."""
+    pieces = [token for token in tokenizer.tokens if not (token[0] == "<" and token[-1] == ">")]
+    return CharTokenizer("".join(sorted(set("".join(pieces).replace(WORD_START, " ")))))
 
 
 def tokenizer_from_state(state: Mapping[str, str]) -> Tokenizer:
@@ -238,100 +242,9 @@ def tokenizer_from_state(state: Mapping[str, str]) -> Tokenizer:
     raise ValueError(f"tokenizer type must be 'char' or 'sentencepiece', got {state['type']!r}")
 
 
-class TextNormalizer:
-    """Bring texts into an alphabet and count what that changed.
-
-    In this order: typographic apostrophes become "'", the text becomes Unicode NFKC, letters take
-    the case that the alphabet has, characters still unknown are refused or removed, and white space
-    collapses to single spaces, none outside.
-
-    Args:
-        alphabet: the characters that may come out.
-        unknown: what to do with a character that cannot be brought into the alphabet.
-
-    Attributes:
-        changes: how often what was changed, over all calls. Characters are counted, except under
-            "unicode NFKC (texts)".
-
-    Raises:
-        ValueError: `unknown` is neither, or the alphabet holds a character that NFKC rewrites.
-    """
-
-    def __init__(self, alphabet: str, unknown: Literal["refuse", "remove"]) -> None:
-        if unknown not in ("refuse", "remove"):
-            raise ValueError(f"unknown must be 'refuse' or 'remove', got {unknown!r}")
-        for character in alphabet:
-            if not unicodedata.is_normalized("NFKC", character):
-                raise ValueError(f"alphabet must be Unicode NFKC, got {_name(character)}")
-        self.alphabet = frozenset(alphabet)
-        self.unknown = unknown
-        self.changes: Counter[str] = Counter()
-
-    def __call__(self, text: str) -> str:
-        """Return the text in the alphabet.
-
-        Raises:
-            ValueError: a character cannot be brought into the alphabet and `unknown` is "refuse";
-                nothing is counted then.
-        """
-        if self.alphabet.issuperset(text) and "  " not in text and text == text.strip():
-            return text
-        changes: Counter[str] = Counter()
-        known = "".join(
-            self._convert(character, text, changes) for character in self._compose(text, changes)
-        )
-        normal = " ".join(known.split())
-        if len(normal) < len(known):
-            changes["collapsed spaces"] += len(known) - len(normal)
-        self.changes.update(changes)
-        return normal
-
-    def _compose(self, text: str, changes: Counter[str]) -> str:
-        """Straighten apostrophes, then compose: NFKC would turn some of them into a space."""
-        plain = "".join(
-            "'" if character in _APOSTROPHES - self.alphabet else character for character in text
-        )
-        if replaced := sum(a != b for a, b in zip(text, plain, strict=True)):
-            changes["straightened apostrophes"] += replaced
-        composed = unicodedata.normalize("NFKC", plain)
-        if composed != plain:
-            changes["unicode NFKC (texts)"] += 1
-        return composed
-
-    def _convert(self, character: str, text: str, changes: Counter[str]) -> str:
-        """Return what stands for one character: itself, its other case, a space or nothing."""
-        if character in self.alphabet:
-            return character
-        for change, other in (
-            ("lower-cased", character.lower()),
-            ("upper-cased", character.upper()),
-            ("white space made a space", " " if character.isspace() else character),
-        ):
-            if self.alphabet.issuperset(other):
-                changes[change] += 1
-                return other
-        if self.unknown == "refuse":
-            raise _unknown(character, text)
-        changes[f"removed {character!r}"] += 1
-        return ""
-
-
 def _look_up(tokens: Sequence[str], ids: Iterable[int]) -> list[str]:
     labels = [int(i) for i in ids]
     for label in labels:
         if not BLANK < label < len(tokens):
             raise ValueError(f"label must be in 1..{len(tokens) - 1}, got {label}")
     return [tokens[label] for label in labels]
-
-
-def _unknown(character: str, text: str) -> ValueError:
-    return ValueError(f"character {_name(character)} is not in the alphabet: {_shorten(text)}")
-
-
-def _name(character: str) -> str:
-    codes = " ".join(f"U+{ord(c):04X}" for c in character)
-    return f"{character!r} ({codes})"
-
-
-def _shorten(text: str, limit: int = 80) -> str:
-    return repr(text if len(text) <= limit else text[: limit - 3] + "...")

@@ -1,6 +1,5 @@
 import os
 import pickle
-import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +9,6 @@ from asr.text import (
     BLANK,
     CharTokenizer,
     SentencePieceTokenizer,
-    TextNormalizer,
     tokenizer_from_state,
 )
 
@@ -200,99 +198,3 @@ def test_bad_model_file_is_named(tmp_path, content):
 
     with pytest.raises(ValueError, match=r"broken\.model"):
         SentencePieceTokenizer.from_file(path)
-
-
-@pytest.mark.parametrize(
-    ("text", "normal", "changes"),
-    [
-        ("the cat", "the cat", {}),
-        ("", "", {}),
-        ("The CAT", "the cat", {"lower-cased": 4}),
-        ("it\u2019s", "it's", {"straightened apostrophes": 1}),
-        ("it\u00b4s", "it's", {"straightened apostrophes": 1}),
-        ("\ufb01ne", "fine", {"unicode NFKC (texts)": 1}),
-        (" a   b ", "a b", {"collapsed spaces": 4}),
-        ("a\tb\nc", "a b c", {"white space made a space": 2}),
-        ("why??  no!", "why no", {"removed '?'": 2, "removed '!'": 1, "collapsed spaces": 1}),
-        ("a - b", "a b", {"removed '-'": 1, "collapsed spaces": 1}),
-        ("?!", "", {"removed '?'": 1, "removed '!'": 1}),
-        ("\u0130", "", {"removed '\u0130'": 1}),
-    ],
-)
-def test_normalizer_counts_what_it_changes(text, normal, changes):
-    normalizer = TextNormalizer(ALPHABET, unknown="remove")
-
-    assert normalizer(text) == normal
-    assert normalizer.changes == changes
-
-
-def test_normalizer_counts_over_calls():
-    normalizer = TextNormalizer(ALPHABET, unknown="remove")
-
-    normalizer("A?")
-    normalizer("B?")
-
-    assert normalizer.changes == {"lower-cased": 2, "removed '?'": 2}
-
-
-def test_normalizer_refuses_unknown_characters_and_counts_nothing():
-    normalizer = TextNormalizer(ALPHABET, unknown="refuse")
-
-    with pytest.raises(ValueError, match=r"'\?' \(U\+003F\) is not in the alphabet: 'Why\?'"):
-        normalizer("Why?")
-    assert normalizer.changes == {}
-
-
-def test_normalizer_takes_the_case_of_the_alphabet():
-    normalizer = TextNormalizer(" ABCDEFGHIJKLMNOPQRSTUVWXYZ'", unknown="refuse")
-
-    assert normalizer("the Cat") == "THE CAT"
-    assert normalizer.changes == {"upper-cased": 5}
-
-
-def test_normalizer_keeps_a_typographic_apostrophe_of_the_alphabet():
-    assert TextNormalizer("ab\u2019", unknown="refuse")("a\u2019b") == "a\u2019b"
-
-
-def test_normalizer_composes_accents():
-    normalizer = TextNormalizer("\u00e9", unknown="refuse")
-
-    assert normalizer("e\u0301") == "\u00e9"
-
-
-def test_normalizer_without_space_in_the_alphabet_refuses_spaces():
-    with pytest.raises(ValueError, match=r"U\+0020"):
-        TextNormalizer("ab", unknown="refuse")("a b")
-
-
-@pytest.mark.parametrize(
-    ("alphabet", "unknown", "message"),
-    [("ab", "ignore", "got 'ignore'"), ("a\ufb01", "refuse", "NFKC")],
-)
-def test_bad_normalizer_is_refused(alphabet, unknown, message):
-    with pytest.raises(ValueError, match=message):
-        TextNormalizer(alphabet, unknown=unknown)
-
-
-@settings(deadline=None)
-@given(text=st.text(max_size=30))
-def test_normalized_text_is_encodable_and_a_fixed_point(text):
-    normalizer = TextNormalizer(ALPHABET, unknown="remove")
-    normal = normalizer(text)
-
-    assert CharTokenizer(ALPHABET).decode(CharTokenizer(ALPHABET).encode(normal)) == normal
-    assert TextNormalizer(ALPHABET, unknown="refuse")(normal) == normal
-    assert normal == " ".join(normal.split())
-
-
-@settings(deadline=None)
-@given(text=st.text(ALPHABET + "ABCXYZ\u2019\u00e9?", max_size=30))
-def test_changes_account_for_every_lost_character(text):
-    normalizer = TextNormalizer(ALPHABET, unknown="remove")
-
-    normal = normalizer(text)
-
-    lost = sum(
-        n for change, n in normalizer.changes.items() if change.startswith(("removed", "collapsed"))
-    )
-    assert len(unicodedata.normalize("NFKC", text)) - len(normal) == lost

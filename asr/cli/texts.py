@@ -1,0 +1,85 @@
+"""What commands know about texts: the normaliser beside manifests, in a file or in a checkpoint."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from asr.text import TextNormalizer, read_normalizer
+from asr.text.alphabet import ENGLISH
+from asr.text.normalizer import FILE_NAME
+
+logger = logging.getLogger(__name__)
+
+
+def settle_texts(config: dict) -> tuple[dict, TextNormalizer | None]:
+    """Find how the training texts were prepared, and give the tokenizer their alphabet.
+
+    An alphabet that the configuration names counts more than the one that was found.
+
+    Returns:
+        The configuration with its alphabet, and the normaliser; None where the training manifests
+        have none beside them.
+
+    Raises:
+        ValueError: manifests were prepared in different ways.
+    """
+    normalizer = _find_normalizer(config)
+    tokenizer = config["tokenizer"]
+    if "alphabet" not in tokenizer:  # word pieces bring their own
+        return config, normalizer
+    found = ENGLISH if normalizer is None else str(normalizer.alphabet)
+    alphabet = found if tokenizer["alphabet"] is None else str(tokenizer["alphabet"])
+    if normalizer is not None and alphabet != found:
+        logger.info("alphabet: %r as configured, not the %r of %s", alphabet, found, FILE_NAME)
+        normalizer = normalizer.with_alphabet(alphabet)
+    return config | {"tokenizer": tokenizer | {"alphabet": alphabet}}, normalizer
+
+
+def open_normalizer(path: Path) -> TextNormalizer:
+    """Read the normaliser of a folder that `asr prepare` wrote, of a file, or of a checkpoint.
+
+    Raises:
+        ValueError: there is none; names the path.
+    """
+    if path.is_dir():
+        return read_normalizer(path / FILE_NAME)
+    if path.suffix == ".json":
+        return read_normalizer(path)
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: must be a folder that `asr prepare` wrote, its {FILE_NAME}, or a checkpoint"
+        )
+    # PyTorch loads in seconds, which a file of text need not wait for.
+    from asr.acoustic.checkpoint import normalizer_of, read_checkpoint
+
+    normalizer = normalizer_of(read_checkpoint(path)[0])
+    if normalizer is None:
+        raise ValueError(f"{path}: this model was trained on texts without a normaliser")
+    return normalizer
+
+
+def _find_normalizer(config: dict) -> TextNormalizer | None:
+    folders = {Path(name).parent for name in _manifests(config["data"]["train"])}
+    paths = [folder / FILE_NAME for folder in sorted(folders)]
+    found = [(path, read_normalizer(path)) for path in paths if path.is_file()]
+    if not found:
+        return None
+    first, normalizer = found[0]
+    for path, other in found[1:]:
+        if other.state() != normalizer.state():
+            raise ValueError(
+                f"{first} and {path} differ: prepare the training sets with the same options"
+            )
+    if len(found) < len(paths):
+        logger.warning("texts: only %d of %d folders have %s", len(found), len(paths), FILE_NAME)
+    logger.info("texts: %s, alphabet %r", first, normalizer.alphabet)
+    return normalizer
+
+
+def _manifests(part: object) -> Iterator[str]:
+    """Yield the manifests that a part of a configuration names."""
+    if isinstance(part, str) and part.endswith(".jsonl"):
+        yield part
+    if isinstance(part, dict | list):
+        for value in part.values() if isinstance(part, dict) else part:
+            yield from _manifests(value)

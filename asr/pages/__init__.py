@@ -1,0 +1,1 @@
+"""Pages that people open: one HTML file each, with style sheet and figures in it."""

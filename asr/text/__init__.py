@@ -1,0 +1,37 @@
+"""Text: the normaliser, alphabets, and tokenizers from texts to labels and back."""
+
+from asr.text.characters import WORD_START
+from asr.text.normalizer import (
+    TextError,
+    TextNormalizer,
+    normalizer_from_state,
+    read_normalizer,
+    write_normalizer,
+)
+from asr.text.tokenizers import (
+    BLANK,
+    BLANK_TOKEN,
+    MAX_MODEL_BYTES,
+    CharTokenizer,
+    SentencePieceTokenizer,
+    Tokenizer,
+    spelling,
+    tokenizer_from_state,
+)
+
+__all__ = [
+    "BLANK",
+    "BLANK_TOKEN",
+    "MAX_MODEL_BYTES",
+    "WORD_START",
+    "CharTokenizer",
+    "SentencePieceTokenizer",
+    "TextError",
+    "TextNormalizer",
+    "Tokenizer",
+    "normalizer_from_state",
+    "read_normalizer",
+    "spelling",
+    "tokenizer_from_state",
+    "write_normalizer",
+]

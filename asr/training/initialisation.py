@@ -1,0 +1,161 @@
+"""Starting from another model: what fits is taken, the rest stays as it was drawn.
+
+Parts of a network are named as its parameters are: "convs" is every parameter whose name is that or
+begins with "convs.".
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from asr.acoustic.model import AcousticModel
+
+
+class Inherited(NamedTuple):
+    """What a model took from another."""
+
+    taken: list[str]  # names of tensors
+    new: list[str]
+    known_tokens: list[str]  # whose scores the other model knew
+    new_tokens: list[str]
+
+    def lines(self) -> list[str]:
+        """Describe it, a line each."""
+        lines = [f"taken: {len(self.taken)} tensors ({_parts(self.taken)})"]
+        lines.append(f"tokens: {len(self.known_tokens)} known, {len(self.new_tokens)} new")
+        if self.new_tokens:
+            lines[-1] += f": {' '.join(map(repr, self.new_tokens))}"
+        if self.new:
+            lines.append(f"new: {len(self.new)} tensors ({_parts(self.new)})")
+        return lines
+
+
+def inherit(model: AcousticModel, source: AcousticModel) -> Inherited:
+    """Copy the weights of `source` that fit into `model`, in place.
+
+    A tensor fits that has the same name and shape. Rows of the layer that scores tokens go by the
+    tokens: another alphabet keeps those it shares.
+
+    Raises:
+        ValueError: nothing but scores of tokens fits.
+    """
+    ours, theirs = model.network.state_dict(), source.network.state_dict()
+    scores = [f"{model.network.class_layer}.{name}" for name in ("weight", "bias")]
+    taken = [
+        name
+        for name, value in ours.items()
+        if name not in scores and name in theirs and theirs[name].shape == value.shape
+    ]
+    if not taken:
+        raise ValueError(
+            f"nothing of it fits: it is a {type(source.network).__name__} "
+            f"({_parts(theirs)}), this is a {type(model.network).__name__} ({_parts(ours)})"
+        )
+    for name in taken:
+        ours[name].copy_(theirs[name])
+    rows = _common_rows(model.tokenizer.tokens, source.tokenizer.tokens)
+    known = all(_copy_rows(ours[name], theirs.get(name), model, source, rows) for name in scores)
+    rows = rows if known else {}
+    tokens = model.tokenizer.tokens
+    return Inherited(
+        taken,
+        [name for name in ours if name not in taken and not (known and name in scores)],
+        [tokens[row] for row in rows],
+        [token for row, token in enumerate(tokens) if row not in rows],
+    )
+
+
+def freeze(network: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
+    """Keep parts of a network from learning.
+
+    Returns:
+        The modules without a parameter that learns: they run as in evaluation, so that dropout
+        and statistics of a batch leave them alone.
+
+    Raises:
+        ValueError: no parameter belongs to one of `parts`, or all belong.
+    """
+    _check_parts("freeze", network, parts)
+    for name, parameter in network.named_parameters():
+        if any(_is_in(name, part) for part in parts):
+            parameter.requires_grad_(False)
+    if not any(p.requires_grad for p in network.parameters()):
+        raise ValueError(f"freeze={list(parts)} leaves nothing that learns")
+    return [
+        module
+        for module in network.modules()
+        if (own := list(module.parameters())) and not any(p.requires_grad for p in own)
+    ]
+
+
+def parameter_groups(network: nn.Module, factors: Mapping[str, float]) -> list[dict]:
+    """Group the parameters that learn for an optimizer.
+
+    Args:
+        network: whose parameters.
+        factors: of the learning rate, > 0, by part; the longest name that fits counts, and 1 where
+            none does.
+
+    Returns:
+        Groups with the keys "params" and "factor".
+
+    Raises:
+        ValueError: a factor is not > 0, or no parameter belongs to its part.
+    """
+    _check_parts("rate_factors", network, factors)
+    for part, factor in factors.items():
+        if not factor > 0:
+            raise ValueError(f"rate_factors.{part} must be > 0, got {factor}; to keep it: freeze")
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            fitting = [part for part in factors if _is_in(name, part)]
+            factor = factors[max(fitting, key=len)] if fitting else 1.0
+            groups.setdefault(factor, []).append(parameter)
+    return [{"params": params, "factor": factor} for factor, params in groups.items()]
+
+
+def _common_rows(tokens: Sequence[str], others: Sequence[str]) -> dict[int, int]:
+    """Rows of tokens that both have: ours -> theirs."""
+    theirs = {token: row for row, token in enumerate(others)}
+    return {row: theirs[token] for row, token in enumerate(tokens) if token in theirs}
+
+
+def _copy_rows(
+    ours: Tensor,
+    theirs: Tensor | None,
+    model: AcousticModel,
+    source: AcousticModel,
+    rows: Mapping[int, int],
+) -> bool:
+    """Copy scores of common tokens; False where layers differ in more than their tokens."""
+    if theirs is None or ours.shape[1:] != theirs.shape[1:]:
+        return False
+    num, num_theirs = len(model.tokenizer.tokens), len(source.tokenizer.tokens)
+    if len(ours) // num != len(theirs) // num_theirs:
+        return False
+    # A layer may score several frames: (R C, ...) with all classes of a frame together.
+    ours = ours.view(-1, num, *ours.shape[1:])  # (R, C, ...)
+    theirs = theirs.view(-1, num_theirs, *theirs.shape[1:])  # (R, C', ...)
+    ours[:, list(rows)] = theirs[:, list(rows.values())].to(ours)
+    return True
+
+
+def _is_in(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.")
+
+
+def _check_parts(option: str, network: nn.Module, parts: Iterable[str]) -> None:
+    names = [name for name, _ in network.named_parameters()]
+    for part in parts:
+        if not any(_is_in(name, part) for name in names):
+            raise ValueError(
+                f"{option}: the network has no part {part!r}; its parts are {_parts(names)}, "
+                f"and within them names such as {names[0]}"
+            )
+
+
+def _parts(names: Iterable[str]) -> str:
+    """First words of names, in order."""
+    return ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
