@@ -16,7 +16,7 @@ def show_trained(jobs: Jobs, *, as_json: bool) -> None:
     """Print the best validation of each run, best run first."""
     found = [(variant, folder, read_run(folder)) for variant, folder in jobs]
     rows = [(v, f, run.best, run.history[-1]["epoch"]) for v, f, run in found if run.best]
-    metric = common_metric([run for _, _, run in found])
+    metric = common_metric(run.metric for _, _, run in found)
     first, second = both = ("wer", "cer") if metric == "wer" else ("cer", "wer")
     rows.sort(key=lambda row: (row[2][f"dev_{metric}"], row[2]["dev_loss"]))
     if as_json:
@@ -49,8 +49,7 @@ def show_decoded(jobs: Jobs, *, as_json: bool) -> None:
         for variant, folder in jobs
         for decoder, score in read_scores(folder / "scores.json").items()
     ]
-    metrics = {metric_of(read_config(folder / "config.yaml")) for _, folder in jobs}
-    metric = metrics.pop() if len(metrics) == 1 else "wer"
+    metric = common_metric(metric_of(read_config(f / "config.yaml")) for _, f in jobs)
     rows.sort(key=lambda row: row[3].error_rate(metric).rate)
     if as_json:
         records = [

@@ -32,7 +32,7 @@ def draw_history(runs: Sequence[RunRecord]) -> list[str]:
         losses += [
             _line("", run, "train_loss", color=color)._replace(faint=True) for run, color in colored
         ]
-        metric = common_metric(runs)
+        metric = common_metric(run.metric for run in runs)
         rates = [_line(run.name, run, f"dev_{metric}", 100, color) for run, color in colored]
         quantity = f"dev {metric.upper()}, %"
         title = "dev loss, nats an utterance (thin: train)"

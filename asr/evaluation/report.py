@@ -53,7 +53,7 @@ def write_report(paths: Sequence[Path], out: Path) -> list[RunRecord]:
         OSError: a file cannot be read.
     """
     runs = read_runs(paths)
-    metric = common_metric(runs)
+    metric = common_metric(run.metric for run in runs)
     columns = read_columns(runs)
     models = [_load_model(run) for run in runs]
     shown = [_show_run(run, model) for run, model in zip(runs, models, strict=True)]

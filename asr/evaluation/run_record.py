@@ -1,7 +1,7 @@
 """What a run left in its folder, read back: metrics, results, configuration, environment."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,9 +123,9 @@ def metric_of(facts: Mapping[str, Any]) -> Metric:
     return "cer" if facts.get("metric") == "cer" else "wer"
 
 
-def common_metric(runs: Sequence[RunRecord]) -> Metric:
-    """Metric for a table of several runs: characters where all were chosen by them."""
-    return "cer" if all(run.metric == "cer" for run in runs) else "wer"
+def common_metric(metrics: Iterable[Metric]) -> Metric:
+    """Metric of a table of several runs or results: characters where they are each one's."""
+    return "cer" if set(metrics) == {"cer"} else "wer"
 
 
 def find_results(path: Path) -> list[Result]:

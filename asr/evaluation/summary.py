@@ -18,7 +18,7 @@ NUM_WORST = 12
 
 def format_runs(runs: Sequence[RunRecord]) -> str:
     """Lay out how runs were trained and what they decoded, a table each."""
-    metric = common_metric(runs)
+    metric = common_metric(run.metric for run in runs)
     first, second = both = ("wer", "cer") if metric == "wer" else ("cer", "wer")
     header = (f"best dev {first.upper()} %", f"dev {second.upper()} %", "dev loss")
     rows: list[tuple[str, ...]] = [("run", "epochs", *header)]
@@ -44,7 +44,7 @@ def format_runs(runs: Sequence[RunRecord]) -> str:
 
 def runs_record(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """JSON object of everything a report measures."""
-    columns, metric = read_columns(runs), common_metric(runs)
+    columns, metric = read_columns(runs), common_metric(run.metric for run in runs)
     comparisons = [
         comparison_record(compare_results(found[0].result, other.result, metric))
         | {"first_run": found[0].name, "second_run": other.name}
