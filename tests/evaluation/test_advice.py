@@ -6,6 +6,7 @@ import pytest
 import yaml
 from decoded_sets import result_of
 
+from asr.data.unusable import Unusable
 from asr.evaluation.advice import advise, advise_decoding, advise_training, setting_of
 from asr.evaluation.results import write_results
 from asr.evaluation.run_record import read_run
@@ -172,12 +173,8 @@ def test_network_that_has_learnt_little_is_trained_on(tmp_path):
 
 
 def test_utterances_that_were_not_decoded_come_first_and_advice_is_short(tmp_path):
-    class Bad:
-        def _asdict(self):
-            return {"id": "x", "reason": "y"}
-
     decoded = [("hello world again", "hello wurld again")] * 4
-    run = make_run(tmp_path / "a", decoded=decoded, bad=[Bad()])
+    run = make_run(tmp_path / "a", decoded=decoded, bad=[Unusable("x", "y")])
     (result,) = run.best_results()
 
     found = list(advise_decoding(result, setting_of(run)))
