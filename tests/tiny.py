@@ -51,6 +51,8 @@ def overrides(folder, run_dir, **changes):
         "trainer.precision": "float32",
         "trainer.show_samples": 0,
         "trainer.max_epochs": 2,
+        # More than a tiny run takes: its metrics are of epochs.
+        "trainer.log_every": 1000,
         "run_dir": run_dir,
     }
     options |= {key.replace("__", "."): value for key, value in changes.items()}

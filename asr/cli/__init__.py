@@ -21,6 +21,9 @@ COMMANDS = {
     "decode": ("asr.cli.decode", "decode and score a test set (Hydra overrides)"),
     "align": ("asr.cli.align", "say when each word of a manifest was spoken (Hydra overrides)"),
     "tune": ("asr.cli.tune", "search decoder options on a dev set (Hydra overrides)"),
+    "report": ("asr.cli.report", "show runs side by side: curves, errors, what to do next"),
+    "compare": ("asr.cli.compare", "say whether one run is better than another"),
+    "score": ("asr.cli.score", "score one file of texts against another"),
     "transcribe": ("asr.cli.transcribe", "turn audio files into text"),
     "lm": ("asr.cli.lm", "build n-gram language models"),
     "quickstart": ("asr.cli.quickstart", "corpus, training, decoding and a report in one go"),
@@ -123,6 +126,9 @@ def _guard(args: argparse.Namespace) -> int:
     """Run the command; turn a user's mistake into one line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter("%(message)s"))
+    if sys.stderr.isatty():
+        # A terminal has the bar, which lines would break; log.txt has the lines.
+        handler.addFilter(lambda record: record.name != "asr.training.monitor.progress")
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     try:
         code = import_module(COMMANDS[args.command][0]).run(args)

@@ -4,6 +4,8 @@ import argparse
 import hashlib
 import json
 import logging
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from asr.acoustic.checkpoint import load_checkpoint
@@ -19,9 +21,12 @@ from asr.cli.assembly import (
 )
 from asr.cli.hydra_config import add_override_arguments, run_with_config
 from asr.cli.run_folder import claim, config_changes
+from asr.cli.sweep_table import show_decoded
 from asr.data.loading import BatchLoader
+from asr.evaluation.advice import MOST, advise_decoding, read_setting
 from asr.evaluation.metrics import choose_metric
 from asr.evaluation.results import FILES, decode_set, format_scores
+from asr.evaluation.run_record import find_results
 from asr.evaluation.scoring import Padding
 
 EXAMPLE = """examples:
@@ -47,15 +52,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.epilog = EXAMPLE
     add_override_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print scores as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    return run_with_config("decode", args, decode, sweep_folder=_set_folder)
+    task = partial(decode, as_json=args.json)
+    show = partial(show_decoded, as_json=args.json)
+    # In a sweep JSON is what is printed once, at its end.
+    if args.json and args.multirun:
+        task = partial(decode, quiet=True)
+    return run_with_config("decode", args, task, sweep_folder=_set_folder, show_sweep=show)
 
 
-def decode(config: dict) -> int:
-    """Decode as a resolved configuration says; exit code 2 when utterances failed."""
+def decode(config: dict, *, as_json: bool = False, quiet: bool = False) -> int:
+    """Decode as a resolved configuration says; exit code 2 when utterances failed.
+
+    Args:
+        config: resolved.
+        as_json: whether to print scores as JSON instead of a table.
+        quiet: whether to print neither.
+    """
     # Everything is checked before the folder is touched.
     checkpoint, split = check_file(config, "checkpoint"), check_split(config, config["split"])
     padding = _read_padding(config)
@@ -64,14 +81,31 @@ def decode(config: dict) -> int:
     metric = choose_metric(config["metric"], model.separates_words)
     loader = make_loader(config, split, model, aligned=False)
     prints = fingerprint_model(checkpoint) | fingerprint_files(config["decoder"])
-    described = config | {"fingerprints": prints}
+    described = config | {"fingerprints": prints, "metric": metric}
     folder = _choose_folder(config, described)
     with claim(folder, described, resume=None, overwrite=True, free_keys=FREE_KEYS, owned=OWNED):
         decoders = {config["decoder"]["name"]: decoder}
         scores = decode_set(model, loader, decoders, folder, padding)
-    print(format_scores(scores, metric=metric), end="")
+    if as_json:
+        show_decoded([(folder.name, folder)], as_json=True)
+    elif not quiet:
+        print(format_scores(scores, metric=metric), end="")
     logger.info("results: %s", folder)
-    return _report_failures(loader, folder)
+    code = _report_failures(loader, folder)
+    _advise(folder, run_of(checkpoint))
+    return code
+
+
+def _advise(folder: Path, run_path: Path) -> None:
+    """Say what the errors ask for next; how the model was trained is beside it, or nowhere."""
+    first, *_ = find_results(folder)
+    try:
+        setting = read_setting(run_path)
+    except ValueError as error:
+        logger.warning("no advice: %s", error)
+        return
+    for advice in islice(advise_decoding(first, setting), MOST):
+        logger.info("next: %s", advice)
 
 
 def _read_padding(config: dict) -> Padding | None:

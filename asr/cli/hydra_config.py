@@ -62,15 +62,20 @@ def run_with_config(
     args: argparse.Namespace,
     task: Callable[[dict], int],
     sweep_folder: Callable[[dict], Path] | None = None,
+    show_sweep: Callable[[list[tuple[str, Path]]], None] | None = None,
 ) -> int:
     """Compose `name` with the overrides of the command line and hand it to `task`, resolved.
 
     With --multirun, each combination has a folder of its own below `run_dir`, or below
-    `output_dir`, which is `sweep_folder` of the configuration where nobody says it.
+    `output_dir`, which is `sweep_folder` of the configuration where nobody says it. `show_sweep`
+    is handed what was chosen and the folder of each in the end.
     """
     overrides = [*_search(args.config_dir), *args.overrides]
     if getattr(args, "multirun", False):
-        return _multirun(name, overrides, task, sweep_folder)
+        jobs = _multirun(name, overrides, task, sweep_folder)
+        if show_sweep is not None:
+            show_sweep(jobs)
+        return 0
     if args.info or args.cfg in ("hydra", "all"):
         return _show(name, overrides, ["--info", args.info] if args.info else ["--cfg", args.cfg])
     config = compose_config(name, overrides)
@@ -178,8 +183,9 @@ def _multirun(
     overrides: list[str],
     task: Callable[[dict], int],
     sweep_folder: Callable[[dict], Path] | None,
-) -> int:
-    """Let Hydra's sweeper run every combination; each gets a folder of its own."""
+) -> list[tuple[str, Path]]:
+    """Let Hydra's sweeper run every combination; each gets a folder, returned beside it."""
+    jobs: list[tuple[str, Path]] = []
 
     @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=name)
     def job(config: DictConfig) -> int:
@@ -192,16 +198,20 @@ def _multirun(
             if resolved[key] is None and sweep_folder is not None:
                 resolved[key] = sweep_folder(resolved)
             resolved[key] = str(Path(resolved[key]) / variant)
-            return task(resolved)
+            code = task(resolved)
+            jobs.append((variant, Path(resolved[key])))
+            return code
         except (ValueError, OSError) as error:
             # Hydra would wrap it in a traceback of its own.
             print(format_error(name, error), file=sys.stderr)
             sys.exit(2)
 
     sys.argv = [f"asr {name}", "--multirun", "hydra.output_subdir=null"]
+    # Hydra's own logging would print into the results, and what it prints is not made printable.
+    sys.argv += ["hydra/hydra_logging=none", "hydra/job_logging=none"]
     sys.argv += map(quote_override, overrides)
     job()
-    return 0
+    return jobs
 
 
 def _explain(error: Exception, name: str, overrides: list[str]) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 import yaml
 
 from asr.cli.environment import environment
+from asr.evaluation.options import flatten
 from asr.files import remove_abandoned, write_atomically
 
 LOCK = ".lock"
@@ -82,6 +83,21 @@ def holder(folder: Path) -> str | None:
     return path.read_text() if path.is_file() else None
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process of this machine fills a folder; a lock that a kill left counts for none."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 def check_same_config(
     path: Path, config: Mapping[str, object], free_keys: Sequence[str] = ()
 ) -> None:
@@ -98,7 +114,7 @@ def check_same_config(
 
 def config_changes(path: Path, config: Mapping[str, object]) -> dict[str, str]:
     """Say, for each key in which a configuration differs from a config.yaml, old and new value."""
-    old, new = _flatten(yaml.safe_load(path.read_text())), _flatten(config)
+    old, new = flatten(yaml.safe_load(path.read_text())), flatten(config)
     return {
         key: f"{old.get(key)!r} -> {new.get(key)!r}"
         for key in sorted(old.keys() | new.keys())
@@ -160,12 +176,3 @@ def _lock(path: Path) -> int | None:
             os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
             return file
         os.close(file)
-
-
-def _flatten(tree: object, prefix: str = "") -> dict[str, object]:
-    if not isinstance(tree, Mapping):
-        return {prefix[:-1]: tree}
-    flat: dict[str, object] = {}
-    for key, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{key}.")
-    return flat

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -15,12 +16,16 @@ from torch import nn
 
 from asr.acoustic.model import AcousticModel, build_model
 from asr.augment.augment import SpecAugment, WaveformAugment
+from asr.cli import PrintableFormatter
 from asr.cli.assembly import build_tokenizer, choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, build, check_types, run_with_config
 from asr.cli.run_folder import RunFolderError, claim, holder
 from asr.cli.starting_point import start_from
+from asr.cli.sweep_table import show_trained
 from asr.cli.texts import settle_texts
 from asr.data.loading import BatchLoader
+from asr.evaluation.advice import MOST, advise_training, read_setting
+from asr.evaluation.run_record import read_run
 from asr.training import distributed
 from asr.training.initialisation import freeze, parameter_groups
 from asr.training.loop import Schedule, Trainer
@@ -34,7 +39,8 @@ EXAMPLE = """examples:
   asr train data=manifest data.train_manifest=train.jsonl data.dev_manifest=dev.jsonl
   asr train resume=auto                    go on after a kill
   asr train data=manifest init_from=runs/quickstart/ckpt/best.ckpt freeze=[convs]   adapt a model
-  asr train -m model.hidden_size=128,256   try both
+  asr train -m model.hidden_size=128,256   try both, and a table
+  asr train data=synth trainer.validate_every=500
   torchrun --nproc-per-node 2 -m asr train data=synth
 
 `asr train --cfg` prints every key with its value."""
@@ -51,11 +57,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.epilog = EXAMPLE
     add_override_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print scores as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    return run_with_config("train", args, lambda config: train(config) and 0)
+
+    def task(config: dict) -> int:
+        train(config)
+        if args.json and not args.multirun:
+            show_trained([(Path(config["run_dir"]).name, Path(config["run_dir"]))], as_json=True)
+        return 0
+
+    show = partial(show_trained, as_json=args.json)
+    return run_with_config("train", args, task, show_sweep=show)
 
 
 def train(config: dict) -> Validation:
@@ -87,7 +102,16 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     with _open_run(config) as run:
         _describe(model, train_loader, dev_loader, run)
         resume = config["resume"] is not None
-        return trainer.fit(stepper, schedule, train_loader, dev_loader, run, resume=resume)
+        validation = trainer.fit(stepper, schedule, train_loader, dev_loader, run, resume=resume)
+        if distributed.is_first():
+            _advise(run)
+        return validation
+
+
+def _advise(run: RunFolder) -> None:
+    """Say what the losses and error rates ask for next, in the log."""
+    for advice in islice(advise_training(read_run(run.path).history, read_setting(run.path)), MOST):
+        logger.info("next: %s", advice)
 
 
 def _start_from(model: AcousticModel, config: dict) -> None:
@@ -173,7 +197,7 @@ def _compare_folders(run: RunFolder, resume: bool) -> None:
 def _log_file(path: Path) -> Iterator[None]:
     """Copy what is logged to a file."""
     handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
         yield

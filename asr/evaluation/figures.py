@@ -9,22 +9,44 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from asr.pages.drawing import FIRST, GRID, MUTED, SECOND, TEXT, calm, new_figure, to_svg
+from asr.pages.drawing import (
+    FIRST,
+    GRID,
+    MUTED,
+    SECOND,
+    TEXT,
+    WIDTH_IN,
+    calm,
+    new_figure,
+    to_svg,
+)
 from asr.recognition.transcripts import TimedWord
 from asr.text import BLANK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Points of a line that are still marked one by one.
+MOST_MARKS = 60
 # Labels whose posterior never gets that far are not drawn: they lie on the axis.
 MIN_DRAWN_POSTERIOR = 0.02
 
 
 class Curve(NamedTuple):
-    """A line of a chart."""
+    """A line of a chart, over the epochs or over places of its own."""
 
     label: str
     values: list[float]
+    epochs: list[float]
+    color: str = FIRST
+    faint: bool = False  # drawn thin and without its name
+
+
+class Chart(NamedTuple):
+    """Lines of one quantity."""
+
+    title: str
+    curves: list[Curve]
 
 
 class Posteriors(NamedTuple):
@@ -34,13 +56,11 @@ class Posteriors(NamedTuple):
     probabilities: np.ndarray
 
 
-def draw_history(epochs: Sequence[int], losses: list[Curve], rates: list[Curve]) -> str:
-    """Draw losses in nats and error rates in percent, each pair over the epochs."""
-    figure = new_figure(3.0)
-    left, right = figure.subplots(1, 2)
-    _draw_curves(left, epochs, losses, "loss, nats an utterance")
-    _draw_curves(right, epochs, rates, "dev error rate, %")
-    return to_svg(figure, "history", "Loss and error rates over the epochs")
+def draw_chart(chart: Chart) -> str:
+    """Draw a chart over the epochs, half a page wide."""
+    figure = new_figure(3.0, WIDTH_IN / 2)
+    _draw_curves(figure.subplots(), chart)
+    return to_svg(figure, chart.title, chart.title)
 
 
 def draw_utterance(
@@ -90,23 +110,40 @@ def draw_snapshots(
     return to_svg(figure, "snapshots", "Posteriors of one utterance after some epochs")
 
 
-def _draw_curves(
-    axes: "Axes", epochs: Sequence[int], curves: Sequence[Curve], quantity: str
-) -> None:
+def _draw_curves(axes: "Axes", chart: Chart) -> None:
     """Draw lines and name each at its end; a legend would send the eye back and forth."""
     from matplotlib.ticker import MaxNLocator
 
-    for curve, color in zip(curves, (FIRST, SECOND), strict=True):
-        axes.plot(epochs, curve.values, color=color, marker="o", markersize=3, linewidth=1.6)
+    for curve in chart.curves:
+        width, alpha = (0.8, 0.45) if curve.faint else (1.6, 1.0)
+        marker = "o" if len(curve.values) <= MOST_MARKS and not curve.faint else ""
+        axes.plot(
+            curve.epochs,
+            curve.values,
+            color=curve.color,
+            marker=marker,
+            markersize=3,
+            linewidth=width,
+            alpha=alpha,
+        )
+    named = [curve for curve in chart.curves if not curve.faint]
+    highest = max(max(curve.values) for curve in named)
+    top = 1.05 * highest or 1.0
     # Names of lines that end close together are pushed apart, in axes heights.
-    top = 1.05 * max(max(curve.values) for curve in curves) or 1.0
-    ends = sorted(zip(curves, (FIRST, SECOND), strict=True), key=lambda item: item[0].values[-1])
-    lowest = -1.0
-    for curve, color in ends:
-        lowest = max(lowest + 0.075, curve.values[-1] / top)
-        axes.text(1.01, lowest, curve.label, color=color, transform=axes.transAxes, va="center")
+    place = -1.0
+    for curve in sorted(named, key=lambda curve: curve.values[-1]):
+        place = max(place + 0.075, curve.values[-1] / top)
+        axes.text(
+            1.01,
+            place,
+            curve.label,
+            color=curve.color,
+            transform=axes.transAxes,
+            va="center",
+            parse_math=False,
+        )
     axes.set_ylim(0.0, top)
-    axes.set_title(quantity, loc="left", color=TEXT, fontsize=10)
+    axes.set_title(chart.title, loc="left", color=TEXT, fontsize=10)
     axes.set_xlabel("epoch", color=MUTED)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color=GRID, linewidth=0.8)

@@ -45,12 +45,14 @@ class RateDifference(NamedTuple):
     """An error rate minus another of the same utterances, below 0 where the first is better.
 
     `low` and `high` bound the central 95 % of the differences in corpora of the same size, drawn
-    with replacement from the utterances.
+    with replacement from the utterances. `better` is the share of those corpora in which the first
+    makes fewer errors, the probability of improvement.
     """
 
     difference: float
     low: float
     high: float
+    better: float
 
 
 def word_error_rate(
@@ -147,9 +149,11 @@ def compare_error_rates(
     )  # (N,) each
     change = errors - other_errors
     if not lengths.any():
-        return RateDifference(0.0, 0.0, 0.0)
-    low, high = _bootstrap(change, lengths, seed)
-    return RateDifference(float(change.sum() / lengths.sum()), low, high)
+        return RateDifference(0.0, 0.0, 0.0, 0.0)
+    differences = _draw_rates(change, lengths, seed)
+    better = float((differences < 0).mean())
+    difference = float(change.sum() / lengths.sum())
+    return RateDifference(difference, *_central(differences), better)
 
 
 def align(
@@ -212,7 +216,7 @@ def _score(references: list[list[str]], hypotheses: list[list[str]], seed: int) 
     table = np.array(counts, dtype=np.int64).reshape(-1, 4)  # (N, 4)
     insertions, deletions, substitutions, length = (int(n) for n in table.sum(axis=0))
     errors = table[:, :3].sum(axis=1)
-    low, high = _bootstrap(errors, table[:, 3], seed)
+    low, high = _central(_draw_rates(errors, table[:, 3], seed))
     rate = float(_divide(np.array(insertions + deletions + substitutions), np.array(length)))
     return ErrorRate(rate, insertions, deletions, substitutions, length, low, high)
 
@@ -266,16 +270,20 @@ def _align_fewest_errors(reference: np.ndarray, hypothesis: np.ndarray) -> list[
     return pairs[::-1]
 
 
-def _bootstrap(errors: np.ndarray, lengths: np.ndarray, seed: int) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % quantiles of the rate over corpora drawn with replacement."""
+def _draw_rates(errors: np.ndarray, lengths: np.ndarray, seed: int) -> np.ndarray:
+    """Return the rates of corpora drawn with replacement, (K,); that of no utterance is 0."""
     if len(errors) == 0:
-        return 0.0, 0.0
+        return np.zeros(1)
     rng = np.random.default_rng(seed)
     sums = np.empty((2, _REPLICATES), dtype=np.int64)
     for k in range(_REPLICATES):
         drawn = rng.integers(len(errors), size=len(errors))
         sums[:, k] = errors[drawn].sum(), lengths[drawn].sum()
-    rates = _divide(sums[0], sums[1])
+    return _divide(sums[0], sums[1])
+
+
+def _central(rates: np.ndarray) -> tuple[float, float]:
+    """Return the 2.5 % and 97.5 % quantiles."""
     # Quantiles that are members of the sample: interpolation has no answer beside an infinite rate.
     return (
         float(np.quantile(rates, 0.025, method="lower")),

@@ -65,15 +65,22 @@ def decode_set(
         chosen = decoders if padded is None else padded
         batches = pad_batches(loader.batches(0), padding, model.sample_rate)
         results |= decode(batches, {f"{name}, {padding}": decoders[name] for name in chosen})
-    audio = {u.id: u.audio_filepath for u in utterances if isinstance(u, Utterance)}
-    return write_results(folder, results, loader.bad.skipped, audio)
+    facts = {u.id: _facts(u) for u in utterances if isinstance(u, Utterance)}
+    return write_results(folder, results, loader.bad.skipped, facts)
+
+
+def _facts(utterance: Utterance) -> dict[str, object]:
+    """What a listing says of a recording beside its text: where it is, and who speaks."""
+    speaker = utterance.extra.get("speaker")
+    known = {} if speaker is None else {"speaker": str(speaker)}
+    return {"audio_filepath": str(utterance.audio_filepath), **known}
 
 
 def write_results(
     folder: Path,
     results: Mapping[str, DecoderResult],
     failures: Sequence[Unusable],
-    audio_filepaths: Mapping[str, Path] | None = None,
+    facts: Mapping[str, Mapping[str, object]] | None = None,
 ) -> dict[str, Score]:
     """Write hypotheses, scores and failures; every file is whole or not there.
 
@@ -84,7 +91,7 @@ def write_results(
         folder: made where it is missing.
         results: of `decode_batches`.
         failures: utterances that were not decoded, and why.
-        audio_filepaths: by utterance id, for hyp.jsonl.
+        facts: further keys of hyp.jsonl by utterance id, such as audio_filepath and speaker.
 
     Returns:
         The score of every decoder.
@@ -99,7 +106,7 @@ def write_results(
     for name, result in results.items():
         place = folder / slugs[name] if len(results) > 1 else folder
         place.mkdir(parents=True, exist_ok=True)
-        _write_result(place, result, scores[name], failures, audio_filepaths or {})
+        _write_result(place, result, scores[name], failures, facts or {})
     folder.mkdir(parents=True, exist_ok=True)
     table = {
         name: {"folder": slugs[name] if len(results) > 1 else "."} | score_record(value)
@@ -114,14 +121,14 @@ def _write_result(
     result: DecoderResult,
     scored: Score,
     failures: Sequence[Unusable],
-    audio_filepaths: Mapping[str, Path],
+    facts: Mapping[str, Mapping[str, object]],
 ) -> None:
     aligned = [
         align_texts(u.id, u.reference, text)
         for u, text in zip(result.utterances, result.texts, strict=True)
     ]
     records = [
-        _utterance_record(u, a, result.seconds_per_frame, audio_filepaths.get(u.id))
+        _utterance_record(u, a, result.seconds_per_frame, facts.get(u.id, {}))
         for u, a in zip(result.utterances, aligned, strict=True)
     ]
     write_json_lines(folder / "hyp.jsonl", records)
@@ -134,13 +141,13 @@ def _write_result(
 
 
 def _utterance_record(
-    utterance: Decoded, aligned: Aligned, seconds_per_frame: float, audio: Path | None
+    utterance: Decoded, aligned: Aligned, seconds_per_frame: float, facts: Mapping[str, object]
 ) -> dict[str, object]:
     best = utterance.hypotheses[0]
     words = time_words(best.words, seconds_per_frame, utterance.duration_s)
     return {
         "id": utterance.id,
-        **({"audio_filepath": str(audio)} if audio else {}),
+        **facts,
         "duration": round(utterance.duration_s, 3),
         "text": utterance.reference,
         "pred_text": best.text,
@@ -229,14 +236,17 @@ def _rate_of(record: dict) -> ErrorRate:
     return ErrorRate._make((record | rates)[name] for name in ErrorRate._fields)
 
 
-HEADER = ("decoder", "WER %", "95 % interval", "CER %", "ins / del / sub", "utterances", "RTF")
+def table_header(metric: Metric = "wer") -> tuple[str, ...]:
+    """Header of the table of decoders; the interval and the errors are of the first rate."""
+    first, second = ("WER %", "CER %") if metric == "wer" else ("CER %", "WER %")
+    return "decoder", first, "95 % interval", second, "ins / del / sub", "utterances", "RTF"
 
 
 def table_rows(scores: Mapping[str, Score], metric: Metric = "wer") -> list[tuple[str, ...]]:
-    """Cells of the table of decoders, without the header; the interval is of the first rate."""
+    """Cells of the table of decoders, without the header."""
     rows = []
     for name, s in scores.items():
-        first, second = (s.wer, s.cer) if metric == "wer" else (s.cer, s.wer)
+        first, second = s.error_rate(metric), s.error_rate("cer" if metric == "wer" else "wer")
         rows.append(
             (
                 name,
@@ -262,6 +272,4 @@ def format_scores(
     scores: Mapping[str, Score], *, markdown: bool = False, metric: Metric = "wer"
 ) -> str:
     """Lay scores out as a table, one decoder a row; `metric` comes first."""
-    swapped = {"WER %": "CER %", "CER %": "WER %"} if metric == "cer" else {}
-    header = tuple(swapped.get(name, name) for name in HEADER)
-    return format_table([header, *table_rows(scores, metric)], markdown=markdown)
+    return format_table([table_header(metric), *table_rows(scores, metric)], markdown=markdown)

@@ -19,7 +19,7 @@ from asr.data.loading import Batch
 from asr.decoding import Decoder, Hypothesis
 from asr.decoding.hypothesis import split_by_token
 from asr.evaluation.errors import align_texts
-from asr.evaluation.metrics import ErrorRate, character_error_rate, word_error_rate
+from asr.evaluation.metrics import ErrorRate, Metric, character_error_rate, word_error_rate
 
 
 class Decoded(NamedTuple):
@@ -66,6 +66,10 @@ class Score(NamedTuple):
     audio_s: float
     real_time_factor: float  # seconds of acoustic model and decoder for a second of audio
     num_unusable: int = 0  # further utterances that could not be decoded and are in no rate
+
+    def error_rate(self, metric: Metric) -> ErrorRate:
+        """The rate of words or of characters."""
+        return self.wer if metric == "wer" else self.cer
 
 
 @dataclass(frozen=True)

@@ -14,26 +14,29 @@ if TYPE_CHECKING:
 
 # Matplotlib writes these colours into the SVG; they become what the page's style sheet says.
 TEXT, MUTED, GRID, FIRST, SECOND = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
+THIRD, FOURTH, FIFTH, SIXTH = "#101112", "#131415", "#161718", "#191a1b"
+# Of several things that are compared, in their order.
+COLORS = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH)
 PAGE_STYLES = {
     TEXT: "currentColor",
     MUTED: "var(--muted)",
     GRID: "var(--grid)",
     FIRST: "var(--first)",
     SECOND: "var(--second)",
+    THIRD: "var(--third)",
+    FOURTH: "var(--fourth)",
+    FIFTH: "var(--fifth)",
+    SIXTH: "var(--sixth)",
 }
 WIDTH_IN = 9.6
 
 
-def new_figure(height_in: float) -> "Figure":
-    """Make a figure of a page's width.
-
-    Args:
-        height_in: inches; the width is WIDTH_IN.
-    """
+def new_figure(height_in: float, width_in: float = WIDTH_IN) -> "Figure":
+    """Make a figure, of a page's width unless told otherwise; both in inches."""
     from matplotlib.figure import Figure
 
     # A figure without pyplot has no global state and needs no display.
-    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def calm(axes: "Axes") -> None:

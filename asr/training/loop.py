@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from tqdm import tqdm
 
 from asr.acoustic.checkpoint import restore, save_checkpoint
 from asr.data.fingerprint import fingerprint
@@ -22,6 +21,7 @@ from asr.data.loading import Batch, BatchLoader
 from asr.evaluation.metrics import Metric, choose_metric
 from asr.training import distributed
 from asr.training.averaging import average_tensors
+from asr.training.monitor import Monitor
 from asr.training.precision import PRECISIONS, choose_precision
 from asr.training.run_folder import RunFolder
 from asr.training.state import (
@@ -51,7 +51,10 @@ class Trainer:
 
     Args:
         max_epochs: epochs at most, >= 1.
-        metric: what chooses the best epoch: "wer", "cer", or "auto" by the model's alphabet.
+        metric: what chooses the best weights: "wer", "cer", or "auto" by the model's alphabet.
+        validate_every: steps from one validation to the next within an epoch, >= 1, or None. There
+            is one at the end of every epoch.
+        log_every: steps from one line of loss, gradient and speed to the next, >= 1.
         precision: of the network: "float32", "bfloat16", or "auto" for what the device can do.
         grad_clip: largest norm of the gradient, > 0.
         patience: epochs without a better dev rate before stopping, >= 1.
@@ -68,6 +71,8 @@ class Trainer:
         *,
         max_epochs: int,
         metric: str,
+        validate_every: int | None,
+        log_every: int,
         precision: Literal["auto", "float32", "bfloat16"],
         grad_clip: float,
         patience: int,
@@ -77,12 +82,13 @@ class Trainer:
         snapshot_epochs: Sequence[int],
         show_samples: int,
     ) -> None:
-        for name, value in (("max_epochs", max_epochs), ("patience", patience)):
-            if value < 1:
-                raise ValueError(f"{name} must be >= 1, got {value}")
+        counts = {"max_epochs": max_epochs, "patience": patience, "keep_best": keep_best}
+        counts |= {"log_every": log_every}
+        counts |= {} if validate_every is None else {"validate_every": validate_every}
+        for name, value in counts.items():
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
         choose_metric(metric, True)  # refuses what is none
-        if keep_best < 1:
-            raise ValueError(f"keep_best must be >= 1, got {keep_best}")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
         if not grad_clip > 0:
@@ -91,6 +97,8 @@ class Trainer:
             raise ValueError(f"checkpoint_minutes must be > 0, got {checkpoint_minutes}")
         self.max_epochs = max_epochs
         self.metric = metric
+        self.validate_every = validate_every
+        self.log_every = log_every
         self.precision = precision
         self.grad_clip = grad_clip
         self.patience = patience
@@ -156,6 +164,13 @@ class _Fit:
         self.now = Progress()
         self.begun = 0.0
         self.stop = StopSignal()
+        self.monitor = Monitor(
+            run,
+            metric=self.metric,
+            max_epochs=options.max_epochs,
+            log_every=options.log_every,
+            show_samples=options.show_samples,
+        )
 
     def run_to_end(self, resume: bool) -> Validation:
         try:
@@ -177,7 +192,7 @@ class _Fit:
             check_resumable(found, corpora)
             self.now = found
             if distributed.is_first():
-                self.run.cut_metrics(found.metrics_size)
+                self.run.cut_metrics(found.metrics_size, found.step)
             logger.info("resuming at epoch %d, batch %d", found.epoch + 1, found.batch)
         elif self.model.features.needs_fit:
             batches = self.stop.between(self.train.sample(STATISTICS_S))
@@ -194,7 +209,8 @@ class _Fit:
             logger.warning("precision: it was %s until now", self.now.precision)
         self.now.precision = self.stepper.precision = name
         if distributed.is_first():
-            self.run.add_facts({"precision": name, "precision_reason": reason})
+            facts = {"precision": name, "precision_reason": reason, "metric": self.metric}
+            self.run.add_facts(facts)
 
     def _done(self) -> bool:
         finished = self.now.epoch >= self.options.max_epochs
@@ -203,18 +219,39 @@ class _Fit:
     def _epoch(self) -> None:
         if not self.now.trained:
             self._train_epoch()
-        # Evaluation draws nothing and changes no weight: a stop or a kill in it loses nothing.
+        self._validate()
+        self._end_epoch()
+
+    def _validate(self) -> None:
+        """Score the weights as they are on the dev set, and keep them if they are good.
+
+        Evaluation draws nothing and changes no weight: a stop or a kill in it loses nothing.
+        """
         validation = validate(self.model, self.stop.between(self.dev.batches(0)))
         for line in self.dev.bad.summary():
             logger.warning("dev: %s", line)
-        self._end_epoch(validation)
+        now = self.now
+        now.gained |= self._keep_if_best(validation)
+        now.validated = now.step
+        if distributed.is_first():
+            now.seconds = time.monotonic() - self.begun
+            self.monitor.log_validation(now, validation)
+
+    def _validate_if_due(self) -> None:
+        """Validate within an epoch; asked before a step, so that a resumed run asks again."""
+        every, now = self.options.validate_every, self.now
+        if every and now.batch and now.step % every == 0 and now.validated != now.step:
+            self._save_last()
+            self._validate()
 
     def _train_epoch(self) -> None:
-        num_batches = len(self.train.plan(self.now.epoch))
+        plan = self.train.plan(self.now.epoch)
+        durations = [u.duration for u in self.train.corpus.utterances(self.now.epoch)]
         saved = time.monotonic()
-        with self._progress_bar() as bar:
+        with self.monitor.epoch(self.now, [sum(durations[i] for i in batch) for batch in plan]):
             for batch in self.train.batches(self.now.epoch, self.now.batch):
-                stop = self._step(batch, num_batches, bar)
+                self._validate_if_due()
+                stop = self._step(batch, len(plan))
                 if stop or time.monotonic() - saved > 60 * self.options.checkpoint_minutes:
                     self._save_last()
                     saved = time.monotonic()
@@ -224,7 +261,7 @@ class _Fit:
         self.now.trained = True
         self._save_last()
 
-    def _step(self, batch: Batch, num_batches: int, bar: tqdm) -> bool:
+    def _step(self, batch: Batch, num_batches: int) -> bool:
         """Take one step; say whether a rank was asked to stop."""
         now = self.now
         fraction = now.epoch + (now.batch + 1) / num_batches
@@ -232,19 +269,18 @@ class _Fit:
         key = (self.train.seed, now.epoch, now.batch, self.train.rank)
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         outcome = self.stepper(batch, lr, seed, self.stop.asked)
+        now.lr = lr
         now.batch += 1
         now.step += 1
         if outcome.num_utterances:
             now.skipped_in_a_row = 0
             now.loss_sum += outcome.loss_sum
             now.num_utterances += outcome.num_utterances
-            loss = outcome.loss_sum / outcome.num_utterances
-            bar.set_postfix(
-                loss=f"{loss:.2f}", best=self._best_rate(), lr=f"{lr:.1e}", refresh=False
-            )
+            now.recent_loss_sum += outcome.loss_sum
+            now.recent_utterances += outcome.num_utterances
         else:
             self._skipped(batch, outcome)
-        bar.update(len(batch.ids))
+        self.monitor.step(now, outcome)
         return outcome.stop
 
     def _skipped(self, batch: Batch, outcome: StepOutcome) -> None:
@@ -265,21 +301,19 @@ class _Fit:
             f"max_bad_steps={self.options.max_bad_steps}; the last batch is in {path}: {reason}"
         )
 
-    def _end_epoch(self, validation: Validation) -> None:
+    def _end_epoch(self) -> None:
         now, epoch = self.now, self.now.epoch
-        gained = self._keep_if_best(validation)
         if distributed.is_first():
-            self._log(validation)
             self._snapshot(epoch + 1)
-        now.epochs_without_gain = 0 if gained else now.epochs_without_gain + 1
+        now.epochs_without_gain = 0 if now.gained else now.epochs_without_gain + 1
         now.epoch, now.batch, now.loss_sum, now.num_utterances = epoch + 1, 0, 0.0, 0
-        now.trained = False
+        now.trained = now.gained = False
         self._save_last()
 
     def _keep_if_best(self, validation: Validation) -> bool:
         """Keep the weights if they are among the best; say whether they are the best."""
         best = self.now.best
-        entry = (validation.rate(self.metric), validation.loss, self.now.epoch + 1)
+        entry = (validation.rate(self.metric), validation.loss, self._name())
         first = not best or entry[:2] < best[0][:2]
         best.append(entry)
         best.sort()
@@ -289,34 +323,6 @@ class _Fit:
         if first:
             self._save(self.run.best, {"dev": entry})
         return first
-
-    def _log(self, validation: Validation) -> None:
-        now = self.now
-        now.seconds = time.monotonic() - self.begun
-        train_loss = now.loss_sum / max(1, now.num_utterances)
-        metrics: dict[str, float | int | str] = {
-            "epoch": now.epoch + 1,
-            "train_loss": train_loss,
-            "dev_loss": validation.loss,
-            "dev_wer": validation.wer,
-            "dev_cer": validation.cer,
-            "lr": self.optimizer.param_groups[0]["lr"],
-            "skipped_steps": now.skipped,
-            "seconds": round(now.seconds, 1),
-        }
-        self.run.log_metrics(metrics, now.step)
-        now.metrics_size = self.run.metrics_size()
-        logger.info(
-            "epoch %d: train loss %.2f, dev loss %.2f, %s, %.0f s",
-            now.epoch + 1,
-            train_loss,
-            validation.loss,
-            validation.describe(self.metric),
-            now.seconds,
-        )
-        for n in range(min(self.options.show_samples, len(validation.ids))):
-            logger.info("  reference:  %s", validation.references[n])
-            logger.info("  hypothesis: %s", validation.hypotheses[n])
 
     def _snapshot(self, epoch: int) -> None:
         if epoch not in self.options.snapshot_epochs:
@@ -328,31 +334,31 @@ class _Fit:
                 logger.warning("snapshot: not of %s: %s", speech.id, error)
                 continue
             log_probs, _ = self.model.log_probs(waveform, torch.tensor([waveform.shape[1]]))
-            self.run.save_snapshot(epoch, speech.id, speech.text, log_probs[0])
+            self.run.save_snapshot(epoch, speech, log_probs[0])
             return
 
     def _finish(self) -> Validation:
         """Average the best checkpoints; the mean becomes best.ckpt where it is no worse."""
-        epochs = [epoch for _, _, epoch in self.now.best]
-        rate, loss, epoch = self.now.best[0]
-        validation = self._validate_mean(epochs)
+        names = [name for _, _, name in self.now.best]
+        rate, loss, best = self.now.best[0]
+        validation = self._validate_mean(names)
         mean = validation.rate(self.metric)
         better = (mean, validation.loss) <= (rate, loss)
         logger.info(
-            "mean of %d epochs: %s %.2f %%; best epoch (%d): %.2f %%; best.ckpt is the %s",
-            *(len(epochs), self.metric.upper(), 100 * mean, epoch, 100 * rate),
-            "mean" if better else "epoch",
+            "mean of %d checkpoints: %s %.2f %%; best (%s): %.2f %%; best.ckpt is the %s",
+            *(len(names), self.metric.upper(), 100 * mean, best, 100 * rate),
+            "mean" if better else "best",
         )
         facts = {"dev": (mean, validation.loss)}
         if better:
             self._save(self.run.best, facts)
         self._save(self.run.averaged, facts)
-        return validation if better else self._validate_mean(epochs[:1])
+        return validation if better else self._validate_mean(names[:1])
 
-    def _validate_mean(self, epochs: list[int]) -> Validation:
-        """Load the mean of the weights after some epochs, and score it."""
+    def _validate_mean(self, names: list[str]) -> Validation:
+        """Load the mean of some checkpoints' weights, and score it."""
         if distributed.is_first():
-            paths = [self._path_of(epoch) for epoch in epochs]
+            paths = [self._path_of(name) for name in names]
             restore(self.model, average_tensors(paths), paths[0])
         copy_model_from_first(self.model)
         return validate(self.model, self.stop.between(self.dev.batches(0)))
@@ -374,27 +380,15 @@ class _Fit:
 
     def _remove_worse(self) -> None:
         """Remove weights that are no longer among the best; last.ckpt names only what stays."""
-        kept = {self._path_of(epoch) for _, _, epoch in self.now.best}
+        kept = {self._path_of(name) for _, _, name in self.now.best}
         for path in self.run.checkpoints.glob("epoch_*.ckpt"):
             if path not in kept:
                 path.unlink()
 
-    def _path_of(self, epoch: int) -> Path:
-        return self.run.checkpoints / f"epoch_{epoch:03d}.ckpt"
+    def _name(self) -> str:
+        """Name of the checkpoint of now; within an epoch with its step."""
+        now = self.now
+        return f"epoch_{now.epoch + 1:03d}" + ("" if now.trained else f"_step_{now.step}")
 
-    def _best_rate(self) -> str:
-        return f"{self.metric} {100 * self.now.best[0][0]:.1f}%" if self.now.best else "-"
-
-    def _progress_bar(self) -> tqdm:
-        """One bar over the whole training, so that its time left is the training's."""
-        size = len(self.train.corpus.utterances(self.now.epoch))
-        return tqdm(
-            total=size * self.options.max_epochs,
-            initial=size * self.now.epoch,
-            desc=f"epoch {self.now.epoch + 1}/{self.options.max_epochs}",
-            unit="utt",
-            smoothing=0.05,
-            leave=False,
-            dynamic_ncols=True,
-            disable=not distributed.is_first(),
-        )
+    def _path_of(self, name: str) -> Path:
+        return self.run.checkpoints / f"{name}.ckpt"

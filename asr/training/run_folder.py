@@ -5,12 +5,15 @@ config.yaml env.json log.txt metrics.jsonl tb/ ckpt/{last,best,...}.ckpt snapsho
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from asr.data.loading import Speech
+from asr.data.manifest import Utterance
 from asr.files import write_atomically
 
 # Files of a run that one started afresh in the same folder would mistake for its own.
@@ -25,6 +28,7 @@ class RunFolder:
         self.checkpoints = path / "ckpt"
         self.metrics_path = path / "metrics.jsonl"
         self._board: SummaryWriter | None = None
+        self._resumed_at: int | None = None
 
     @property
     def last(self) -> Path:
@@ -47,34 +51,37 @@ class RunFolder:
         known = json.loads(path.read_text()) if path.exists() else {}
         write_atomically(path, json.dumps(known | facts, indent=2))
 
-    def log_metrics(self, metrics: dict[str, float | int | str], step: int) -> None:
+    def log_metrics(self, metrics: Mapping[str, float | int | None], step: int) -> None:
         """Append one line to metrics.jsonl and show its numbers in TensorBoard."""
         with self.metrics_path.open("a") as file:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
         if self._board is None:
-            self._board = SummaryWriter(str(self.path / "tb"))
+            self._board = SummaryWriter(str(self.path / "tb"), purge_step=self._resumed_at)
         for name, value in metrics.items():
-            if isinstance(value, (int, float)):
+            if value is not None:
                 self._board.add_scalar(name, value, step)
 
     def metrics_size(self) -> int:
         """Bytes of metrics.jsonl."""
         return self.metrics_path.stat().st_size if self.metrics_path.exists() else 0
 
-    def cut_metrics(self, size: int) -> None:
-        """Drop what a killed run logged after the checkpoint that is resumed from."""
+    def cut_metrics(self, size: int, step: int) -> None:
+        """Drop what a killed run logged after `step`, where it is resumed."""
+        self._resumed_at = step + 1
         if self.metrics_path.exists():
             os.truncate(self.metrics_path, size)
 
-    def save_snapshot(self, epoch: int, utterance_id: str, text: str, log_probs: Tensor) -> None:
+    def save_snapshot(self, epoch: int, speech: Speech, log_probs: Tensor) -> None:
         """Keep the posteriors (T, C) of one utterance, to see CTC's spikes emerge."""
+        audio = speech.audio_filepath if isinstance(speech, Utterance) else ""
         folder = self.path / "snapshots"
         folder.mkdir(exist_ok=True)
         np.savez(
             folder / f"epoch_{epoch:03d}.npz",
             log_probs=log_probs.numpy(),
-            utterance_id=utterance_id,
-            text=text,
+            utterance_id=speech.id,
+            text=speech.text,
+            audio_filepath=str(audio),
         )
 
     def close(self) -> None:

@@ -33,7 +33,12 @@ class Progress:
     skipped_in_a_row: int = 0  # steps with a non-finite loss or gradient
     skipped: int = 0
     epochs_without_gain: int = 0
-    best: list[tuple[float, float, int]] = field(default_factory=list)  # (rate, loss, epoch)
+    best: list[tuple[float, float, str]] = field(default_factory=list)  # (rate, loss, name)
+    gained: bool = False  # whether a validation of the current epoch was the best
+    lr: float = 0.0  # of the last step
+    validated: int = 0  # step of the last validation
+    recent_loss_sum: float = 0.0  # since the last line of metrics by step, nats
+    recent_utterances: int = 0
     trained: bool = False  # whether the current epoch wants only its validation
     precision: str = ""  # chosen at the start
     world_size: int = 1  # ranks: batches of an epoch are planned for that many
@@ -112,7 +117,11 @@ def load_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> Pro
         progress = Progress(**header["extra"]["progress"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: holds no training state that fits: {error}") from error
-    progress.best = [(rate, loss, epoch) for rate, loss, epoch in progress.best]
+    # Until there were validations within epochs, checkpoints had numbers.
+    progress.best = [
+        (rate, loss, f"epoch_{name:03d}" if isinstance(name, int) else name)
+        for rate, loss, name in progress.best
+    ]
     return progress
 
 

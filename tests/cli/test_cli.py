@@ -141,8 +141,13 @@ def test_multirun_trains_every_combination(run, tmp_path):
     words = overrides(run, tmp_path / "sweep", trainer__max_epochs=1)
     command = [sys.executable, "-m", "asr", "train", "-m", *words, "model.hidden_size=4,6"]
 
-    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    found = subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, text=True)
 
+    header, _, *rows = found.stdout.splitlines()
+    assert header.split()[:2] == ["run", "best"]
+    assert {row.split()[0] for row in rows} == {"model.hidden_size=4", "model.hidden_size=6"}
+    rates = [(float(row.split()[1]), float(row.split()[3])) for row in rows]
+    assert rates == sorted(rates)
     folders = list((tmp_path / "sweep").iterdir())
     assert len(folders) == 2
     assert all((folder / "ckpt/best.ckpt").exists() for folder in folders)

@@ -138,8 +138,15 @@ def test_every_job_of_a_sweep_has_a_folder(clips, tmp_path, place):
     ]
     if place == "given":
         words.append(f"output_dir={tmp_path}")
-    subprocess.run([sys.executable, "-m", "asr", *words], check=True, cwd=tmp_path)
+    words += ["--json"] if place == "given" else []
+    command = [sys.executable, "-m", "asr", *words]
+    found = subprocess.run(command, check=True, cwd=tmp_path, text=True, capture_output=True).stdout
 
+    if place == "given":
+        table = [(record["run"], record["decoder"]) for record in json.loads(found)]
+    else:
+        table = [tuple(line.split()[:2]) for line in found.splitlines()[-2:]]
+    assert sorted(table) == [("decoder=beam", "beam"), ("decoder=greedy", "greedy")]
     folder = tmp_path if place == "given" else clips / "run/decode/manifest_test"
     for decoder in ("greedy", "beam"):
         assert decoder in json.loads((folder / f"decoder={decoder}/scores.json").read_text())
@@ -154,6 +161,45 @@ def test_padded_set_is_a_further_row(clips, tmp_path, capsys):
     assert scores[name]["audio_s"] == pytest.approx(scores["greedy"]["audio_s"] + 4 * 1.5)
     assert name in capsys.readouterr().out
     assert (tmp_path / scores[name]["folder"] / "wer.txt").exists()
+
+
+def test_scores_are_printed_as_json(clips, tmp_path, capsys):
+    assert decode(clips, f"output_dir={tmp_path}", "--json") == 0
+
+    (record,) = json.loads(capsys.readouterr().out)
+    assert (record["decoder"], record["num_utterances"]) == ("greedy", 4)
+    assert record["output_dir"] == str(tmp_path)
+
+
+def test_speakers_of_the_manifest_are_in_the_results(clips, tmp_path):
+    lines = [json.loads(line) for line in (clips / "m.jsonl").read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["audio_filepath"] = str(clips / line["audio_filepath"])
+        line |= {"speaker": number} if number else {}
+    manifest = tmp_path / "spoken.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    assert decode(clips, f"data.test_manifest={manifest}", f"output_dir={tmp_path / 'out'}") == 0
+
+    found = [json.loads(line) for line in (tmp_path / "out/hyp.jsonl").read_text().splitlines()]
+    assert [record.get("speaker") for record in found] == [None, "1", "2", "3"]
+
+
+def test_decoding_ends_with_advice_that_has_numbers_and_a_command(clips, tmp_path, capsys):
+    lines = (clips / "m.jsonl").read_text().splitlines()
+    broken = json.loads(lines[0]) | {"audio_filepath": str(tmp_path / "none.wav"), "id": "none"}
+    good = [
+        json.loads(line) | {"audio_filepath": str(clips / json.loads(line)["audio_filepath"])}
+        for line in lines
+    ]
+    manifest = tmp_path / "some.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in [*good, broken]))
+
+    assert decode(clips, f"data.test_manifest={manifest}", f"output_dir={tmp_path / 'out'}") == 2
+
+    assert last_line(capsys) == (
+        f"next: 1 of 5 utterances of out could not be decoded: cat {tmp_path}/out/failures.jsonl"
+    )
 
 
 def test_one_bad_file_loses_nothing_and_is_counted(clips, tmp_path, capsys):

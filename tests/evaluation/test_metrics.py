@@ -301,9 +301,21 @@ def test_difference_is_taken_on_the_same_utterances():
 def test_difference_of_equal_hypotheses_is_zero():
     same = compare_error_rates(["a b", "c"], ["a", "x"], ["b", "y"])
 
-    assert same == RateDifference(0.0, 0.0, 0.0)
-    assert compare_error_rates(["", ""], ["a", ""], ["", ""]) == (0.0, 0.0, 0.0)
-    assert compare_error_rates([], [], []) == (0.0, 0.0, 0.0)
+    assert same == RateDifference(0.0, 0.0, 0.0, 0.0)
+    assert compare_error_rates(["", ""], ["a", ""], ["", ""]) == (0.0, 0.0, 0.0, 0.0)
+    assert compare_error_rates([], [], []) == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_probability_of_improvement_is_that_of_the_draws():
+    """One utterance in two is better by a word: every draw is, but the one in 2 ^ 6 without it."""
+    references = ["a b"] * 6
+    first, second = ["a b"] * 6, ["a b", "a x"] * 3
+
+    found = compare_error_rates(references, first, second)
+    turned = compare_error_rates(references, second, first)
+
+    assert found.better == pytest.approx(1 - 1 / 64, abs=0.01)
+    assert turned.better == 0.0
 
 
 def test_difference_wants_as_many_hypotheses():

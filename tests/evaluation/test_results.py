@@ -67,7 +67,12 @@ def test_decoder_names_that_share_a_folder_are_refused(tmp_path):
 def test_hypotheses_file_has_all_of_an_utterance(model, decoders, tmp_path, rng):
     results = decode_batches(model, [batch_of(["ab cad"], rng)], decoders, progress=False)
 
-    write_results(tmp_path, {"beam": results["beam"]}, [], {"u00": tmp_path / "a.wav"})
+    write_results(
+        tmp_path,
+        {"beam": results["beam"]},
+        [],
+        {"u00": {"audio_filepath": str(tmp_path / "a.wav")}},
+    )
 
     (record,) = read_lines(tmp_path / "hyp.jsonl")
     assert record["id"] == "u00"

@@ -23,9 +23,11 @@ def test_schedule_refuses_parameters_out_of_range(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"max_epochs": 0}, "max_epochs must be >= 1, got 0"),
-        ({"patience": 0}, "patience must be >= 1, got 0"),
-        ({"keep_best": 0}, "keep_best must be >= 1, got 0"),
+        ({"max_epochs": 0}, "max_epochs must be a whole number >= 1, got 0"),
+        ({"patience": 0}, "patience must be a whole number >= 1, got 0"),
+        ({"validate_every": 1.5}, "validate_every must be a whole number >= 1, got 1.5"),
+        ({"log_every": 0}, "log_every must be a whole number >= 1, got 0"),
+        ({"keep_best": 0}, "keep_best must be a whole number >= 1, got 0"),
         ({"precision": "half"}, "precision must be auto, float32 or bfloat16, got 'half'"),
         ({"grad_clip": 0.0}, "grad_clip must be > 0, got 0.0"),
         ({"metric": "mer"}, "metric must be auto, wer or cer, got 'mer'"),
@@ -36,6 +38,8 @@ def test_trainer_refuses_parameters_out_of_range(change, message):
     options = {
         "max_epochs": 1,
         "metric": "auto",
+        "validate_every": None,
+        "log_every": 1,
         "precision": "auto",
         "grad_clip": 1.0,
         "patience": 1,

@@ -37,6 +37,22 @@ def test_moved_corpus_is_gone_on_with(corpus, tmp_path):
     assert epochs == [1, 2]
 
 
+def test_checkpoints_that_were_numbered_are_found_by_their_names(corpus, tmp_path):
+    fit(corpus, tmp_path / "run", trainer__max_epochs=1)
+    last = tmp_path / "run/ckpt/last.ckpt"
+    content = last.read_bytes()
+    # A number and spaces: as long as the name, since the file says how long its header is.
+    named, numbered = b'\\"epoch_001\\"', b"1" + b" " * 12
+    if named not in content:
+        named, numbered = b'"epoch_001"', b"1" + b" " * 10
+    assert content.count(named) == 1
+    last.write_bytes(content.replace(named, numbered))
+
+    fit(corpus, tmp_path / "run", resume="auto", optimizer__lr=3e-3)
+
+    assert (tmp_path / "run/ckpt/averaged.ckpt").exists()
+
+
 @pytest.mark.parametrize("split", ["train", "dev"])
 def test_another_corpus_in_the_same_place_is_refused(corpus, tmp_path, split):
     fit(corpus, tmp_path / "run", trainer__max_epochs=1)

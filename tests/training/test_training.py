@@ -87,39 +87,94 @@ def test_run_folder_holds_what_it_should(corpus, tmp_path):
     assert not [name for name in files if name.endswith(".tmp")]
 
 
+WHOLE = {"trainer__max_epochs": 3, "augment": "full", "trainer__log_every": 1}
+# Of metrics, what depends on the clock.
+TIMES = ("seconds", "speech_hours_per_hour")
+
+
+def numbers(run_dir):
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in metrics(run_dir)]
+
+
+@pytest.fixture(scope="module", params=[None, 2, 3], ids="validate_every={}".format)
+def whole(request, corpus, tmp_path_factory):
+    """A run that was never stopped, and its options."""
+    options = WHOLE | {"trainer__validate_every": request.param or "null"}
+    run_dir = tmp_path_factory.mktemp("whole")
+    fit(corpus, run_dir, **options)
+    return run_dir, options
+
+
 @pytest.mark.parametrize("step", [1, 2, 4, 5, 7])
-def test_resumed_training_equals_an_uninterrupted_one(corpus, tmp_path, monkeypatch, step):
-    fit(corpus, tmp_path / "whole", trainer__max_epochs=3, augment="full")
+def test_resumed_training_equals_an_uninterrupted_one(corpus, whole, tmp_path, monkeypatch, step):
+    run_dir, options = whole
+    options = options | {"trainer__checkpoint_minutes": 1e-9}
     with monkeypatch.context() as patch:
         kill_at(patch, step)
         with pytest.raises(Killed):
-            fit(
-                corpus,
-                tmp_path / "cut",
-                trainer__max_epochs=3,
-                augment="full",
-                trainer__checkpoint_minutes=1e-9,
-            )
+            fit(corpus, tmp_path / "cut", **options)
 
-    fit(
-        corpus,
-        tmp_path / "cut",
-        trainer__max_epochs=3,
-        augment="full",
-        trainer__checkpoint_minutes=1e-9,
-        resume="auto",
-    )
+    fit(corpus, tmp_path / "cut", **options, resume="auto")
 
     for name in ("last", "best"):
         assert_same_tensors(
-            weights(tmp_path / f"whole/ckpt/{name}.ckpt"),
-            weights(tmp_path / f"cut/ckpt/{name}.ckpt"),
+            weights(run_dir / f"ckpt/{name}.ckpt"), weights(tmp_path / f"cut/ckpt/{name}.ckpt")
         )
-    scores = [
-        [{k: v for k, v in line.items() if k != "seconds"} for line in metrics(tmp_path / run)]
-        for run in ("whole", "cut")
+    assert numbers(run_dir) == numbers(tmp_path / "cut")
+
+
+def test_validation_within_an_epoch_changes_no_weight(corpus, tmp_path):
+    fit(corpus, tmp_path / "rare")
+    fit(corpus, tmp_path / "often", trainer__validate_every=2)
+
+    assert_same_tensors(
+        weights(tmp_path / "rare/ckpt/last.ckpt"), weights(tmp_path / "often/ckpt/last.ckpt")
+    )
+    rare, often = ([row["step"] for row in metrics(tmp_path / r)] for r in ("rare", "often"))
+    assert set(rare) < set(often)
+    assert [s for s in often if s not in rare] == [
+        s for s in range(2, max(rare), 2) if s not in rare
     ]
-    assert scores[0] == scores[1]
+
+
+def test_weights_within_an_epoch_may_be_the_best(corpus, tmp_path):
+    """Almost nothing is learnt, so that the first weights of all stay the best."""
+    fit(corpus, tmp_path / "run", trainer__validate_every=2, optimizer__lr=1e-12)
+
+    header, _ = read_checkpoint(tmp_path / "run/ckpt/last.ckpt")
+    names = [name for _, _, name in header["extra"]["progress"]["best"]]
+    kept = {path.stem for path in (tmp_path / "run/ckpt").glob("epoch_*.ckpt")}
+    assert set(names) == kept
+    assert "epoch_001_step_2" in kept
+
+
+def test_metrics_by_step_are_means_since_the_last_line(corpus, tmp_path):
+    fit(corpus, tmp_path / "each", trainer__max_epochs=1, trainer__log_every=1)
+    fit(corpus, tmp_path / "pairs", trainer__max_epochs=1, trainer__log_every=2)
+
+    each, pairs = (
+        {row["step"]: row for row in metrics(tmp_path / run) if "loss" in row}
+        for run in ("each", "pairs")
+    )
+    epoch = metrics(tmp_path / "each")[-1]
+    assert list(each) == list(range(1, epoch["step"] + 1))
+    assert list(pairs) == [step for step in each if step % 2 == 0]
+    low, high = sorted((each[1]["loss"], each[2]["loss"]))
+    assert low <= pairs[2]["loss"] <= high
+    assert pairs[2]["grad_norm"] == each[2]["grad_norm"] > 0
+    assert each[1]["speech_hours_per_hour"] > 0
+    assert epoch["epoch"] == 1
+
+
+@pytest.mark.parametrize("option", ["validate_every", "log_every", "patience"])
+@pytest.mark.parametrize("value", ["0", "1.5", "true"])
+def test_counts_that_are_none_are_refused(corpus, tmp_path, option, value):
+    with pytest.raises(
+        ValueError, match=f"{option} must be (a whole number >= 1|an integer.*), got"
+    ):
+        fit(corpus, tmp_path / "run", **{f"trainer__{option}": value})
+
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
