@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
+from asr.acoustic.chunks import group_by_length
 from asr.files import write_atomically
 from asr.text import BLANK
 
@@ -69,11 +70,9 @@ class Emissions:
 
     def batches(self, max_values: int = MAX_BATCH_VALUES) -> Iterator[EmissionBatch]:
         """Yield all utterances, longest first, padded to at most `max_values` numbers a batch."""
-        order = sorted(range(len(self.log_probs)), key=lambda i: -len(self.log_probs[i]))
-        while order:
-            longest = len(self.log_probs[order[0]])
-            size = max(1, max_values // max(1, longest * len(self.tokens)))
-            indices, order = order[:size], order[size:]
+        lengths = [len(rows) for rows in self.log_probs]
+        for indices in group_by_length(lengths, max_values // len(self.tokens)):
+            longest = lengths[indices[0]]
             rows = [self.log_probs[i] for i in indices]
             padded = np.zeros((len(rows), longest, len(self.tokens)), rows[0].dtype)
             for place, row in zip(padded, rows, strict=True):
