@@ -109,9 +109,10 @@ def test_counts_of_a_step_stay_on_the_gpu():
 
 def test_a_rank_without_utterances_takes_part(tmp_path):
     with fake_gpu():
-        losses, logits, _ = make_stepper(tmp_path)._idle()
+        losses, extra, logits, _ = make_stepper(tmp_path)._idle()
 
         assert (losses.device.type, losses.shape, logits.shape[1]) == ("cuda", (1,), 1)
+        assert (extra.device.type, extra.numel()) == ("cuda", 0)
 
 
 @pytest.mark.parametrize("normalize", NORMALIZE)

@@ -12,6 +12,7 @@ from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_checkp
 from asr.cli.hydra_config import compose_config
 from asr.cli.run_folder import RunFolderError
 from asr.cli.train import train
+from asr.training import loop
 from asr.training.averaging import average_tensors
 from asr.training.loop import TrainingError
 
@@ -47,8 +48,6 @@ class Killed(Exception):
 
 def kill_at(monkeypatch, step):
     """Make the training die before step number `step`."""
-    from asr.training import loop
-
     original, calls = loop._Fit._step, []
 
     def dying(self, *args):
@@ -137,15 +136,26 @@ def test_validation_within_an_epoch_changes_no_weight(corpus, tmp_path):
     ]
 
 
-def test_weights_within_an_epoch_may_be_the_best(corpus, tmp_path):
-    """Almost nothing is learnt, so that the first weights of all stay the best."""
-    fit(corpus, tmp_path / "run", trainer__validate_every=2, optimizer__lr=1e-12)
+@pytest.mark.parametrize("metric", ["wer", "cer"])
+def test_weights_within_an_epoch_may_be_the_best(corpus, tmp_path, monkeypatch, metric):
+    """The rate that chooses rises from one validation to the next, while the other falls."""
+    real, rates = loop.validate, iter(range(1, 100))
+
+    def validate(model, batches):
+        rate = next(rates) / 100
+        other = "cer" if metric == "wer" else "wer"
+        return real(model, batches)._replace(**{metric: rate, other: 1 - rate})
+
+    monkeypatch.setattr(loop, "validate", validate)
+    fit(corpus, tmp_path / "run", trainer__validate_every=2, trainer__metric=metric)
 
     header, _ = read_checkpoint(tmp_path / "run/ckpt/last.ckpt")
-    names = [name for _, _, name in header["extra"]["progress"]["best"]]
+    best = header["extra"]["progress"]["best"]
+    names = [name for _, _, name in best]
+    assert best[0][0::2] == [0.01, "epoch_001_step_2"]
     kept = {path.stem for path in (tmp_path / "run/ckpt").glob("epoch_*.ckpt")}
     assert set(names) == kept
-    assert "epoch_001_step_2" in kept
+    assert json.loads((tmp_path / "run/env.json").read_text())["metric"] == metric
 
 
 def test_metrics_by_step_are_means_since_the_last_line(corpus, tmp_path):
