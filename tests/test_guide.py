@@ -5,7 +5,6 @@ epoch, `asr tune` fewer trials, and the model of the quickstart is one that has 
 """
 
 import io
-import json
 import multiprocessing
 import os
 import re
@@ -63,7 +62,7 @@ def commands():
 
 
 def record(folder):
-    """Write a folder a language: SPEAKER/NUMBER.wav with its text beside it."""
+    """Write a folder for each language: SPEAKER/NUMBER.wav with its text beside it."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         for name, (accent, *texts) in SENTENCES.items():
@@ -127,13 +126,13 @@ def texts_of(folder):
     return [utterance.text for manifest in manifests for utterance in read_manifest(manifest)]
 
 
-def test_guide_is_short_its_links_exist_and_every_command_is_once():
-    links = re.findall(r"\]\(([^)#:]+)\)", GUIDE)
+def test_guide_is_short_its_links_exist_and_no_command_is_there_twice():
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", GUIDE)
 
     assert len(GUIDE.splitlines()) <= 250
-    assert links
+    assert {"data.md", "text.md"} <= set(links)
     assert not [link for link in links if not (PATH.parent / link).exists()]
-    assert len(set(commands())) == len(commands())
+    assert len(set(commands())) == len(commands()) > 10
     assert "docs/your_own_speech.md" in (ROOT / "README.md").read_text()
 
 
@@ -153,7 +152,7 @@ def test_own_speech_becomes_a_model_subtitles_and_a_table(reader):
     assert (folder / "speech.srt").exists()
 
 
-def test_first_model_takes_the_network_of_the_quickstart(reader):
+def test_first_model_has_the_network_of_the_quickstart_and_writes_characters(reader):
     folder, _ = reader
     log = (folder / "runs/mine/log.txt").read_text()
     model = load_checkpoint(folder / "runs/mine/ckpt/best.ckpt")
@@ -194,5 +193,4 @@ def test_chinese_is_judged_by_characters(reader):
     }
     (header,) = printed_by(printed, "asr decode", "data/chinese").splitlines()[:1]
     assert header.index("CER %") < header.index("WER %")
-    metrics = (folder / "runs/chinese/metrics.jsonl").read_text().splitlines()
-    assert 0 <= json.loads(metrics[-1])["dev_cer"]
+    assert "mean of 1 epochs: CER" in (folder / "runs/chinese/log.txt").read_text()
