@@ -20,7 +20,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from defects import DEFECTS, Defect
+from defect import Defect
+from defects import DEFECTS
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from asr.acoustic.model import AcousticModel
+from asr.text import spelling
 
 
 class Inherited(NamedTuple):
@@ -34,14 +35,15 @@ class Inherited(NamedTuple):
 def inherit(model: AcousticModel, source: AcousticModel) -> Inherited:
     """Copy the weights of `source` that fit into `model`, in place.
 
-    A tensor fits that has the same name and shape. Rows of the layer that scores tokens go by the
-    tokens: another alphabet keeps those it shares.
+    A tensor fits that has the same name and shape. Rows of the layers that score tokens or
+    characters go by these: another alphabet keeps those it shares.
 
     Raises:
         ValueError: nothing but scores of tokens fits.
     """
     ours, theirs = model.network.state_dict(), source.network.state_dict()
-    scores = [f"{model.network.class_layer}.{name}" for name in ("weight", "bias")]
+    tokens, their_tokens = _tokens_by_layer(model), _tokens_by_layer(source)
+    scores = {f"{layer}.{name}": layer for layer in tokens for name in ("weight", "bias")}
     taken = [
         name
         for name, value in ours.items()
@@ -54,16 +56,29 @@ def inherit(model: AcousticModel, source: AcousticModel) -> Inherited:
         )
     for name in taken:
         ours[name].copy_(theirs[name])
-    rows = _common_rows(model.tokenizer.tokens, source.tokenizer.tokens)
-    known = all(_copy_rows(ours[name], theirs.get(name), model, source, rows) for name in scores)
-    rows = rows if known else {}
-    tokens = model.tokenizer.tokens
+    known = {
+        name
+        for name, layer in scores.items()
+        if name in theirs
+        and _copy_rows(ours[name], theirs[name], tokens[layer], their_tokens[layer])
+    }
+    own = model.tokenizer.tokens
+    is_known = f"{model.network.class_layer}.weight" in known
+    shared = set(own) & set(source.tokenizer.tokens) if is_known else set()
     return Inherited(
-        taken,
-        [name for name in ours if name not in taken and not (known and name in scores)],
-        [tokens[row] for row in rows],
-        [token for row, token in enumerate(tokens) if row not in rows],
+        [*taken, *sorted(known)],
+        [name for name in ours if name not in taken and name not in known],
+        [token for token in own if token in shared],
+        [token for token in own if token not in shared],
     )
+
+
+def _tokens_by_layer(model: AcousticModel) -> dict[str, list[str]]:
+    """Layers whose rows are tokens, and these: of the output, and of the intermediate layer."""
+    layers = {model.network.class_layer: model.tokenizer.tokens}
+    if model.network.intermediate is not None:
+        layers["intermediate.linear"] = spelling(model.tokenizer).tokens
+    return layers
 
 
 def freeze(network: nn.Module, parts: Sequence[str]) -> list[nn.Module]:
@@ -116,29 +131,19 @@ def parameter_groups(network: nn.Module, factors: Mapping[str, float]) -> list[d
     return [{"params": params, "factor": factor} for factor, params in groups.items()]
 
 
-def _common_rows(tokens: Sequence[str], others: Sequence[str]) -> dict[int, int]:
-    """Rows of tokens that both have: ours -> theirs."""
-    theirs = {token: row for row, token in enumerate(others)}
-    return {row: theirs[token] for row, token in enumerate(tokens) if token in theirs}
-
-
 def _copy_rows(
-    ours: Tensor,
-    theirs: Tensor | None,
-    model: AcousticModel,
-    source: AcousticModel,
-    rows: Mapping[int, int],
+    ours: Tensor, theirs: Tensor, tokens: Sequence[str], their_tokens: Sequence[str]
 ) -> bool:
     """Copy scores of common tokens; False where layers differ in more than their tokens."""
-    if theirs is None or ours.shape[1:] != theirs.shape[1:]:
-        return False
-    num, num_theirs = len(model.tokenizer.tokens), len(source.tokenizer.tokens)
-    if len(ours) // num != len(theirs) // num_theirs:
+    num, num_theirs = len(tokens), len(their_tokens)
+    if ours.shape[1:] != theirs.shape[1:] or len(ours) // num != len(theirs) // num_theirs:
         return False
     # A layer may score several frames: (R C, ...) with all classes of a frame together.
     ours = ours.view(-1, num, *ours.shape[1:])  # (R, C, ...)
     theirs = theirs.view(-1, num_theirs, *theirs.shape[1:])  # (R, C', ...)
-    ours[:, list(rows)] = theirs[:, list(rows.values())].to(ours)
+    places = {token: row for row, token in enumerate(their_tokens)}
+    rows = [row for row, token in enumerate(tokens) if token in places]
+    ours[:, rows] = theirs[:, [places[tokens[row]] for row in rows]].to(ours)
     return True
 
 

@@ -89,6 +89,19 @@ def test_known_tokens_keep_their_rows_and_new_ones_are_new(frames_out):
     assert torch.equal(bias[:, 3], source.network.linear.bias.view(frames_out, 5)[:, 2])
 
 
+def test_rows_of_characters_go_by_the_characters():
+    layer = {"model__intermediate_layer": 1}
+    model, source = build("xca ", **layer), build("abc ", **layer)
+
+    inherited = inherit(model, source)
+
+    # Spelt, ours are <blank> " " a c x, theirs <blank> " " a b c.
+    ours, theirs = (m.network.intermediate.linear.weight for m in (model, source))
+    assert torch.equal(ours[:4], theirs[[0, 1, 2, 4]])
+    assert not torch.equal(ours[4], theirs[3])
+    assert "intermediate.linear.weight" in inherited.taken
+
+
 def test_layers_of_another_size_are_new_and_listed():
     model, source = build(" abc", model__hidden_size=16), build(" abc")
 
