@@ -193,4 +193,4 @@ def test_chinese_is_judged_by_characters(reader):
     }
     (header,) = printed_by(printed, "asr decode", "data/chinese").splitlines()[:1]
     assert header.index("CER %") < header.index("WER %")
-    assert "mean of 1 epochs: CER" in (folder / "runs/chinese/log.txt").read_text()
+    assert "mean of 1 checkpoints: CER" in (folder / "runs/chinese/log.txt").read_text()
