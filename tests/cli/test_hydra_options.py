@@ -118,11 +118,9 @@ def test_a_missing_folder_is_named(capsys):
 @pytest.mark.parametrize(
     ("words", "printed"),
     [
-        (["--cfg"], "run_dir: runs/synth"),
         (["--cfg", "job"], "run_dir: runs/synth"),
         (["--cfg", "hydra"], "hydra:"),
         (["--info", "searchpath"], "pkg://asr.conf"),
-        (["--info", "defaults"], "warmup_cosine"),
     ],
 )
 def test_what_hydra_prints(words, printed):
