@@ -38,7 +38,7 @@ EXAMPLE = """examples:
   asr train experiment=speech_commands seed=2 run_dir=runs/try
   asr train data=manifest data.train_manifest=train.jsonl data.dev_manifest=dev.jsonl
   asr train resume=auto                    go on after a kill
-  asr train data=manifest init_from=runs/quickstart/ckpt/best.ckpt freeze=[convs]   adapt a model
+  asr train data=manifest init_from=runs/quickstart/ckpt/best.ckpt model.frames_out=2   adapt one
   asr train -m model.hidden_size=128,256   try both, and a table
   asr train data=synth trainer.validate_every=500
   torchrun --nproc-per-node 2 -m asr train data=synth
