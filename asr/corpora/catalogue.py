@@ -21,7 +21,7 @@ from asr.corpora import (
     voxpopuli,
 )
 from asr.corpora.delimited import SUFFIXES, find_delimiter, read_header
-from asr.corpora.layouts import AUDIO_SUFFIXES, Imported, walk
+from asr.corpora.layouts import AUDIO_SUFFIXES, Imported, find_near, walk
 
 AUTO = "auto"
 
@@ -46,14 +46,9 @@ class Layout(NamedTuple):
     takes_file: bool = False
 
 
-def _glob(*patterns: str) -> Callable[[Path], list[Path]]:
+def _near(*patterns: str) -> Callable[[Path], list[Path]]:
     """Look for names in the folder, and one and two levels below it."""
-
-    def find(source: Path) -> list[Path]:
-        places = (f"{depth}{pattern}" for depth in ("", "*/", "*/*/") for pattern in patterns)
-        return sorted(path for place in places for path in source.glob(place))
-
-    return find
+    return lambda source: find_near(source, *patterns)
 
 
 def _beside(*suffixes: str) -> Callable[[Path], list[Path]]:
@@ -75,7 +70,7 @@ def _tables_with(*columns: str) -> Callable[[Path], list[Path]]:
 
 
 def _find_lj_speech(source: Path) -> list[Path]:
-    found = _glob(lj_speech.TABLE)(source)
+    found = find_near(source, lj_speech.TABLE)
     found = [path for path in found if (path.parent / lj_speech.FOLDER).is_dir()]
     return [path for path in found if find_delimiter(path) == "|"]
 
@@ -109,25 +104,25 @@ IMPORTERS: dict[str, Layout] = {
     "speech_commands": Layout(
         importers.import_speech_commands,
         "<word>/*.wav, testing_list.txt, validation_list.txt",
-        _glob("testing_list.txt"),
+        _near("testing_list.txt"),
         explicit=False,
     ),
     "fsdd": Layout(
         importers.import_fsdd,
         "recordings/<digit>_<speaker>_<number>.wav",
-        _glob("recordings/[0-9]_*_[0-9]*.wav"),
+        _near("recordings/[0-9]_*_[0-9]*.wav"),
         explicit=False,
     ),
     "an4": Layout(
         importers.import_an4,
         "etc/an4_{train,test}.{fileids,transcription}, wav/",
-        _glob("etc/an4_train.transcription"),
+        _near("etc/an4_train.transcription"),
         explicit=False,
     ),
     "speechocean762": Layout(
         importers.import_speechocean762,
         "train/ and test/ with wav.scp, audio in WAVE/",
-        lambda source: [path for path in _glob("WAVE")(source) if _find_kaldi(path.parent)],
+        lambda source: [path for path in find_near(source, "WAVE") if _find_kaldi(path.parent)],
         explicit=False,
     ),
     "librispeech": Layout(

@@ -3,22 +3,16 @@
 from pathlib import Path
 
 from asr.corpora.delimited import TableForm
-from asr.corpora.layouts import ALL, Imported
-from asr.corpora.tables import SPLITS, add_table
+from asr.corpora.layouts import ALL, SPLITS, Imported, find_near
+from asr.corpora.tables import add_table
 
 _VALIDATED = "validated.tsv"
 
 
 def find_languages(source: Path) -> list[Path]:
     """List the folders, at most two levels down, with clips/ and a table of Common Voice's."""
-    found = {
-        table.parent
-        for pattern in ("", "*/", "*/*/")
-        for name in (*(f"{split}.tsv" for split in SPLITS), _VALIDATED)
-        for table in source.glob(pattern + name)
-        if (table.parent / "clips").is_dir()
-    }
-    return sorted(found)
+    tables = find_near(source, *(f"{split}.tsv" for split in SPLITS), _VALIDATED)
+    return sorted({path.parent for path in tables if (path.parent / "clips").is_dir()})
 
 
 def import_common_voice(source: Path, out: Path) -> Imported:

@@ -82,8 +82,9 @@ def read_table(path: Path, form: TableForm) -> tuple[Columns, list[Row], str]:
         ValueError: there is no row, or a needed column cannot be told; the message says how to
             name it.
     """
-    delimiter = form.delimiter or find_delimiter(path)
-    rows = list(read_rows(path, delimiter))
+    lines = read_good_lines(path)
+    delimiter = form.delimiter or _delimiter_of(path, lines)
+    rows = list(_split_rows(lines, delimiter))
     if not rows:
         raise ValueError(f"{path}: is empty")
     first = rows[0]
@@ -96,16 +97,21 @@ def read_table(path: Path, form: TableForm) -> tuple[Columns, list[Row], str]:
 
 def find_delimiter(path: Path) -> str:
     """Tell what separates columns: tabs in a .tsv, otherwise what the first line holds most."""
+    return _delimiter_of(path, read_good_lines(path))
+
+
+def _delimiter_of(path: Path, lines: list[str | BadLine]) -> str:
     if path.suffix.lower() == ".tsv":
         return "\t"
-    first = next((line for line in read_good_lines(path) if isinstance(line, str) and line), "")
+    first = next((line for line in lines if isinstance(line, str) and line), "")
     return max(DELIMITERS, key=first.count)
 
 
 def read_header(path: Path) -> list[str]:
     """Give the first row's cells in lower case; none where it cannot be read."""
     try:
-        row = next(read_rows(path, find_delimiter(path)), None)
+        lines = read_good_lines(path)
+        row = next(_split_rows(lines, _delimiter_of(path, lines)), None)
     except ValueError:
         return []
     return [cell.strip().lower() for cell in row.cells] if row else []
@@ -188,7 +194,10 @@ def read_rows(path: Path, delimiter: str) -> Iterator[Row]:
     Columns between tabs and pipes are not quoted: sentences of Common Voice hold quotes that quote
     nothing.
     """
-    lines = read_good_lines(path)
+    return _split_rows(read_good_lines(path), delimiter)
+
+
+def _split_rows(lines: list[str | BadLine], delimiter: str) -> Iterator[Row]:
     quoted = delimiter in ",;"
     position = 0
     while position < len(lines):

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from asr.corpora.delimited import TableForm, read_header
-from asr.corpora.layouts import OUTSIDE, Imported, UnusableError, split_of_folder
+from asr.corpora.layouts import OUTSIDE, Imported, UnusableError, find_near, split_of_folder
 from asr.corpora.places import resolve_inside
 from asr.corpora.records import Record, first_keys, read_records, take
 from asr.corpora.tables import add_table
@@ -15,13 +15,9 @@ KEY = "file_name"
 
 def find_metadata(source: Path) -> list[Path]:
     """List the metadata files, at most two levels down, whose rows have `file_name`."""
-    patterns = [
-        f"{folder}metadata.{kind}" for folder in ("", "*/", "*/*/") for kind in ("csv", "jsonl")
-    ]
-    paths = sorted(path for pattern in patterns for path in source.glob(pattern))
     return [
         path
-        for path in paths
+        for path in find_near(source, "metadata.csv", "metadata.jsonl")
         if KEY in (read_header(path) if path.suffix == ".csv" else first_keys(path))
     ]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from asr.audio import write_wav
 from asr.corpora.kaldi import read_kaldi_folder
-from asr.corpora.layouts import Imported, find_below
+from asr.corpora.layouts import SPLITS, Imported, find_below
 from asr.corpora.places import read_lines, resolve_inside
 from asr.corpora.speakers import hold_out_speakers
 from asr.files import read_bytes
@@ -125,7 +125,7 @@ def import_librispeech(source: Path, out: Path) -> Imported:
 def _group_parts(parts: Sequence[str]) -> dict[str, list[str]]:
     """Say which official parts make up train, dev and test."""
     groups = {}
-    for group in ("train", "dev", "test"):
+    for group in SPLITS:
         members = sorted(part for part in parts if part.startswith(f"{group}-"))
         clean = [part for part in members if part.startswith(f"{group}-clean")]
         if members:

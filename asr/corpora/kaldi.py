@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asr.corpora.cutting import Segment, add_segment
-from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported, UnusableError
+from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, SPLITS, Imported, UnusableError
 from asr.corpora.places import read_lines, resolve_inside
 
 
@@ -23,7 +23,7 @@ def import_kaldi(source: Path, out: Path) -> Imported:
         raise ValueError(f"{source}: holds no wav.scp, nor does a folder in it")
     for folder in folders:
         split = SPLIT_NAMES.get(folder.name, folder.name)
-        if len(folders) == 1 and split not in ("train", "dev", "test"):
+        if len(folders) == 1 and split not in SPLITS:
             split = ALL
         read_kaldi_folder(imported, split, folder)
     return imported

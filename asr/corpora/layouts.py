@@ -24,6 +24,7 @@ REJECTED_NAME = "rejected.jsonl"
 UNPACKED = "audio"
 # The split of what comes without one, until `divide` has found it one.
 ALL = "all"
+SPLITS = ("train", "dev", "test")
 SPLIT_NAMES = {
     "training": "train",
     "valid": "dev",
@@ -33,6 +34,8 @@ SPLIT_NAMES = {
     "development": "dev",
     "testing": "test",
 }
+# How far down a corpus is looked for: people unpack it into a folder of a folder.
+_DEPTHS = ("", "*/", "*/*/")
 
 
 class UnusableError(ValueError):
@@ -191,14 +194,21 @@ def import_folder(source: Path, out: Path) -> Imported:
     return imported
 
 
+def find_near(source: Path, *patterns: str) -> list[Path]:
+    """List what fits one of the patterns in a folder, or one or two levels below it, in order."""
+    return sorted(
+        path for depth in _DEPTHS for pattern in patterns for path in source.glob(depth + pattern)
+    )
+
+
 def find_below(source: Path, marker: str) -> Path:
     """Find the folder that holds `marker`: `source`, or one at most two levels below it.
 
     Raises:
         ValueError: none does.
     """
-    for pattern in (marker, f"*/{marker}", f"*/*/{marker}"):
-        for path in sorted(source.glob(pattern)):
+    for depth in _DEPTHS:
+        for path in sorted(source.glob(depth + marker)):
             return Path(*path.parts[: len(path.parts) - len(Path(marker).parts)])
     raise ValueError(f"{source}: holds no {marker}, nor do the folders in it")
 
@@ -213,7 +223,7 @@ def split_of_folder(folder: Path, source: Path) -> str:
     """Tell the split of what lies in a folder from its name, or from those above it."""
     for part in reversed(folder.relative_to(source).parts):
         name = SPLIT_NAMES.get(part.lower(), part.lower())
-        if name in ("train", "dev", "test"):
+        if name in SPLITS:
             return name
     return ALL
 

@@ -19,7 +19,7 @@ from asr.corpora.archives import locate
 from asr.corpora.catalogue import AUTO, IMPORTERS, find_layout
 from asr.corpora.delimited import TableForm
 from asr.corpora.division import Division, divide
-from asr.corpora.layouts import REJECTED_NAME, Imported
+from asr.corpora.layouts import REJECTED_NAME, SPLITS, Imported
 from asr.corpora.measurement import Sound
 from asr.corpora.page import render_page
 from asr.corpora.speakers import name_speakers
@@ -176,8 +176,7 @@ def _import(
 
 
 def _split_order(item: tuple[str, list[Utterance]]) -> tuple[int, str]:
-    order = ("train", "dev", "test")
-    return (order.index(item[0]) if item[0] in order else len(order), item[0])
+    return (SPLITS.index(item[0]) if item[0] in SPLITS else len(SPLITS), item[0])
 
 
 def _describe_texts(texts: NormalTexts, report: PrepareReport) -> None:

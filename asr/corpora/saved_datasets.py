@@ -15,6 +15,7 @@ from asr.corpora.layouts import (
     AUDIO_SUFFIXES,
     OUTSIDE,
     SPLIT_NAMES,
+    SPLITS,
     Imported,
     UnusableError,
     split_of_folder,
@@ -84,7 +85,7 @@ def _split_of(path: Path, source: Path) -> str:
     match = _SHARD.fullmatch(path.stem)
     name = match[1].lower() if match else path.stem
     name = SPLIT_NAMES.get(name, name)
-    if name in ("train", "dev", "test"):
+    if name in SPLITS:
         return name
     return split_of_folder(path.parent, source)
 

@@ -14,10 +14,9 @@ from asr.corpora.delimited import (
     find_audio,
     read_table,
 )
-from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, Imported, UnusableError
+from asr.corpora.layouts import ALL, OUTSIDE, SPLIT_NAMES, SPLITS, Imported, UnusableError
 from asr.data.manifest import Utterance
 
-SPLITS = ("train", "dev", "test")
 FindAudio = Callable[[Path, str], Path]
 
 

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from asr.corpora.delimited import TableForm, find_delimiter, read_rows
-from asr.corpora.layouts import ALL, AUDIO_SUFFIXES, Imported, walk
+from asr.corpora.delimited import TableForm, read_header
+from asr.corpora.layouts import ALL, AUDIO_SUFFIXES, Imported, find_near, walk
 from asr.corpora.tables import add_table, split_of
-
-PATTERNS = ("asr_*.tsv", "*/asr_*.tsv", "*/*/asr_*.tsv")
 
 
 def find_tables(source: Path) -> list[Path]:
     """List the tables, at most two levels down."""
-    return sorted(path for pattern in PATTERNS for path in source.glob(pattern))
+    return find_near(source, "asr_*.tsv")
 
 
 def import_voxpopuli(source: Path, out: Path) -> Imported:
@@ -43,7 +41,5 @@ def import_voxpopuli(source: Path, out: Path) -> Imported:
 
 def _columns(table: Path) -> dict[str, str]:
     """Name the columns; the text as it was normalised, or else as it was written."""
-    first = next(read_rows(table, find_delimiter(table)), None)
-    header = first.cells if first else []
-    text = "normalized_text" if "normalized_text" in header else "raw_text"
+    text = "normalized_text" if "normalized_text" in read_header(table) else "raw_text"
     return {"path": "id", "text": text}
