@@ -12,9 +12,10 @@ parts than the file has tensors, and must have the shapes of those tensors. Only
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -82,12 +83,23 @@ def read_checkpoint(path: Path) -> tuple[dict, dict[str, Tensor]]:
     Raises:
         ModelFileError: the file is missing, cut short, or not one of ours.
     """
+    return _read(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+
+
+def read_header(path: Path) -> dict:
+    """Read configuration, tokenizer and normaliser, without the weights; raises likewise."""
+    return _read(path, lambda file: {})[0]
+
+
+def _read(
+    path: Path, read_tensors: Callable[[Any], dict[str, Tensor]]
+) -> tuple[dict, dict[str, Tensor]]:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["asr"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = read_tensors(file)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(
             f"{path}: not a readable checkpoint (cut short, or of another program): {error}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from asr.acoustic.checkpoint import load_checkpoint, read_checkpoint
+from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_header
 from asr.acoustic.model import AcousticModel
 from asr.training import distributed
 from asr.training.initialisation import inherit
@@ -24,12 +24,14 @@ def adopt(config: DictConfig, overrides: Sequence[str]) -> None:
     changes one value of the file's.
 
     Raises:
-        ModelFileError: the file cannot be read.
+        ModelFileError: the file cannot be read, or lacks these parts.
     """
     path = config.get("init_from")
     if path is None:
         return
-    theirs = read_checkpoint(Path(path))[0]["config"]
+    theirs = read_header(Path(path)).get("config")
+    if not isinstance(theirs, dict) or any(part not in theirs for part in PARTS):
+        raise ModelFileError(f"init_from={path}: says nothing of its {' and '.join(PARTS)}")
     named = [override.lstrip("+~").partition("=")[0] for override in overrides]
     for part in PARTS:
         if part in named:

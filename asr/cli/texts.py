@@ -50,9 +50,9 @@ def open_normalizer(path: Path) -> TextNormalizer:
             f"{path}: must be a folder that `asr prepare` wrote, its {FILE_NAME}, or a checkpoint"
         )
     # PyTorch loads in seconds, which a file of text need not wait for.
-    from asr.acoustic.checkpoint import normalizer_of, read_checkpoint
+    from asr.acoustic.checkpoint import normalizer_of, read_header
 
-    normalizer = normalizer_of(read_checkpoint(path)[0])
+    normalizer = normalizer_of(read_header(path))
     if normalizer is None:
         raise ValueError(f"{path}: this model was trained on texts without a normaliser")
     return normalizer

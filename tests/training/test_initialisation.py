@@ -1,9 +1,11 @@
 """Starting from another model: what is taken, what is new, what stays as it is."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny import make_corpus, overrides
 
 from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_checkpoint
@@ -194,6 +196,13 @@ def test_parts_are_checked(corpus, tmp_path, first, words, message):
 def test_a_missing_file_is_named(corpus, tmp_path):
     with pytest.raises(ModelFileError, match=r"gone\.ckpt: no such checkpoint"):
         compose(corpus, tmp_path, tmp_path / "gone.ckpt")
+
+
+def test_a_file_without_a_network_is_named(corpus, tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "odd.ckpt", {"asr": json.dumps({"format": 1})})
+
+    with pytest.raises(ModelFileError, match=r"odd\.ckpt: says nothing of its features and model"):
+        compose(corpus, tmp_path, tmp_path / "odd.ckpt")
 
 
 def test_resuming_from_a_model_says_what_to_use(corpus, tmp_path, first):
