@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from asr.evaluation.metrics import order_metrics
 from asr.evaluation.results import read_scores, score_record, table_header, table_rows
 from asr.evaluation.run_record import common_metric, metric_of, read_config, read_run
 from asr.evaluation.table import format_table
@@ -17,7 +18,7 @@ def show_trained(jobs: Jobs, *, as_json: bool) -> None:
     found = [(variant, folder, read_run(folder)) for variant, folder in jobs]
     rows = [(v, f, run.best, run.history[-1]["epoch"]) for v, f, run in found if run.best]
     metric = common_metric(run.metric for _, _, run in found)
-    first, second = both = ("wer", "cer") if metric == "wer" else ("cer", "wer")
+    first, second = both = order_metrics(metric)
     rows.sort(key=lambda row: (row[2][f"dev_{metric}"], row[2]["dev_loss"]))
     if as_json:
         print(

@@ -3,14 +3,9 @@
 One file: figures and the suspects' audio are in it, so that it can be sent and opens anywhere.
 """
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
-import soundfile
 
 from asr.audio import AudioError, read_segment, resample
 from asr.corpora.charts import MAX_CHARACTERS, Histogram, draw_characters, draw_histograms
@@ -20,6 +15,7 @@ from asr.corpora.suspicion import Suspect, speaking_rate
 from asr.corpora.verification import BACKGROUND_SPLITS
 from asr.data.manifest import Utterance
 from asr.files import printable
+from asr.pages.clip import clip_address, encode_clip
 from asr.pages.template import render
 
 # Of each reason, so many suspects can be heard; suspects.jsonl has all.
@@ -113,10 +109,7 @@ def _encode(path: Path) -> str | None:
         waveform, rate, _, _ = read_segment(path, 0.0, _HEARD_S)
     except AudioError:  # it was there a moment ago
         return None
-    heard = resample(waveform, rate, _HEARD_RATE)
-    content = io.BytesIO()
-    soundfile.write(content, np.ascontiguousarray(heard), _HEARD_RATE, format="MP3")
-    return f"data:audio/mpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return clip_address(encode_clip(resample(waveform, rate, _HEARD_RATE), _HEARD_RATE))
 
 
 def _shown(text: str) -> str:

@@ -92,6 +92,11 @@ def character_error_rate(
 METRICS = {"wer": word_error_rate, "cer": character_error_rate}
 
 
+def order_metrics(first: Metric) -> tuple[Metric, Metric]:
+    """Both metrics in the order of a table's columns: what counts comes first."""
+    return ("wer", "cer") if first == "wer" else ("cer", "wer")
+
+
 def choose_metric(name: str, separates_words: bool) -> Metric:
     """Resolve "auto": characters where words have no spaces between them, otherwise words.
 

@@ -25,7 +25,7 @@ from asr.evaluation.errors import (
     format_summary,
     worst_first,
 )
-from asr.evaluation.metrics import ErrorRate, Metric, write_trn
+from asr.evaluation.metrics import ErrorRate, Metric, order_metrics, write_trn
 from asr.evaluation.scoring import (
     Decoded,
     DecoderResult,
@@ -238,7 +238,7 @@ def _rate_of(record: dict) -> ErrorRate:
 
 def table_header(metric: Metric = "wer") -> tuple[str, ...]:
     """Header of the table of decoders; the interval and the errors are of the first rate."""
-    first, second = ("WER %", "CER %") if metric == "wer" else ("CER %", "WER %")
+    first, second = (f"{name.upper()} %" for name in order_metrics(metric))
     return "decoder", first, "95 % interval", second, "ins / del / sub", "utterances", "RTF"
 
 
@@ -246,7 +246,7 @@ def table_rows(scores: Mapping[str, Score], metric: Metric = "wer") -> list[tupl
     """Cells of the table of decoders, without the header."""
     rows = []
     for name, s in scores.items():
-        first, second = s.error_rate(metric), s.error_rate("cer" if metric == "wer" else "wer")
+        first, second = map(s.error_rate, order_metrics(metric))
         rows.append(
             (
                 name,

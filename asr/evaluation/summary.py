@@ -5,21 +5,20 @@ from typing import Any
 
 from asr.evaluation.advice import advise
 from asr.evaluation.comparison import compare_results, comparison_record
-from asr.evaluation.error_tables import common_confusions, read_columns, tables
+from asr.evaluation.error_tables import NUM_WORST, common_confusions, read_columns, tables
 from asr.evaluation.errors import worst_first
+from asr.evaluation.metrics import order_metrics
 from asr.evaluation.options import differing
 from asr.evaluation.results import score_record, table_header, table_rows
 from asr.evaluation.run_record import RunRecord, common_metric
 from asr.evaluation.table import format_table
 from asr.files import printable
 
-NUM_WORST = 12
-
 
 def format_runs(runs: Sequence[RunRecord]) -> str:
     """Lay out how runs were trained and what they decoded, a table each."""
     metric = common_metric(run.metric for run in runs)
-    first, second = both = ("wer", "cer") if metric == "wer" else ("cer", "wer")
+    first, second = both = order_metrics(metric)
     header = (f"best dev {first.upper()} %", f"dev {second.upper()} %", "dev loss")
     rows: list[tuple[str, ...]] = [("run", "epochs", *header)]
     for run in runs:
