@@ -89,7 +89,10 @@ def _make_corpus(corpus: Path, options: dict, seed: int) -> None:
 
 def _make_words(corpus: Path, path: Path) -> None:
     """Make every word of the corpus a token: a grammar has few, and nothing is left to spell."""
-    texts = (corpus / "lm_text.txt").read_text().splitlines()
+    source = corpus / "lm_text.txt"
+    if _is_made(path, source):
+        return
+    texts = source.read_text().splitlines()
     texts += [utterance.text for utterance in read_manifest(corpus / "train.jsonl")]
     words = {word for text in texts for word in text.split()}
     tokenizer = SentencePieceTokenizer.train(texts, len(words) + 1, "word")  # one is "<unk>"
@@ -99,10 +102,15 @@ def _make_words(corpus: Path, path: Path) -> None:
 
 def _build_lm(text: Path, path: Path, order: int) -> None:
     logger.info("2/5 language model: %s", path)
-    if path.exists() and path.stat().st_mtime >= text.stat().st_mtime:
+    if _is_made(path, text):
         return
     for line in str(build_ngram([text], order, path)).splitlines():
         logger.info("    %s", line)
+
+
+def _is_made(path: Path, source: Path) -> bool:
+    """Whether an earlier call made a file, and of the text that is there now."""
+    return path.exists() and path.stat().st_mtime >= source.stat().st_mtime
 
 
 def _train(run_folder: RunFolder, config: dict) -> None:

@@ -82,9 +82,13 @@ class Trainer:
         snapshot_epochs: Sequence[int],
         show_samples: int,
     ) -> None:
-        counts = {"max_epochs": max_epochs, "patience": patience, "keep_best": keep_best}
-        counts |= {"log_every": log_every}
-        counts |= {} if validate_every is None else {"validate_every": validate_every}
+        counts = {
+            "max_epochs": max_epochs,
+            "patience": patience,
+            "keep_best": keep_best,
+            "log_every": log_every,
+            "validate_every": 1 if validate_every is None else validate_every,
+        }
         for name, value in counts.items():
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")

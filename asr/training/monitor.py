@@ -55,6 +55,7 @@ class Monitor:
         self.epoch_of: list[float] = []  # seconds of speech of each of the epoch's batches
         self._begun: float | None = None
         self._heard_s = 0.0  # speech since then
+        self._ahead_s = 0.0  # speech until the last epoch ends
         self._line_due = 0.0
         self._row = (0.0, 0.0)  # time and speech at the last line of metrics
         self._bar: tqdm | None = None
@@ -67,10 +68,12 @@ class Monitor:
             self._begun = time.monotonic()
             self._line_due = self._begun + FIRST_LINE_S
             self._row = (self._begun, 0.0)
-        total = sum(batch_seconds)
+        total_s = sum(batch_seconds)
+        seen_s = total_s * now.epoch + sum(self.epoch_of[: now.batch])
+        self._ahead_s = total_s * self.max_epochs - seen_s
         with tqdm(
-            total=total * self.max_epochs,
-            initial=total * now.epoch + sum(self.epoch_of[: now.batch]),
+            total=total_s * self.max_epochs,
+            initial=seen_s,
             desc=f"epoch {now.epoch + 1}/{self.max_epochs}",
             bar_format="{desc}: {percentage:3.0f}%|{bar}|{postfix}",
             leave=False,
@@ -91,6 +94,7 @@ class Monitor:
             return
         speech_s = self.epoch_of[now.batch - 1]
         self._heard_s += speech_s
+        self._ahead_s -= speech_s
         if now.step % self.log_every == 0:
             self._log_step(now, outcome)
         clock = time.monotonic()
@@ -149,8 +153,7 @@ class Monitor:
     def _describe(self, now: Progress, outcome: StepOutcome) -> str:
         spent_s = time.monotonic() - (self._begun or 0.0)
         speed = self._heard_s / max(1e-9, spent_s)
-        seen = now.epoch * sum(self.epoch_of) + sum(self.epoch_of[: now.batch])
-        left_s = (self.max_epochs * sum(self.epoch_of) - seen) / max(1e-9, speed)
+        left_s = max(0.0, self._ahead_s) / max(1e-9, speed)
         loss = outcome.loss_sum / outcome.num_utterances if outcome.num_utterances else float("nan")
         best = ""
         if now.best:
