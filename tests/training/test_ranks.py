@@ -17,7 +17,12 @@ from asr.cli.hydra_config import compose_config
 from asr.cli.train import train
 
 # The same global batches, and no augmentation, whose random numbers are drawn a rank.
-OPTIONS = {"augment": "none", "model__dropout": 0, "features__normalize": "corpus"}
+OPTIONS = {
+    "augment": "none",
+    "model__dropout": 0,
+    "model__intermediate_layer": 1,
+    "features__normalize": "corpus",
+}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 
 
