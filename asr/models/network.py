@@ -21,7 +21,7 @@ class Network(TorchModule, Protocol):
 
     @property
     def intermediate(self) -> nn.Module | None:
-        """What training maps a lower layer to characters with, by `with_characters`, or None."""
+        """What training maps a lower layer to characters with (SpellingNetwork), or None."""
         ...
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
@@ -31,6 +31,10 @@ class Network(TorchModule, Protocol):
     def __call__(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, T, F) and (N,) frames to logits (T', N, C) and (N,) frames."""
         ...
+
+
+class SpellingNetwork(Network, Protocol):
+    """A network whose `intermediate` is not None."""
 
     def with_characters(
         self, features: Tensor, feature_lengths: Tensor

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.ctc import ctc_loss
-from asr.models import Network
+from asr.models import SpellingNetwork
 from asr.text import Tokenizer, spelling
 
 
@@ -25,7 +25,7 @@ class WithCharacters(nn.Module):
 
     def forward(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what `with_characters` of the network does."""
-        return cast(Network, self.network).with_characters(features, feature_lengths)
+        return cast(SpellingNetwork, self.network).with_characters(features, feature_lengths)
 
 
 class SpellingLoss:

@@ -15,6 +15,7 @@ from asr.acoustic.model import AcousticModel
 from asr.augment.augment import SpecAugment
 from asr.ctc import explain, minimum_input_length
 from asr.data.loading import Batch
+from asr.models import SpellingNetwork
 from asr.training import distributed
 from asr.training.spelling import SpellingLoss, WithCharacters
 
@@ -138,13 +139,16 @@ class Stepper:
         """Loss of each utterance, (N,), what is added to it, and logits and lengths."""
         if not batch.ids:
             return self._idle()
-        logits, lengths, characters, character_lengths = self._forward(batch, seed)
+        logits, frames, *characters = self._forward(batch, seed)
+        network = self.model.network
+        lengths = network.output_lengths(frames)
         with self.stopwatch.measure("loss"):
             logits = logits.float()
             losses = self.loss(logits, batch.targets, lengths, batch.target_lengths)
             extra = losses.new_zeros(0)
             if self.spelling is not None:
-                extra = self.spelling(characters.float(), character_lengths, batch.texts)
+                spelt_lengths = cast(SpellingNetwork, network).character_lengths(frames)
+                extra = self.spelling(characters[0].float(), spelt_lengths, batch.texts)
         return losses, extra, logits, lengths
 
     def _idle(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -158,10 +162,11 @@ class Stepper:
 
     def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         """Compute logits (T, N, C) on the model's device and lengths (N,) on the CPU."""
-        return self._forward(batch, seed)[:2]
+        logits, frames, *_ = self._forward(batch, seed)
+        return logits, self.model.network.output_lengths(frames)
 
-    def _forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As `forward`, and of the intermediate layer; empty where there is none."""
+    def _forward(self, batch: Batch, seed: int) -> tuple[Tensor, ...]:
+        """Compute logits, frames of the features on the CPU and, if wanted, characters' logits."""
         device, front_end = self.model.device, self.model.features
         # Sizes come from lengths that stay on the CPU: reading them from a GPU would wait for it.
         frames = front_end.num_frames(batch.waveform_lengths)
@@ -172,14 +177,7 @@ class Stepper:
                 generator = torch.Generator().manual_seed(seed)
                 features = self.augment(features, frames, generator)
         logits, _, *characters = self._run_network(features, feature_lengths)
-        network = self.model.network
-        none = logits.new_zeros(0)
-        return (
-            logits,
-            network.output_lengths(frames),
-            characters[0] if characters else none,
-            network.character_lengths(frames) if characters else none,
-        )
+        return logits, frames, *characters
 
     def _run_network(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         kind, enabled = features.device.type, self.precision == "bfloat16"
