@@ -85,7 +85,7 @@ def decode(config: dict, *, as_json: bool = False, quiet: bool = False) -> int:
     folder = _choose_folder(config, described)
     with claim(folder, described, resume=None, overwrite=True, free_keys=FREE_KEYS, owned=OWNED):
         decoders = {config["decoder"]["name"]: decoder}
-        scores = decode_set(model, loader, decoders, folder, padding)
+        scores = decode_set(model, loader, decoders, folder, padding, metric=metric)
     if as_json:
         show_decoded([(folder.name, folder)], as_json=True)
     elif not quiet:

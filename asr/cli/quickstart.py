@@ -171,8 +171,8 @@ def _decode(model: AcousticModel, run_folder: RunFolder, config: dict, lm_path: 
     decoders = _decoders(model, config["quickstart"], lm_path)
     # Whoever records themselves leaves silence around what they say.
     padding = Padding(before_s=0.0, after_s=1.0, noise=0.0)
-    scores = decode_set(model, loader, decoders, folder, padding, ["greedy"])
     metric = choose_metric(config["metric"], model.separates_words)
+    scores = decode_set(model, loader, decoders, folder, padding, ["greedy"], metric)
     print(format_scores(scores, metric=metric), end="")
 
 

@@ -6,23 +6,23 @@ from typing import NamedTuple
 
 from asr.evaluation.errors import Aligned
 
-# Words of an utterance, from the first number to the second.
+# Words or characters of an utterance, from the first number to the second.
 LENGTHS = ((0, 0), (1, 3), (4, 6), (7, 10), (11, 20), (21, 10**9))
 
 
 class Group(NamedTuple):
-    """A part of a set: its utterances, reference words, and word errors."""
+    """A part of a set: its utterances, words (or characters) of its references, and errors."""
 
     name: str
     num_utterances: int
-    num_words: int
+    num_units: int
     num_errors: int
 
     @property
     def rate(self) -> float:
-        """Errors over reference words, as a fraction; inf where words were heard in silence."""
-        if self.num_words:
-            return self.num_errors / self.num_words
+        """Errors over what was said, as a fraction; inf where something was heard in silence."""
+        if self.num_units:
+            return self.num_errors / self.num_units
         return float("inf") if self.num_errors else 0.0
 
 
@@ -42,20 +42,20 @@ def by_speaker(records: Sequence[Mapping[str, object]], aligned: Sequence[Aligne
 
 
 def by_length(aligned: Sequence[Aligned]) -> list[Group]:
-    """Group utterances by their number of reference words, short ones first."""
+    """Group utterances by the number of words or characters that were said, short ones first."""
     pairs = [
-        (_name_length(low, high), found)
+        (_name_length(low, high, found.units), found)
         for low, high in LENGTHS
         for found in aligned
-        if low <= found.num_words <= high
+        if low <= found.num_units <= high
     ]
     return _group(pairs)
 
 
-def by_word(aligned: Sequence[Aligned]) -> list[Group]:
-    """Count for every reference word how often it was lost or misheard, most often wrong first.
+def by_unit(aligned: Sequence[Aligned]) -> list[Group]:
+    """Count how often every word or character was lost or misheard, most often wrong first.
 
-    Words that were inserted belong to no reference word and are in no count here.
+    What was inserted belongs to nothing that was said and is in no count here.
     """
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for found in aligned:
@@ -69,10 +69,10 @@ def by_word(aligned: Sequence[Aligned]) -> list[Group]:
     return sorted(groups, key=lambda group: (-group.num_errors, -group.rate, group.name))
 
 
-def _name_length(low: int, high: int) -> str:
+def _name_length(low: int, high: int, units: str) -> str:
     if low == high:
-        return f"{low} words"
-    return f"{low} to {high} words" if high < LENGTHS[-1][1] else f"{low} words and more"
+        return f"{low} {units}"
+    return f"{low} to {high} {units}" if high < LENGTHS[-1][1] else f"{low} {units} and more"
 
 
 def _group(pairs: Iterable[tuple[str, Aligned]]) -> list[Group]:
@@ -82,7 +82,7 @@ def _group(pairs: Iterable[tuple[str, Aligned]]) -> list[Group]:
         groups[name] = Group(
             name,
             known.num_utterances + 1,
-            known.num_words + found.num_words,
+            known.num_units + found.num_units,
             known.num_errors + found.num_errors,
         )
     return list(groups.values())

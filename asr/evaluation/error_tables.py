@@ -1,4 +1,6 @@
-"""Where systems go wrong on a set, side by side: by speaker, length and word, and the worst of all.
+"""Where systems go wrong on a set, side by side: by speaker, length and unit, and the worst of all.
+
+A unit is a word, or a character where the metric counts those.
 
 A column is one run's best decoder; a set that several runs decoded has several columns.
 """
@@ -6,9 +8,10 @@ A column is one run's best decoder; a set that several runs decoded has several 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from asr.evaluation.breakdown import Group, by_length, by_speaker, by_word
+from asr.evaluation.breakdown import Group, by_length, by_speaker, by_unit
 from asr.evaluation.clips import ClipBudget
-from asr.evaluation.errors import Aligned, align_texts, confusions
+from asr.evaluation.errors import Aligned, align_texts, confusions, name_units
+from asr.evaluation.metrics import Metric
 from asr.evaluation.run_record import Result, RunRecord
 
 NUM_WORST = 12
@@ -16,7 +19,7 @@ NUM_ROWS = 20
 
 
 class Column(NamedTuple):
-    """One system's words on a set."""
+    """What one system made of a set."""
 
     name: str
     result: Result
@@ -33,8 +36,8 @@ class Table(NamedTuple):
     num_more: int  # rows that are not shown
 
 
-def read_columns(runs: Sequence[RunRecord]) -> dict[str, list[Column]]:
-    """Align what the best decoder of each run made of each set, by the sets' names.
+def read_columns(runs: Sequence[RunRecord], metric: Metric) -> dict[str, list[Column]]:
+    """Align what the best decoder of each run made of each set by what `metric` counts; by set.
 
     Raises:
         ValueError: a file of results is broken.
@@ -43,14 +46,14 @@ def read_columns(runs: Sequence[RunRecord]) -> dict[str, list[Column]]:
     for run in runs:
         for result in run.best_results():
             records = result.records()
-            aligned = [align_texts(r["id"], r["text"], r["pred_text"]) for r in records]
+            aligned = [align_texts(r["id"], r["text"], r["pred_text"], metric) for r in records]
             name = f"{run.name}, {result.decoder}" if len(runs) > 1 else result.decoder
             columns.setdefault(result.set, []).append(Column(name, result, records, aligned))
     return columns
 
 
-def tables(columns: Sequence[Column]) -> list[Table]:
-    """Lay out error rates by speaker, by length and by word; none by speaker if nobody has one."""
+def tables(columns: Sequence[Column], metric: Metric) -> list[Table]:
+    """Lay out error rates by speaker, by length and by unit; none by speaker if nobody has one."""
 
     def worst_rate(row: list[Group | None]) -> float:
         return -max(group.rate for group in row if group)
@@ -63,16 +66,16 @@ def tables(columns: Sequence[Column]) -> list[Table]:
 
     speakers = [by_speaker(c.records, c.aligned) for c in columns]
     lengths = [by_length(c.aligned) for c in columns]
-    words = [by_word(c.aligned) for c in columns]
+    words = [by_unit(c.aligned) for c in columns]
     names = [c.name for c in columns]
     found = []
     if any(speakers):
-        found.append(_lay_out("speaker", names, speakers, worst_rate))
-    found.append(_lay_out("length", names, lengths, shortest))
+        found.append(_lay_out("speaker", metric, names, speakers, worst_rate))
+    found.append(_lay_out("length", metric, names, lengths, shortest))
     wrong = {group.name for groups in words for group in groups if group.num_errors}
     if wrong:
         heard = [[group for group in groups if group.name in wrong] for groups in words]
-        found.append(_lay_out("word", names, heard, most_errors))
+        found.append(_lay_out("word", metric, names, heard, most_errors))
     return found
 
 
@@ -123,6 +126,7 @@ def worst_utterances(columns: Sequence[Column], budget: ClipBudget) -> list[dict
 
 def _lay_out(
     part: str,
+    metric: Metric,
     names: Sequence[str],
     columns: Sequence[Sequence[Group]],
     order: Callable[[list[Group | None]], float],
@@ -134,9 +138,14 @@ def _lay_out(
     for row in rows[:NUM_ROWS]:
         first = _first(row)
         rates = [f"{100 * group.rate:.1f} ({group.num_errors})" if group else "-" for group in row]
-        cells.append([first.name, str(first.num_utterances), str(first.num_words), *rates])
-    header = [part, "utterances", "words" if part != "word" else "times", *names]
-    title = f"WER % by {part} (errors)" if part != "word" else "Words lost or misheard, % (times)"
+        cells.append([first.name, str(first.num_utterances), str(first.num_units), *rates])
+    units = name_units(metric)
+    if part == "word":
+        header = [units.removesuffix("s"), "utterances", "times", *names]
+        title = f"{units.capitalize()} lost or misheard, % (times)"
+    else:
+        header = [part, "utterances", units, *names]
+        title = f"{metric.upper()} % by {part} (errors)"
     return Table(title, header, cells, max(0, len(rows) - NUM_ROWS))
 
 

@@ -1,34 +1,53 @@
 """Where a recogniser went wrong, as text: alignments with errors marked, most confused words."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from asr.evaluation.metrics import ErrorRate, align
+from asr.evaluation.metrics import ErrorRate, Metric, align
 
 Pairs = list[tuple[str | None, str | None]]
 
 
 class Aligned(NamedTuple):
-    """One utterance's reference and hypothesis, word by word (None: there is none)."""
+    """One utterance's reference and hypothesis, unit by unit (None: there is none).
+
+    Units are what `metric` counts: words, or characters, which stand for words in scripts without
+    spaces.
+    """
 
     id: str
     pairs: Pairs
     num_errors: int
-    num_words: int  # of the reference
+    num_units: int  # of the reference
+    metric: Metric = "wer"
 
     @property
     def rate(self) -> float:
-        """Errors over reference words; inf where words were said to be in silence."""
-        if self.num_words:
-            return self.num_errors / self.num_words
+        """Errors over units of the reference; inf where some were heard in silence."""
+        if self.num_units:
+            return self.num_errors / self.num_units
         return float("inf") if self.num_errors else 0.0
 
+    @property
+    def units(self) -> str:
+        """What is counted: "words" or "characters"."""
+        return name_units(self.metric)
 
-def align_texts(name: str, reference: str, hypothesis: str) -> Aligned:
-    """Align the words of two texts."""
-    pairs = align(reference.split(), hypothesis.split())
-    return Aligned(name, pairs, sum(r != h for r, h in pairs), len(reference.split()))
+
+def name_units(metric: Metric) -> str:
+    """Name what a metric counts."""
+    return "words" if metric == "wer" else "characters"
+
+
+def align_texts(name: str, reference: str, hypothesis: str, metric: Metric = "wer") -> Aligned:
+    """Align the words of two texts, or their characters for "cer"."""
+    said, heard = (
+        text.split() if metric == "wer" else list(text) for text in (reference, hypothesis)
+    )
+    pairs = align(said, heard)
+    return Aligned(name, pairs, sum(r != h for r, h in pairs), len(said), metric)
 
 
 def worst_first(aligned: Sequence[Aligned]) -> list[Aligned]:
@@ -37,7 +56,7 @@ def worst_first(aligned: Sequence[Aligned]) -> list[Aligned]:
 
 
 def confusions(aligned: Sequence[Aligned]) -> list[tuple[str | None, str | None, int]]:
-    """Count (reference word, hypothesis word) that differ, most frequent first."""
+    """Count (reference unit, hypothesis unit) that differ, most frequent first."""
     counts = Counter(pair for a in aligned for pair in a.pairs if pair[0] != pair[1])
     order = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
     return [(*pair, count) for pair, count in order]
@@ -57,15 +76,21 @@ def format_alignment(aligned: Aligned) -> str:
     """Three lines in columns: reference, hypothesis, and I, D or S under every error."""
     columns = []
     for reference, hypothesis in aligned.pairs:
-        width = max(len(reference or ""), len(hypothesis or ""), 1)
+        width = max(_width(reference or ""), _width(hypothesis or ""), 1)
         gap = "*" * width
         cells = (reference or gap, hypothesis or gap, mark_error(reference, hypothesis))
-        columns.append([cell.ljust(width) for cell in cells])
+        columns.append([cell + " " * (width - _width(cell)) for cell in cells])
     rows = [" ".join(column[row] for column in columns).rstrip() for row in range(3)]
-    header = f"{aligned.id}  {aligned.num_errors} of {aligned.num_words} words"
+    header = f"{aligned.id}  {aligned.num_errors} of {aligned.num_units} {aligned.units}"
     labels = ("ref:", "hyp:", "    ")
     lines = [f"{label} {row}".rstrip() for label, row in zip(labels, rows, strict=True)]
     return "\n".join([header, *(line for line in lines if line)])
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: characters of Chinese, Japanese and Korean take two, marks none."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 def mark_error(reference: str | None, hypothesis: str | None) -> str:

@@ -22,7 +22,7 @@ from asr.evaluation.error_tables import (
     tables,
     worst_utterances,
 )
-from asr.evaluation.errors import mark_error
+from asr.evaluation.errors import mark_error, name_units
 from asr.evaluation.history import draw_history, draw_pace
 from asr.evaluation.metrics import Metric
 from asr.evaluation.options import differing
@@ -54,7 +54,7 @@ def write_report(paths: Sequence[Path], out: Path) -> list[RunRecord]:
     """
     runs = read_runs(paths)
     metric = common_metric(run.metric for run in runs)
-    columns = read_columns(runs)
+    columns = read_columns(runs, metric)
     models = [_load_model(run) for run in runs]
     shown = [_show_run(run, model) for run, model in zip(runs, models, strict=True)]
     page = render(
@@ -70,7 +70,8 @@ def write_report(paths: Sequence[Path], out: Path) -> list[RunRecord]:
         comparisons=_comparisons(columns, metric),
         comparison_header=comparison_header(metric),
         options=differing([run.config for run in runs]),
-        sets=_sets(columns),
+        sets=_sets(columns, metric),
+        units=name_units(metric),
     )
     write_atomically(Path(out), page)
     return runs
@@ -108,7 +109,7 @@ def _show_run(run: RunRecord, model: AcousticModel | None) -> dict:
         "tiles": _tiles(run, model),
         "skipped": int(run.history[-1]["skipped_steps"]) if run.history else 0,
         "advice": advise(run),
-        "utterance": draw_seen(model, seen) if model and seen else None,
+        "utterance": draw_seen(model, seen, run.metric) if model and seen else None,
         "spikes": draw_spikes(run, model, seen) if model else None,
         "command": shlex.join(map(str, run.environment.get("command", []))),
         "environment": [(key.replace("_", " "), _shown(v)) for key, v in environment.items()],
@@ -171,13 +172,13 @@ def _comparisons(columns: dict[str, list[Column]], metric: Metric) -> list[tuple
     return rows
 
 
-def _sets(columns: dict[str, list[Column]]) -> list[dict]:
+def _sets(columns: dict[str, list[Column]], metric: Metric) -> list[dict]:
     budget = ClipBudget()
     return [
         {
             "name": name,
             "systems": [column.name for column in found],
-            "tables": tables(found),
+            "tables": tables(found, metric),
             "confusions": common_confusions(found),
             "worst": worst_utterances(found, budget),
         }

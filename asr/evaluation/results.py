@@ -23,6 +23,7 @@ from asr.evaluation.errors import (
     format_alignment,
     format_confusions,
     format_summary,
+    name_units,
     worst_first,
 )
 from asr.evaluation.metrics import ErrorRate, Metric, order_metrics, write_trn
@@ -52,11 +53,12 @@ def decode_set(
     folder: Path,
     padding: Padding | None = None,
     padded: Sequence[str] | None = None,
+    metric: Metric = "wer",
 ) -> dict[str, Score]:
     """Decode a loader's utterances with every decoder and write what came out.
 
     With `padding`, the decoders of the names `padded` (None: all) have a second row: the same
-    utterances with silence around them.
+    utterances with silence around them. Errors are listed by what `metric` counts.
     """
     utterances = loader.corpus.utterances(0)
     decode = partial(decode_batches, model, progress=sys.stderr.isatty(), total=len(utterances))
@@ -66,7 +68,7 @@ def decode_set(
         batches = pad_batches(loader.batches(0), padding, model.sample_rate)
         results |= decode(batches, {f"{name}, {padding}": decoders[name] for name in chosen})
     facts = {u.id: _facts(u) for u in utterances if isinstance(u, Utterance)}
-    return write_results(folder, results, loader.bad.skipped, facts)
+    return write_results(folder, results, loader.bad.skipped, facts, metric)
 
 
 def _facts(utterance: Utterance) -> dict[str, object]:
@@ -81,6 +83,7 @@ def write_results(
     results: Mapping[str, DecoderResult],
     failures: Sequence[Unusable],
     facts: Mapping[str, Mapping[str, object]] | None = None,
+    metric: Metric = "wer",
 ) -> dict[str, Score]:
     """Write hypotheses, scores and failures; every file is whole or not there.
 
@@ -92,6 +95,7 @@ def write_results(
         results: of `decode_batches`.
         failures: utterances that were not decoded, and why.
         facts: further keys of hyp.jsonl by utterance id, such as audio_filepath and speaker.
+        metric: whose units errors are listed by: words, or characters.
 
     Returns:
         The score of every decoder.
@@ -106,7 +110,7 @@ def write_results(
     for name, result in results.items():
         place = folder / slugs[name] if len(results) > 1 else folder
         place.mkdir(parents=True, exist_ok=True)
-        _write_result(place, result, scores[name], failures, facts or {})
+        _write_result(place, result, scores[name], failures, facts or {}, metric)
     folder.mkdir(parents=True, exist_ok=True)
     table = {
         name: {"folder": slugs[name] if len(results) > 1 else "."} | score_record(value)
@@ -122,9 +126,10 @@ def _write_result(
     scored: Score,
     failures: Sequence[Unusable],
     facts: Mapping[str, Mapping[str, object]],
+    metric: Metric,
 ) -> None:
     aligned = [
-        align_texts(u.id, u.reference, text)
+        align_texts(u.id, u.reference, text, metric)
         for u, text in zip(result.utterances, result.texts, strict=True)
     ]
     records = [
@@ -136,7 +141,7 @@ def _write_result(
     ids = trn_ids([u.id for u in result.utterances])
     write_trn(folder / "hyp.trn", ids, result.texts)
     write_trn(folder / "ref.trn", ids, result.references)
-    listing = format_listing(scored, aligned, len(failures))
+    listing = format_listing(scored, aligned, len(failures), metric)
     write_atomically(folder / "wer.txt", listing)
 
 
@@ -151,7 +156,7 @@ def _utterance_record(
         "duration": round(utterance.duration_s, 3),
         "text": utterance.reference,
         "pred_text": best.text,
-        "wer": finite(aligned.rate),
+        aligned.metric: finite(aligned.rate),
         "errors": aligned.num_errors,
         "score": finite(best.score),
         "acoustic_score": finite(best.acoustic_score),
@@ -175,16 +180,18 @@ def trn_ids(ids: Sequence[str]) -> list[str]:
     return names
 
 
-def format_listing(scored: Score, aligned: Sequence[Aligned], num_failures: int) -> str:
-    """Write wer.txt: summary, most confused words, and every utterance, worst first."""
+def format_listing(
+    scored: Score, aligned: Sequence[Aligned], num_failures: int, metric: Metric = "wer"
+) -> str:
+    """Write wer.txt: summary, most confused units, and every utterance, worst first."""
     wrong = sum(1 for a in aligned if a.num_errors)
     parts = [
-        format_summary("WER", scored.wer),
-        format_summary("CER", scored.cer),
+        *(format_summary(m.upper(), scored.error_rate(m)) for m in order_metrics(metric)),
         format_summary("oracle WER of the n-best lists", scored.oracle_wer),
         f"{scored.num_utterances} utterances, {wrong} with errors, {num_failures} not decoded; "
         f"{scored.audio_s:.1f} s of audio, real-time factor {scored.real_time_factor:.4f}",
-        f"\nmost confused words (count, reference -> hypothesis)\n{format_confusions(aligned)}",
+        f"\nmost confused {name_units(metric)} (count, reference -> hypothesis)",
+        format_confusions(aligned),
         "\nutterances, most errors first (I insertion, D deletion, S substitution)",
         *(f"\n{format_alignment(a)}" for a in worst_first(aligned)),
     ]

@@ -11,6 +11,7 @@ from asr.data.loading import Speech
 from asr.data.manifest import Utterance
 from asr.evaluation.errors import align_texts
 from asr.evaluation.figures import Posteriors, draw_snapshots, draw_utterance
+from asr.evaluation.metrics import Metric
 from asr.evaluation.run_record import RunRecord
 from asr.recognition.recognizer import Recognizer
 
@@ -37,8 +38,8 @@ def find_seen(run: RunRecord) -> Speech | None:
     return None
 
 
-def draw_seen(model: AcousticModel, utterance: Speech) -> dict:
-    """Draw spectrogram, posteriors and words, and align what was heard with what was said."""
+def draw_seen(model: AcousticModel, utterance: Speech, metric: Metric) -> dict:
+    """Draw spectrogram, posteriors and words, and align what was said and heard."""
     waveform = utterance.waveform(model.sample_rate)
     batch, lengths = torch.from_numpy(waveform)[None], torch.tensor([len(waveform)])
     energies = model.features.log_energies(batch, lengths)[0][0].numpy()  # (T, F)
@@ -52,7 +53,8 @@ def draw_seen(model: AcousticModel, utterance: Speech) -> dict:
         transcript.words,
         model.tokenizer.tokens,
     )
-    return {"svg": svg, "aligned": align_texts(utterance.id, utterance.text, transcript.text)}
+    aligned = align_texts(utterance.id, utterance.text, transcript.text, metric)
+    return {"svg": svg, "aligned": aligned}
 
 
 def draw_spikes(run: RunRecord, model: AcousticModel, utterance: Speech | None) -> dict | None:

@@ -43,7 +43,8 @@ def format_runs(runs: Sequence[RunRecord]) -> str:
 
 def runs_record(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """JSON object of everything a report measures."""
-    columns, metric = read_columns(runs), common_metric(run.metric for run in runs)
+    metric = common_metric(run.metric for run in runs)
+    columns = read_columns(runs, metric)
     comparisons = [
         comparison_record(compare_results(found[0].result, other.result, metric))
         | {"first_run": found[0].name, "second_run": other.name}
@@ -58,10 +59,10 @@ def runs_record(runs: Sequence[RunRecord]) -> dict[str, Any]:
             {
                 "name": name,
                 "systems": [column.name for column in found],
-                "tables": [table._asdict() for table in tables(found)],
+                "tables": [table._asdict() for table in tables(found, metric)],
                 "confusions": common_confusions(found),
                 "worst": [
-                    {"system": c.name, "id": a.id, "errors": a.num_errors, "words": a.num_words}
+                    {"system": c.name, "id": a.id, "errors": a.num_errors, a.units: a.num_units}
                     for c in found
                     for a in worst_first(c.aligned)[:NUM_WORST]
                     if a.num_errors

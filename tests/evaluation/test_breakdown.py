@@ -1,6 +1,6 @@
 """Error rates of parts of a set."""
 
-from asr.evaluation.breakdown import Group, by_length, by_speaker, by_word
+from asr.evaluation.breakdown import Group, by_length, by_speaker, by_unit
 from asr.evaluation.error_tables import Column, common_confusions, tables
 from asr.evaluation.errors import align_texts
 from asr.evaluation.run_record import Result
@@ -43,9 +43,9 @@ def test_lengths_have_no_gaps():
     assert groups[-1] == Group("21 words and more", 10, sum(range(21, 31)), 0)
 
 
-def test_errors_by_word():
+def test_errors_by_unit():
     """Heard twice of three times: b was once another word; the inserted b counts for nobody."""
-    assert by_word(ALIGNED) == [
+    assert by_unit(ALIGNED) == [
         Group("d", 1, 1, 1),
         Group("e", 1, 1, 1),
         Group("b", 2, 2, 1),
@@ -55,14 +55,14 @@ def test_errors_by_word():
 
 
 def test_word_that_repeats_is_one_utterance():
-    assert by_word([align_texts("u", "a a", "a")]) == [Group("a", 1, 2, 1)]
+    assert by_unit([align_texts("u", "a a", "a")]) == [Group("a", 1, 2, 1)]
 
 
 def test_systems_stand_side_by_side():
     first = column("one", [("a b", "a b"), ("c", "x")], ["ann", "bob"])
     second = column("two", [("a b", "a")], ["ann"])
 
-    speaker, length, word = tables([first, second])
+    speaker, length, word = tables([first, second], "wer")
 
     assert speaker.header == ["speaker", "utterances", "words", "one", "two"]
     assert speaker.rows == [
@@ -80,8 +80,20 @@ def test_systems_stand_side_by_side():
     ]
 
 
+def test_characters_are_units_where_they_are_counted():
+    aligned = [align_texts("u", "今天好", "今大好", "cer")]
+
+    assert by_length(aligned) == [Group("1 to 3 characters", 1, 3, 1)]
+    length, unit = tables([Column("one", column("one", [("", "")]).result, [{}], aligned)], "cer")
+    assert (length.title, unit.title) == (
+        "CER % by length (errors)",
+        "Characters lost or misheard, % (times)",
+    )
+    assert unit.rows == [["天", "1", "1", "100.0 (1)"]]
+
+
 def test_without_speakers_and_errors_lengths_alone_are_left():
-    (length,) = tables([column("one", [("a", "a")])])
+    (length,) = tables([column("one", [("a", "a")])], "wer")
 
     assert length.header[0] == "length"
 
@@ -89,6 +101,6 @@ def test_without_speakers_and_errors_lengths_alone_are_left():
 def test_long_tables_say_how_many_rows_they_lack():
     texts = [(f"w{n}", "x") for n in range(25)]
 
-    *_, word = tables([column("one", texts)])
+    *_, word = tables([column("one", texts)], "wer")
 
     assert (len(word.rows), word.num_more) == (20, 5)

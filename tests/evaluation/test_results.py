@@ -111,6 +111,27 @@ def test_every_line_of_json_is_strict_where_scores_are_infinite(tmp_path):
     assert record["errors"] == 1
 
 
+def test_texts_without_spaces_are_listed_by_characters(tmp_path):
+    write_results(tmp_path, {"greedy": result_of(("今天好", "今大好吗"))}, [], metric="cer")
+
+    (record,) = read_lines(tmp_path / "hyp.jsonl")
+    assert (record["cer"], record["errors"]) == (pytest.approx(2 / 3, abs=1e-4), 2)
+    first, *lines = (tmp_path / "wer.txt").read_text().splitlines()
+    assert first.startswith("%CER 66.67 [ 2 / 3, 1 ins, 0 del, 1 sub ]")
+    assert lines[4:7] == [
+        "most confused characters (count, reference -> hypothesis)",
+        "     1  天 -> 大",
+        "     1  (inserted) -> 吗",
+    ]
+    # A gap is as wide as the two columns that a character takes.
+    assert lines[9:] == [
+        "u00  2 of 3 characters",
+        "ref: 今 天 好 **",
+        "hyp: 今 大 好 吗",
+        "        S     I",
+    ]
+
+
 def test_listing_marks_errors_and_counts_confusions(tmp_path):
     result = result_of(("turn the light", "turn on a light"), ("left", "left"))
 
