@@ -116,8 +116,7 @@ def compose_config(name: str, overrides: list[str]) -> dict:
     overrides = [quote_override(override) for override in overrides]
     try:
         with initialize_config_module(CONFIGS, version_base="1.3"):
-            config = compose(name, overrides)
-        return resolve(config, overrides)
+            return resolve(name, compose(name, overrides), overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, name, overrides)) from error
 
@@ -133,15 +132,48 @@ def quote_override(override: str) -> str:
     return f"{key}='{value}'"
 
 
-def resolve(config: DictConfig, overrides: Sequence[str]) -> dict:
-    """Resolve interpolations; a missing value is an error that names its key."""
+def resolve(name: str, config: DictConfig, overrides: Sequence[str]) -> dict:
+    """Resolve interpolations and what `init_from` and `preset` ask for, while Hydra can compose.
+
+    Raises:
+        ConfigError: a value is missing; names its key.
+    """
     adopt(config, overrides)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"give a value for {', '.join(f'{key}=...' for key in missing)}")
     container = OmegaConf.to_container(config, resolve=True)
     assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+    resolved = {str(key): value for key, value in container.items()}
+    if resolved.get("preset") is None:
+        return resolved
+    words, lines = _choose_preset(resolved, overrides)
+    words += [word for word in overrides if not word.startswith("preset=")]
+    return resolve(name, compose(name, words), words) | {"preset": lines}
+
+
+def _choose_preset(config: dict, overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides that fit the training speech, but for keys that somebody said, and why."""
+    # What training needs loads in seconds, which no other command must wait for.
+    from asr.cli import preset
+    from asr.training import distributed
+
+    if config["preset"] != "auto":
+        raise ConfigError(f"preset must be auto or null, got {config['preset']!r}")
+    named = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    if "experiment" in named:
+        raise ConfigError("preset=auto and experiment=... both choose: say one of them")
+    corpus = build(config["data"], "train")
+    speech = preset.measure(corpus.utterances(0))
+    choices = preset.choose(
+        speech,
+        config,
+        on_gpu=preset.on_gpu(config["device"]),
+        world_size=distributed.announced_world_size(),
+    )
+    kept = preset.keep(choices, named)
+    words = [f"{key}={value}" for choice in kept for key, value in choice.values.items()]
+    return words, preset.describe(speech, kept)
 
 
 def check_types(tree: object, key: str) -> None:
@@ -189,7 +221,7 @@ def _multirun(
 
     @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=name)
     def job(config: DictConfig) -> int:
-        resolved = resolve(config, HydraConfig.get().overrides.task)
+        resolved = resolve(name, config, HydraConfig.get().overrides.task)
         # What the command line does not say literally is what the sweeper chose.
         chosen = [o for o in HydraConfig.get().overrides.task if o not in overrides]
         variant = ",".join(chosen).replace("/", "_")

@@ -39,6 +39,7 @@ EXAMPLE = """examples:
   asr train data=manifest data.train_manifest=train.jsonl data.dev_manifest=dev.jsonl
   asr train resume=auto                    go on after a kill
   asr train data=manifest init_from=runs/quickstart/ckpt/best.ckpt model.frames_out=2   adapt one
+  asr train data=prepared data.root=data/mine preset=auto   sizes, epochs and augmentation that fit
   asr train -m model.hidden_size=128,256   try both, and a table
   asr train data=synth trainer.validate_every=500
   torchrun --nproc-per-node 2 -m asr train data=synth
@@ -100,6 +101,8 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     schedule = cast(Schedule, build(config, "scheduler"))
     stepper = make_stepper(config, model)
     with _open_run(config) as run:
+        for line in config["preset"] or ():
+            logger.info("%s", line)
         _describe(model, train_loader, dev_loader, run)
         resume = config["resume"] is not None
         validation = trainer.fit(stepper, schedule, train_loader, dev_loader, run, resume=resume)

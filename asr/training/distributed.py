@@ -21,12 +21,17 @@ TIMEOUT = timedelta(minutes=30)
 
 def start() -> tuple[int, int]:
     """Join the process group that torchrun announces; return (rank, world_size)."""
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    world_size = announced_world_size()
     if world_size == 1:
         return 0, 1
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=TIMEOUT)
     return dist.get_rank(), world_size
+
+
+def announced_world_size() -> int:
+    """How many ranks torchrun starts."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def stop() -> None:

@@ -124,7 +124,7 @@ def test_texts_without_spaces_are_listed_by_characters(tmp_path):
         "     1  (inserted) -> 吗",
     ]
     # A gap is as wide as the two columns that a character takes.
-    assert lines[9:] == [
+    assert lines[10:] == [
         "u00  2 of 3 characters",
         "ref: 今 天 好 **",
         "hyp: 今 大 好 吗",
