@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import hydra
 from hydra import compose, initialize_config_module
@@ -16,9 +17,11 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from asr.cli import format_error
+from asr.cli import format_error, preset
 from asr.cli.argument_types import wrong_type
 from asr.cli.starting_point import adopt
+from asr.data.loading import Corpus
+from asr.training import distributed
 
 CONFIGS = "asr.conf"
 # What means something in an override's value.
@@ -154,16 +157,12 @@ def resolve(name: str, config: DictConfig, overrides: Sequence[str]) -> dict:
 
 def _choose_preset(config: dict, overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Overrides that fit the training speech, but for keys that somebody said, and why."""
-    # What training needs loads in seconds, which no other command must wait for.
-    from asr.cli import preset
-    from asr.training import distributed
-
     if config["preset"] != "auto":
         raise ConfigError(f"preset must be auto or null, got {config['preset']!r}")
     named = [override.lstrip("+~").partition("=")[0] for override in overrides]
     if "experiment" in named:
         raise ConfigError("preset=auto and experiment=... both choose: say one of them")
-    corpus = build(config["data"], "train")
+    corpus = cast(Corpus, build(config["data"], "train"))
     speech = preset.measure(corpus.utterances(0))
     choices = preset.choose(
         speech,

@@ -119,8 +119,10 @@ def keep(choices: Sequence[Choice], named: Sequence[str]) -> list[Choice]:
 def describe(speech: TrainingSpeech, choices: Sequence[Choice]) -> list[str]:
     """Say what was seen, and a line for every choice."""
     speakers = f"{speech.num_speakers} speakers" if speech.num_speakers else "unknown speakers"
+    hours = speech.hours
+    length = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
     lines = [
-        f"preset: {speech.hours:.2f} h in {speech.num_utterances} utterances of {speakers}, "
+        f"preset: {length} in {speech.num_utterances} utterances of {speakers}, "
         f"{speech.num_characters} characters"
     ]
     for choice in choices:
@@ -182,8 +184,11 @@ def _steps(speech: TrainingSpeech, continued: bool, world_size: int) -> Choice:
     }
     if continued:
         values["optimizer.lr"] = "1e-3"
-    start = " from another model" if continued else ""
-    return Choice(values, f"about {steps} steps an epoch, {epochs * steps:,} in all{start}")
+    return Choice(
+        values,
+        f"an epoch is {speech.padded_s:,.0f} s with padding, "
+        f"training{' from another model' if continued else ''} needs some {wanted:,} steps",
+    )
 
 
 def _augmentation(speech: TrainingSpeech) -> Choice:
