@@ -15,7 +15,7 @@ from asr.data.fingerprint import fingerprint_file
 from asr.data.loading import BatchLoader, Corpus, Order
 from asr.data.references import NormalizedCorpus
 from asr.decoding import Decoder, NGramLM
-from asr.text import Tokenizer
+from asr.text import TextNormalizer, Tokenizer
 
 
 def choose_device(name: str) -> torch.device:
@@ -89,15 +89,20 @@ def make_loader(
     )
 
 
-def make_decoder(config: dict, tokens: list[str]) -> Decoder:
-    """Build the decoder of a configuration for a model's tokens."""
+def make_decoder(
+    config: dict, tokens: list[str], normalizer: TextNormalizer | None = None
+) -> Decoder:
+    """Build the decoder of a configuration for a model's tokens and the form of its texts."""
     options = {key: value for key, value in config["decoder"].items() if key != "name"}
     make = cast(partial, build({"decoder": options}, "decoder"))
-    return make(tokens, **open_files(options))
+    return make(tokens, **open_files(options, normalizer))
 
 
-def open_files(options: dict) -> dict[str, object]:
-    """Load the language model that decoder options name, and tell paths from texts."""
+def open_files(options: dict, normalizer: TextNormalizer | None = None) -> dict[str, object]:
+    """Load the language model that decoder options name, and tell paths from texts.
+
+    Hotwords go through the steps that the model's training texts went through.
+    """
     files: dict[str, object] = {}
     if options.get("lm") is not None:
         files["lm"] = NGramLM(options["lm"])
@@ -105,6 +110,8 @@ def open_files(options: dict) -> dict[str, object]:
         files["lexicon"] = Path(options["lexicon"])
     if options.get("grammar") is not None and _is_file(options["grammar"]):
         files["grammar"] = Path(options["grammar"])
+    if normalizer is not None and isinstance(options.get("hotwords"), list):
+        files["hotwords"] = [normalizer.normalize_reference(str(w)) for w in options["hotwords"]]
     return files
 
 

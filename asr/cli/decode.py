@@ -77,7 +77,7 @@ def decode(config: dict, *, as_json: bool = False, quiet: bool = False) -> int:
     checkpoint, split = check_file(config, "checkpoint"), check_split(config, config["split"])
     padding = _read_padding(config)
     model = load_checkpoint(checkpoint).to(choose_device(config["device"]))
-    decoder = make_decoder(config, model.tokenizer.tokens)
+    decoder = make_decoder(config, model.tokenizer.tokens, model.normalizer)
     metric = choose_metric(config["metric"], model.separates_words)
     loader = make_loader(config, split, model, aligned=False)
     prints = fingerprint_model(checkpoint) | fingerprint_files(config["decoder"])

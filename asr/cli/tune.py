@@ -27,6 +27,7 @@ from asr.decoding import Decoder
 from asr.decoding.hypothesis import separates_words
 from asr.evaluation.metrics import Metric, choose_metric
 from asr.files import printable, write_atomically
+from asr.text import TextNormalizer
 from asr.tuning.emissions import (
     Emissions,
     EmissionsError,
@@ -74,6 +75,7 @@ class Source(NamedTuple):
     num_utterances: int
     metric: Metric
     read: Callable[[Path], Emissions]  # given the folder of the search
+    normalizer: TextNormalizer | None = None  # of the model, where it is known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -195,7 +197,8 @@ def _open_checkpoint(config: dict) -> Source:
     tokens = model.tokenizer.tokens
     metric = choose_metric(config["metric"], model.separates_words)
     folder = run_of(checkpoint) / "tune" / name
-    return Source(name, tokens, 0, folder, prints, len(utterances), metric, read)
+    sizes = len(utterances), metric
+    return Source(name, tokens, 0, folder, prints, *sizes, read, model.normalizer)
 
 
 def _read_cache(cache: Path, prints: dict[str, str]) -> Emissions | None:
@@ -218,7 +221,7 @@ def _decoder_factory(config: dict, source: Source) -> Callable[[Point], Decoder]
     """Read language model and lexicon once; each call then makes a decoder in microseconds."""
     options = {key: value for key, value in config["decoder"].items() if key != "name"}
     make = cast(partial, build({"decoder": options}, "decoder"))
-    files = open_files(options)
+    files = open_files(options, source.normalizer)
     return lambda point: make(source.tokens, blank=source.blank, **files, **point)
 
 

@@ -105,6 +105,8 @@ def divide(
         wanted = {name: part for name, part in parts.items() if part != 0}
         _hold_out(divided, pool, wanted, digests or {})
     _warn_of_sizes(divided)
+    if not divided.unit:
+        _warn_of_known_voices(divided)
     return divided
 
 
@@ -254,6 +256,22 @@ def _spread(by_key: Mapping[str, Sequence[Utterance]], unit: str) -> list[str]:
 
 def _hash(key: str) -> int:
     return int(hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest(), 16)
+
+
+def _warn_of_known_voices(divided: Divided) -> None:
+    """Say which sets of a corpus hold speakers that training hears too."""
+    heard = _speakers(divided.splits.get("train", []))
+    for name in ("dev", "test"):
+        speakers = _speakers(divided.splits.get(name, []))
+        if known := speakers & heard:
+            divided.warnings.append(
+                f"{len(known)} of {len(speakers)} speakers of {name} are in train too, by the "
+                "corpus: error rates measured there are of voices that training heard"
+            )
+
+
+def _speakers(utterances: Sequence[Utterance]) -> set[str]:
+    return {str(u.extra["speaker"]) for u in utterances if u.extra.get("speaker") is not None}
 
 
 def _warn_of_sizes(divided: Divided) -> None:

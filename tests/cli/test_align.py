@@ -1,6 +1,7 @@
 """`asr align` and what it is made of, with a small model that was trained to read tones."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,13 +9,14 @@ import pytest
 import soundfile
 import tones
 
+from asr.acoustic.checkpoint import load_checkpoint, save_checkpoint
 from asr.alignment.aligner import align_each
 from asr.alignment.spans import Alignment
 from asr.cli import main
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.unusable import Unusable
 from asr.recognition.recognizer import Recognizer
-from asr.text import CharTokenizer
+from asr.text import CharTokenizer, TextNormalizer
 
 TEXTS = ["ab cad", "dab", "bc da abc", "d"]
 
@@ -235,6 +237,19 @@ def test_format_is_also_a_key_and_json_the_default(spoken, tmp_path):
 
     assert (tmp_path / "a/words.ctm").exists()
     assert (tmp_path / "b/alignments.jsonl").exists()
+
+
+def test_texts_take_the_form_of_the_models(spoken, tmp_path):
+    model = load_checkpoint(tones.checkpoint_path())
+    model.normalizer = TextNormalizer(tones.ALPHABET, language="en")
+    save_checkpoint(tmp_path / "named.ckpt", model)
+    written = [replace(u, text=u.text.upper() + "!") for u in read_manifest(spoken / "good.jsonl")]
+    write_manifest(tmp_path / "loud.jsonl", written)
+
+    words = [f"checkpoint={tmp_path / 'named.ckpt'}", f"manifest={tmp_path / 'loud.jsonl'}"]
+    assert main(["align", *words, f"output_dir={tmp_path / 'out'}"]) == 0
+
+    assert [u.text for u in read_manifest(tmp_path / "out/alignments.jsonl")] == TEXTS
 
 
 def test_failures_are_listed_with_reasons_and_nothing_else_is_lost(bad, tmp_path, capsys):

@@ -12,7 +12,10 @@ import yaml
 from asr.acoustic.checkpoint import save_checkpoint
 from asr.audio import write_wav
 from asr.cli import main
+from asr.cli.assembly import make_decoder, open_files
+from asr.cli.hydra_config import compose_config
 from asr.data.manifest import Utterance, write_manifest
+from asr.text import TextNormalizer
 
 
 @pytest.fixture(scope="module")
@@ -295,3 +298,14 @@ def test_transcribe_on_a_device_that_is_not_there_is_one_line(clips, capsys):
     assert main(["transcribe", str(clips / "0.wav"), *words]) == 2
 
     assert "device=cuda:99" in last_line(capsys)
+
+
+def test_hotwords_take_the_form_of_the_models_texts():
+    said = ["decoder=beam", "decoder.hotwords=['AB, ba!']", "decoder.hotword_weight=2"]
+    config = compose_config("decode", ["checkpoint=x", "data=fsdd", *said])
+    normalizer, tokens = TextNormalizer(" ab", language="en"), ["<blank>", " ", "a", "b"]
+
+    assert open_files(config["decoder"], normalizer)["hotwords"] == ["ab ba"]
+    make_decoder(config, tokens, normalizer)
+    with pytest.raises(ValueError, match="AB, ba!"):
+        make_decoder(config, tokens)

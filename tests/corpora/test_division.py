@@ -240,3 +240,12 @@ def test_speakers_that_no_rule_gives_are_said():
         name_speakers(imported, "column:age")
     with pytest.raises(ValueError, match="no regular expression"):
         name_speakers(imported, "(")
+
+
+def test_voices_that_a_corpus_has_in_two_sets_are_said():
+    found = divide({"train": utterances("ab"), "dev": utterances("cd"), "test": utterances("bc")})
+
+    (said,) = [warning for warning in found.warnings if "in train too" in warning]
+    assert said.startswith("1 of 2 speakers of test are in train too, by the corpus: ")
+    apart = divide({"train": utterances("ab"), "dev": utterances([None]), "test": utterances("c")})
+    assert not any("in train too" in warning for warning in apart.warnings)
