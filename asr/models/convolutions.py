@@ -166,7 +166,7 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
         if not 1 <= reduction <= channels:
-            raise ValueError(f"the reduction must be 1..channels={channels}, got {reduction}")
+            raise ValueError(f"squeeze_reduction must be 0..{channels}, got {reduction}")
         self.gate = nn.Sequential(
             nn.Linear(channels, channels // reduction),
             nn.ReLU(),

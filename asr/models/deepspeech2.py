@@ -13,9 +13,10 @@ from asr.models.blocks import (
     Cell,
     ClassHead,
     Lookahead,
+    MaskedBatchNorm,
+    MaskedLayerNorm,
     Norm,
     RecurrentBlock,
-    frame_norm,
     split_frames,
 )
 from asr.models.clipped_rnn import ClippedReLU
@@ -123,7 +124,7 @@ class DeepSpeech2(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.lookahead = Lookahead(size, lookahead) if lookahead else None
         self.lookahead_activation = ClippedReLU()
-        self.norm = frame_norm("layer" if norm == "layer" else "batch", size)
+        self.norm = MaskedLayerNorm(size) if norm == "layer" else MaskedBatchNorm(size, -1)
         self.linear = nn.Linear(size, num_classes * frames_out)
         self.intermediate_layer = intermediate_layer
         self.intermediate = None

@@ -39,9 +39,7 @@ def check_entries(each: str, **lists: Sequence) -> None:
     if min(counts) < 1 or len(set(counts)) > 1:
         *names, last = lists
         names = f"{', '.join(names)} and {last}" if names else last
-        raise ValueError(
-            f"{names} must have one entry a {each}, got {', '.join(map(str, counts))}"
-        )
+        raise ValueError(f"{names} must have one entry a {each}, got {', '.join(map(str, counts))}")
 
 
 def pair(values: Sequence[int]) -> tuple[int, int]:
