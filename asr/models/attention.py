@@ -32,7 +32,7 @@ class RelativeAttention(nn.Module):
             raise ValueError(f"num_heads must divide the hidden_size {size}, got {num_heads}")
         self.num_heads = num_heads
         self.query = nn.Linear(size, size)
-        self.key = nn.Linear(size, size)
+        self.key = nn.Linear(size, size, bias=False)  # a bias would cancel in the softmax
         self.value = nn.Linear(size, size)
         self.position = nn.Linear(size, size, bias=False)
         self.out = nn.Linear(size, size)

@@ -168,9 +168,9 @@ class SqueezeExcitation(nn.Module):
         if not 1 <= reduction <= channels:
             raise ValueError(f"squeeze_reduction must be 0..{channels}, got {reduction}")
         self.gate = nn.Sequential(
-            nn.Linear(channels, channels // reduction),
+            nn.Linear(channels, channels // reduction, bias=False),
             nn.ReLU(),
-            nn.Linear(channels // reduction, channels),
+            nn.Linear(channels // reduction, channels, bias=False),
             nn.Sigmoid(),
         )
 

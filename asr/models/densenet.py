@@ -55,8 +55,12 @@ class DenseNet(StridedNetwork):
         check_dropout(dropout)
         if not 0 < compression <= 1:
             raise ValueError(f"compression must be in (0, 1], got {compression}")
-        # A transition stands between two blocks: the last is followed by none.
-        check_entries("block (pools: one fewer)", depths=depths, pools=[*pools, None])
+        check_entries("block", depths=depths)
+        if len(pools) != len(depths) - 1:
+            raise ValueError(
+                f"pools must have one entry a transition, {len(depths) - 1} for {len(depths)} "
+                f"blocks, got {len(pools)}"
+            )
         stride = pair(stem_stride)
         stem = ConvBlock(1, stem_channels, pair(stem_kernel), stride, nn.ReLU())
         convs, size, bins = ConvStack([stem]), stem_channels, ceil_div(num_features, stride[1])
@@ -65,8 +69,9 @@ class DenseNet(StridedNetwork):
                 convs.append(DenseLayer(size, growth_rate, dropout))
                 size += growth_rate
             if pool is not None:
-                convs.append(Transition(size, int(compression * size), pool))
-                size, bins = int(compression * size), ceil_div(bins, pool[1])
+                transition = Transition(size, compression, pool)
+                convs.append(transition)
+                size, bins = transition.channels, ceil_div(bins, pool[1])
         convs.append(NormReLU(size))
         super().__init__(convs.windows)
         self.convs = convs
@@ -134,16 +139,19 @@ class Transition(nn.Module):
 
     Args:
         in_channels: C.
-        channels: C'.
+        compression: theta; C' = floor(theta C), >= 1.
         pool: (frames, bins) that become one.
 
     Source: Huang et al. 2017 (arXiv:1608.06993), "pooling layers" and "compression".
     """
 
-    def __init__(self, in_channels: int, channels: int, pool: tuple[int, int]) -> None:
+    def __init__(self, in_channels: int, compression: float, pool: tuple[int, int]) -> None:
         super().__init__()
+        self.channels = int(compression * in_channels)
+        if not self.channels:
+            raise ValueError(f"compression={compression} leaves none of {in_channels} channels")
         self.norm = NormReLU(in_channels)
-        self.conv = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.conv = nn.Conv2d(in_channels, self.channels, 1, bias=False)
         self.pool = MeanPool(pool)
         self.windows = self.pool.windows
 
