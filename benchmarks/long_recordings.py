@@ -92,7 +92,7 @@ def save_small_model(path: Path) -> Path:
             "hidden_size": 32,
             "bidirectional": True,
             "lookahead": 0,
-            "batch_norm": True,
+            "norm": "batch",
             "dropout": 0.0,
         },
     }

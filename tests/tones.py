@@ -44,7 +44,7 @@ CONFIG = {
         "hidden_size": 16,
         "bidirectional": True,
         "lookahead": 0,
-        "batch_norm": True,
+        "norm": "batch",
         "dropout": 0.0,
     },
 }

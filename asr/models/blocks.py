@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from asr.features.front_end import length_mask
+from asr.models.clipped_rnn import ClippedRNN
 
-CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-
-
-class ClippedReLU(nn.Hardtanh):
-    """min(max(x, 0), 20). Source: Hannun et al. 2014 (arXiv:1412.5567), section 2."""
-
-    def __init__(self) -> None:
-        super().__init__(0.0, 20.0)
+CELLS = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+    "clipped_rnn": ClippedRNN,
+}
+Cell = Literal["lstm", "gru", "rnn", "clipped_rnn"]
+Norm = Literal["batch", "layer", "none"]
 
 
 class MaskedBatchNorm(nn.Module):
@@ -47,7 +48,7 @@ class MaskedBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Normalise `x`, zero beyond lengths, where the broadcastable bool `mask` is True."""
-        x = x.float()
+        x = x.to(torch.promote_types(x.dtype, self.weight.dtype))  # bfloat16 is too coarse
         if self.training:
             mean, var = self._measure(x, mask)
         else:
@@ -62,7 +63,7 @@ class MaskedBatchNorm(nn.Module):
         """Mean and biased variance over speech; padding is zero, so plain sums leave it out."""
         dims = [d for d in range(x.dim()) if d != self.feature_dim % x.dim()]
         cells = x.numel() // x.shape[self.feature_dim]
-        count = (mask.sum() * (cells // mask.numel())).float()
+        count = (mask.sum() * (cells // mask.numel())).to(x.dtype)
         total, squares, count = sum_over_ranks(x.sum(dims), x.square().sum(dims), count)
         mean = total / count.clamp_min(1)
         # E[x^2] - mean^2 loses digits where |mean| >> deviation; float32 inputs here are
@@ -76,6 +77,32 @@ class MaskedBatchNorm(nn.Module):
             for running, value in ((self.running_mean, mean), (self.running_var, unbiased)):
                 running.lerp_(torch.where(usable, value, running), self.momentum)
         return mean, var
+
+
+class MaskedLayerNorm(nn.LayerNorm):
+    """Normalisation of each frame over its features; takes anything, returns zero where not speech.
+
+    Source: Ba et al. 2016 (arXiv:1607.06450), equation 4.
+    """
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Normalise (..., H) where the broadcastable bool `mask` is True."""
+        return super().forward(x).masked_fill(~mask, 0.0)
+
+
+def frame_norm(norm: Norm, num_features: int) -> MaskedBatchNorm | MaskedLayerNorm | None:
+    """Make what normalises frames (..., H); None for "none".
+
+    Raises:
+        ValueError: `norm` is none of these.
+    """
+    if norm == "batch":
+        return MaskedBatchNorm(num_features, feature_dim=-1)
+    if norm == "layer":
+        return MaskedLayerNorm(num_features)
+    if norm == "none":
+        return None
+    raise ValueError(f"norm must be batch, layer or none, got {norm!r}")
 
 
 def sum_over_ranks(*sums: Tensor) -> tuple[Tensor, ...]:
@@ -106,71 +133,39 @@ class _SumOverRanks(Function):
         return _SumOverRanks.forward(ctx, grad_output)
 
 
-class ConvBlock(nn.Module):
-    """2-D convolution over time and frequency, batch norm, clipped ReLU.
-
-    Output lengths are ceil(length / stride). Kernels are odd, so that frames stay centred.
-    """
-
-    def __init__(
-        self, in_channels: int, channels: int, kernel: tuple[int, int], stride: tuple[int, int]
-    ) -> None:
-        super().__init__()
-        if any(k < 1 or k % 2 == 0 for k in kernel):
-            raise ValueError(f"kernel sizes must be odd, got {tuple(kernel)}")
-        if any(s < 1 for s in stride):
-            raise ValueError(f"strides must be >= 1, got {tuple(stride)}")
-        self.stride = stride
-        padding = (kernel[0] // 2, kernel[1] // 2)
-        # The batch norm that follows has the bias.
-        self.conv = nn.Conv2d(in_channels, channels, kernel, stride, padding, bias=False)
-        self.norm = MaskedBatchNorm(channels, feature_dim=1)
-        self.activation = ClippedReLU()
-
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, C, T, F), (N,) to (N, C', ceil(T / s), ceil(F / s')), (N,)."""
-        x = self.conv(x)
-        lengths = self.output_lengths(lengths)
-        mask = length_mask(lengths, x.shape[2])[:, None, :, None]  # (N, 1, T, 1)
-        x = self.norm(x.masked_fill(~mask, 0.0), mask)
-        # Clipped ReLU maps zero to zero: padding stays zero.
-        return self.activation(x), lengths
-
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Frames after the time stride."""
-        return torch.div(lengths + self.stride[0] - 1, self.stride[0], rounding_mode="floor")
-
-
 class RecurrentBlock(nn.Module):
-    """Batch norm, then one recurrent layer over time, in one or both directions.
+    """A norm, then one recurrent layer over time, in one or both directions.
 
     The backward direction runs an ordinary layer over each utterance reversed within its own
     length. This equals packed sequences and is faster: the kernels stay dense.
 
     Args:
         input_size: features in.
-        hidden_size: features out of each direction; outputs are concatenated.
-        cell: "lstm", "gru" or "rnn" (tanh).
-        bidirectional: whether a backward layer is added.
-        batch_norm: whether the input is normalised sequence-wise.
+        hidden_size: features out of each direction.
+        cell: a key of `CELLS`.
+        bidirectional: whether there is a backward layer too.
+        sum_directions: whether its outputs are added, else they are concatenated.
+        norm: of the input: "batch", sequence-wise, "layer" or "none".
     """
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
-        cell: Literal["lstm", "gru", "rnn"],
+        cell: Cell,
         *,
         bidirectional: bool,
-        batch_norm: bool,
+        norm: Norm,
+        sum_directions: bool = False,
     ) -> None:
         super().__init__()
         if cell not in CELLS:
             raise ValueError(f"cell must be one of {sorted(CELLS)}, got {cell!r}")
-        self.norm = MaskedBatchNorm(input_size, feature_dim=-1) if batch_norm else None
+        self.norm = frame_norm(norm, input_size)
         self.forwards = CELLS[cell](input_size, hidden_size)
         self.backwards = CELLS[cell](input_size, hidden_size) if bidirectional else None
-        self.output_size = hidden_size * (2 if bidirectional else 1)
+        self.sum_directions = sum_directions
+        self.output_size = hidden_size * (2 if bidirectional and not sum_directions else 1)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Map (T, N, F) to (T, N, output_size)."""
@@ -181,7 +176,8 @@ class RecurrentBlock(nn.Module):
         if self.backwards is not None:
             order = reversal(lengths, len(x))[..., None]  # (T, N, 1)
             z = self.backwards(x.gather(0, order.expand(x.shape)))[0]
-            y = torch.cat([y, z.gather(0, order.expand(z.shape))], dim=-1)  # (T, N, 2H)
+            z = z.gather(0, order.expand(z.shape))  # (T, N, H)
+            y = y + z if self.sum_directions else torch.cat([y, z], dim=-1)  # (T, N, H or 2H)
         return y.masked_fill(~mask, 0.0)
 
 

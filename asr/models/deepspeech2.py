@@ -5,20 +5,24 @@ Letters: N batch, T frames in, T' frames out, F features, H hidden, C classes wi
 
 from collections.abc import Sequence
 from math import prod
-from typing import Literal, cast
 
 from torch import Tensor, nn
 
 from asr.features.front_end import length_mask
 from asr.models.blocks import (
+    Cell,
     ClassHead,
-    ClippedReLU,
-    ConvBlock,
     Lookahead,
     MaskedBatchNorm,
+    MaskedLayerNorm,
+    Norm,
     RecurrentBlock,
     split_frames,
 )
+from asr.models.clipped_rnn import ClippedReLU
+from asr.models.convolutions import ConvBlock, ConvStack
+from asr.models.options import check_counts, check_dropout, check_entries, pair
+from asr.models.receptive_field import ceil_div
 
 
 class DeepSpeech2(nn.Module):
@@ -31,13 +35,14 @@ class DeepSpeech2(nn.Module):
         conv_kernels: (frames, bins) of each convolution, odd.
         conv_strides: (frames, bins) of each convolution; the product of the time strides, over
             `frames_out`, is `subsampling_factor`.
-        cell: "lstm", "gru" or "rnn".
+        cell: "lstm", "gru", "rnn" (tanh) or "clipped_rnn" (ReLU up to 20).
         num_layers: recurrent layers, >= 1.
         hidden_size: H of each direction.
-        bidirectional: both directions, concatenated; else forward only.
+        bidirectional: both directions; else forward only.
         lookahead: frames T' that a row convolution sees ahead; 0 for none. Only without
             `bidirectional`.
-        batch_norm: sequence-wise batch norm before every recurrent layer but the first.
+        norm: before every recurrent layer but the first: "batch", sequence-wise, "layer" or "none".
+            Before the linear layer stands "layer" too, or else "batch".
         dropout: probability, after every recurrent layer.
         frames_out: R, output frames for one of the recurrent layers, >= 1: these then run at a
             fraction of the rate that the text needs, at that fraction of the cost.
@@ -46,12 +51,16 @@ class DeepSpeech2(nn.Module):
             characters; 0 for none.
         intermediate_frames: `frames_out` of that map.
         num_characters: classes of that map, with blank.
+        sum_directions: whether the outputs of both directions are added, as in the paper; else they
+            are concatenated. Only with `bidirectional`.
+        batch_norm: of model files of before `norm`, instead of it: "batch" or "none".
 
     Source: Amodei et al. 2016 (arXiv:1512.02595), section 3 and figure 1; for the intermediate
     layer Krishna et al. 2018 (arXiv:1807.06234), "Hierarchical multitask learning for CTC".
     """
 
     class_layer = "linear"
+    receptive_field = None
 
     def __init__(
         self,
@@ -61,58 +70,61 @@ class DeepSpeech2(nn.Module):
         conv_channels: Sequence[int],
         conv_kernels: Sequence[tuple[int, int]],
         conv_strides: Sequence[tuple[int, int]],
-        cell: Literal["lstm", "gru", "rnn"],
+        cell: Cell,
         num_layers: int,
         hidden_size: int,
         bidirectional: bool,
         lookahead: int,
-        batch_norm: bool,
+        norm: Norm | None = None,
         dropout: float,
         frames_out: int = 1,  # these as in model files of before they were options
         shortcuts: bool = False,
         intermediate_layer: int = 0,
         intermediate_frames: int = 1,
         num_characters: int = 0,
+        sum_directions: bool = False,
+        batch_norm: bool | None = None,
     ) -> None:
         super().__init__()
-        _check(conv_channels, conv_kernels, conv_strides, num_layers, hidden_size, dropout)
+        check_counts(num_layers=num_layers, hidden_size=hidden_size)
+        check_dropout(dropout)
         if lookahead and bidirectional:
             raise ValueError(f"lookahead needs bidirectional=false, got lookahead={lookahead}")
-        stride = prod(stride[0] for stride in conv_strides)
-        for name, count in (
-            ("frames_out", frames_out),
-            ("intermediate_frames", intermediate_frames),
-        ):
-            if count < 1 or stride % count:
-                raise ValueError(f"{name} must divide the time stride {stride}, got {count}")
+        if sum_directions and not bidirectional:
+            raise ValueError("sum_directions needs bidirectional=true, got bidirectional=false")
         if not 0 <= intermediate_layer <= num_layers:
             raise ValueError(
                 f"intermediate_layer must be 0..num_layers={num_layers}, got {intermediate_layer}"
             )
+        norm = _choose_norm(norm, batch_norm)
+        self.convs, size = _convolutions(num_features, conv_channels, conv_kernels, conv_strides)
+        self.stride = prod(window.stride for window in self.convs.windows)
+        for name, count in (
+            ("frames_out", frames_out),
+            ("intermediate_frames", intermediate_frames),
+        ):
+            if count < 1 or self.stride % count:
+                raise ValueError(f"{name} must divide the time stride {self.stride}, got {count}")
         self.frames_out = frames_out
         self.shortcuts = shortcuts
-        self.subsampling_factor = stride // frames_out
-        self.convs = nn.ModuleList()
-        channels, bins = 1, num_features
-        for out_channels, kernel, stride in zip(
-            conv_channels, conv_kernels, conv_strides, strict=True
-        ):
-            self.convs.append(ConvBlock(channels, out_channels, _pair(kernel), _pair(stride)))
-            channels, bins = out_channels, -(-bins // stride[1])
+        self.subsampling_factor = self.stride // frames_out
         self.layers = nn.ModuleList()
-        size = channels * bins
         for depth in range(num_layers):
-            # The first layer's input comes normalised out of the convolutions.
-            norm = batch_norm and depth > 0
             block = RecurrentBlock(
-                size, hidden_size, cell, bidirectional=bidirectional, batch_norm=norm
+                size,
+                hidden_size,
+                cell,
+                bidirectional=bidirectional,
+                sum_directions=sum_directions,
+                # The first layer's input comes normalised out of the convolutions.
+                norm=norm if depth else "none",
             )
             self.layers.append(block)
             size = block.output_size
         self.dropout = nn.Dropout(dropout)
         self.lookahead = Lookahead(size, lookahead) if lookahead else None
         self.lookahead_activation = ClippedReLU()
-        self.norm = MaskedBatchNorm(size, feature_dim=-1)
+        self.norm = MaskedLayerNorm(size) if norm == "layer" else MaskedBatchNorm(size, -1)
         self.linear = nn.Linear(size, num_classes * frames_out)
         self.intermediate_layer = intermediate_layer
         self.intermediate = None
@@ -147,12 +159,7 @@ class DeepSpeech2(nn.Module):
     def _run(
         self, features: Tensor, feature_lengths: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        mask = length_mask(feature_lengths, features.shape[1])[..., None]  # (N, T, 1)
-        x = features.masked_fill(~mask, 0.0)[:, None]  # (N, 1, T, F)
-        lengths = feature_lengths
-        for conv in self.convs:
-            x, lengths = conv(x, lengths)
-        x = x.permute(2, 0, 1, 3).flatten(2)  # (T', N, C F)
+        x, lengths = self.convs(features, feature_lengths)  # (T', N, C F')
         mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
         characters = None
         for depth, layer in enumerate(self.layers, start=1):
@@ -175,32 +182,38 @@ class DeepSpeech2(nn.Module):
         return self._recurrent_lengths(feature_lengths) * frames
 
     def _recurrent_lengths(self, lengths: Tensor) -> Tensor:
-        for conv in self.convs:
-            lengths = cast(ConvBlock, conv).output_lengths(lengths)
-        return lengths
+        return ceil_div(lengths, self.stride)
 
 
-def _pair(values: Sequence[int]) -> tuple[int, int]:
-    frames, bins = values
-    return int(frames), int(bins)
+def _convolutions(
+    bins: int,
+    conv_channels: Sequence[int],
+    conv_kernels: Sequence[tuple[int, int]],
+    conv_strides: Sequence[tuple[int, int]],
+) -> tuple[ConvStack, int]:
+    """Make the convolutions over `bins`, and count what comes out of them for a frame."""
+    check_entries(
+        "convolution",
+        conv_channels=conv_channels,
+        conv_kernels=conv_kernels,
+        conv_strides=conv_strides,
+    )
+    convs, channels = ConvStack(), 1
+    for out_channels, kernel, stride in zip(
+        conv_channels, map(pair, conv_kernels), map(pair, conv_strides), strict=True
+    ):
+        convs.append(ConvBlock(channels, out_channels, kernel, stride, ClippedReLU()))
+        channels, bins = out_channels, ceil_div(bins, stride[1])
+    return convs, channels * bins
 
 
-def _check(
-    channels: Sequence[int],
-    kernels: Sequence[tuple[int, int]],
-    strides: Sequence[tuple[int, int]],
-    num_layers: int,
-    hidden_size: int,
-    dropout: float,
-) -> None:
-    if not len(channels) == len(kernels) == len(strides) >= 1:
-        raise ValueError(
-            "conv_channels, conv_kernels and conv_strides must have one entry a convolution, "
-            f"got {len(channels)}, {len(kernels)}, {len(strides)}"
-        )
-    if num_layers < 1:
-        raise ValueError(f"num_layers must be >= 1, got {num_layers}")
-    if hidden_size < 1:
-        raise ValueError(f"hidden_size must be >= 1, got {hidden_size}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+def _choose_norm(norm: Norm | None, batch_norm: bool | None) -> Norm:
+    """Read `norm`, or what model files of before it have instead."""
+    if batch_norm is None:
+        if norm is None:
+            raise ValueError("norm must be batch, layer or none, got null")
+        return norm
+    old: Norm = "batch" if batch_norm else "none"
+    if norm not in (None, old):
+        raise ValueError(f"norm={norm} contradicts batch_norm={batch_norm}, its older name")
+    return old

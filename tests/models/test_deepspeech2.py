@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from asr.models import DeepSpeech2
-from asr.models.blocks import ConvBlock, Lookahead, MaskedBatchNorm, RecurrentBlock, reversal
+from asr.models.blocks import Lookahead, MaskedBatchNorm, RecurrentBlock, reversal
+from asr.models.convolutions import ConvBlock
 
 OPTIONS = {
     "conv_channels": [4, 6],
@@ -14,7 +15,7 @@ OPTIONS = {
     "hidden_size": 8,
     "bidirectional": True,
     "lookahead": 0,
-    "batch_norm": True,
+    "norm": "batch",
     "dropout": 0.0,
 }
 LENGTHS = torch.tensor([23, 40, 1, 17])
@@ -134,7 +135,7 @@ def test_gradient_never_flows_from_padding():
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_recurrent_block_equals_packed_bidirectional_layer(cell):
-    block = RecurrentBlock(6, 5, cell, bidirectional=True, batch_norm=False)
+    block = RecurrentBlock(6, 5, cell, bidirectional=True, norm="none")
     packed = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](6, 5, bidirectional=True)
     state = block.forwards.state_dict()
     state |= {f"{k}_reverse": v for k, v in block.backwards.state_dict().items()}
@@ -194,7 +195,7 @@ def test_lookahead_sees_exactly_its_context():
 
 
 def test_convolution_keeps_frames_centred():
-    block = ConvBlock(1, 1, kernel=(3, 1), stride=(1, 1)).eval()
+    block = ConvBlock(1, 1, kernel=(3, 1), stride=(1, 1), activation=nn.Identity()).eval()
     with torch.no_grad():
         block.conv.weight.copy_(torch.tensor([0.0, 1.0, 0.0]).view(1, 1, 3, 1))
     x = torch.arange(1.0, 6.0).view(1, 1, 5, 1)
