@@ -11,8 +11,18 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from asr.features.front_end import length_mask
+from asr.models.cells import CoupledLSTM, IdentityRNN, PeepholeLSTM
 
-CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+Cell = Literal["lstm", "gru", "rnn", "lstm_peephole", "lstm_coupled", "irnn"]
+
+CELLS = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+    "lstm_peephole": PeepholeLSTM,
+    "lstm_coupled": CoupledLSTM,
+    "irnn": IdentityRNN,
+}
 
 
 class ClippedReLU(nn.Hardtanh):
@@ -150,7 +160,8 @@ class RecurrentBlock(nn.Module):
     Args:
         input_size: features in.
         hidden_size: features out of each direction; outputs are concatenated.
-        cell: "lstm", "gru" or "rnn" (tanh).
+        cell: "lstm", "gru", "rnn" (tanh), or a layer of `cells`: "lstm_peephole", "lstm_coupled" or
+            "irnn".
         bidirectional: whether a backward layer is added.
         batch_norm: whether the input is normalised sequence-wise.
     """
@@ -159,7 +170,7 @@ class RecurrentBlock(nn.Module):
         self,
         input_size: int,
         hidden_size: int,
-        cell: Literal["lstm", "gru", "rnn"],
+        cell: Cell,
         *,
         bidirectional: bool,
         batch_norm: bool,

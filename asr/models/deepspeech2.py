@@ -5,12 +5,13 @@ Letters: N batch, T frames in, T' frames out, F features, H hidden, C classes wi
 
 from collections.abc import Sequence
 from math import prod
-from typing import Literal, cast
+from typing import cast
 
 from torch import Tensor, nn
 
 from asr.features.front_end import length_mask
 from asr.models.blocks import (
+    Cell,
     ClassHead,
     ClippedReLU,
     ConvBlock,
@@ -31,7 +32,7 @@ class DeepSpeech2(nn.Module):
         conv_kernels: (frames, bins) of each convolution, odd.
         conv_strides: (frames, bins) of each convolution; the product of the time strides, over
             `frames_out`, is `subsampling_factor`.
-        cell: "lstm", "gru" or "rnn".
+        cell: "lstm", "gru", "rnn", "lstm_peephole", "lstm_coupled" or "irnn".
         num_layers: recurrent layers, >= 1.
         hidden_size: H of each direction.
         bidirectional: both directions, concatenated; else forward only.
@@ -61,7 +62,7 @@ class DeepSpeech2(nn.Module):
         conv_channels: Sequence[int],
         conv_kernels: Sequence[tuple[int, int]],
         conv_strides: Sequence[tuple[int, int]],
-        cell: Literal["lstm", "gru", "rnn"],
+        cell: Cell,
         num_layers: int,
         hidden_size: int,
         bidirectional: bool,
