@@ -81,7 +81,7 @@ class LoopedLSTM(nn.Module):
             zero = projected.new_zeros(1, x.shape[1], self.hidden_size)
             state = zero, zero
         if not len(x):
-            return projected.new_empty(0, x.shape[1], self.hidden_size), state
+            return projected[..., : self.hidden_size], state
         hidden, cell = state[0][0], state[1][0]
         if x.device.type == "cpu" and self.weight_hh.dtype in (torch.float32, torch.float64):
             from asr.models.lstm_operator import lstm_loop  # Numba takes a while to import
