@@ -38,20 +38,20 @@ lost counts.
 """
 
 # Numba infers the types of what it compiles, and every further function costs compilation.
-# ruff: noqa: ANN001, ANN201, ANN202, ANN204, C901, PLR0915
+# ruff: noqa: ANN001, ANN201, ANN202, C901, PLR0915
 
 import math
 import platform
-from contextlib import suppress
-from functools import partial
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
-from numba.core.compiler import Compiler, Flags
 from numba.extending import intrinsic
+
+from asr.ctc.compilation import helper as _helper
+from asr.ctc.compilation import kernel as _kernel
+from asr.ctc.compilation import loop as _loop
 
 BLOCK = 8  # frames between two renewals of the exponents
 SLOPE = 118  # greatest exponent[u-1] - exponent[u]: above -log2(STEEP), what a label may cost
@@ -60,41 +60,6 @@ STEEP = np.float32(1e-35)  # least emission beside the frame's greatest; ** BLOC
 SUM_TOLERANCE = 1e-5  # of the occupancies of a frame: what the loss promises
 PATH_SEGMENT = 32  # frames of a best path that are followed back at once; even
 SEGMENT_BYTES = 700_000  # of forward variables kept at once: what fits a core's L2 beside the rest
-
-
-class _DistinctArrays(Compiler):
-    """Compile a function whose arrays never share an element that it writes.
-
-    Without that promise its loops begin with a test of every array against every other, which for
-    short targets costs more than the loop.
-    """
-
-    def __init__(self, typingctx, targetctx, library, args, return_type, flags: Flags, locals):
-        flags = flags.copy()
-        flags.noalias = True
-        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
-
-
-# Without wrappers for calls from Python, which nobody makes, compilation takes half the time.
-# A division by 0 gives inf, which the checks find, instead of raising.
-_helper = partial(njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-_loop = partial(_helper, pipeline_class=_DistinctArrays, forceinline=True)
-
-
-class _Cache(FunctionCache):
-    """Numba's cache of compiled functions, which a full disk does not stop."""
-
-    def save_overload(self, sig, data):
-        with suppress(OSError):
-            super().save_overload(sig, data)
-
-
-def _kernel(function):
-    """Compile for calls from Python; keep the result on disk where there is a place to write."""
-    kernel = njit(nogil=True, error_model="numpy")(function)
-    with suppress(RuntimeError):  # Numba finds no folder: a read-only installation and home
-        kernel._cache = _Cache(function)
-    return kernel
 
 
 _LOG2E = 1.0 / math.log(2.0)
@@ -250,7 +215,7 @@ def _gather(table, t, symbol, y, i, lo, hi):
 def _forward_step(blank0, label0, blank, label, y, ratio, skip_ratio, i, lo, hi, p_blank):
     """Equations 6 and 7 from row i - 1 of (blank0, label0) to row i of (blank, label).
 
-    They are the same arrays under two names, and distinct in the sense of `_DistinctArrays`.
+    They are the same arrays under two names, and distinct in the sense of `compilation`.
     """
     yb = np.float64(p_blank)
     for u in range(lo, hi):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from asr.features.front_end import length_mask
+from asr.models.cells import CoupledLSTM, IdentityRNN, PeepholeLSTM
 from asr.models.clipped_rnn import ClippedRNN
 
 CELLS = {
@@ -18,8 +19,11 @@ CELLS = {
     "gru": nn.GRU,
     "rnn": nn.RNN,
     "clipped_rnn": ClippedRNN,
+    "lstm_peephole": PeepholeLSTM,
+    "lstm_coupled": CoupledLSTM,
+    "irnn": IdentityRNN,
 }
-Cell = Literal["lstm", "gru", "rnn", "clipped_rnn"]
+Cell = Literal["lstm", "gru", "rnn", "clipped_rnn", "lstm_peephole", "lstm_coupled", "irnn"]
 Norm = Literal["batch", "layer", "none"]
 
 

@@ -35,7 +35,8 @@ class DeepSpeech2(nn.Module):
         conv_kernels: (frames, bins) of each convolution, odd.
         conv_strides: (frames, bins) of each convolution; the product of the time strides, over
             `frames_out`, is `subsampling_factor`.
-        cell: "lstm", "gru", "rnn" (tanh) or "clipped_rnn" (ReLU up to 20).
+        cell: "lstm", "gru", "rnn" (tanh), "clipped_rnn" (ReLU up to 20), "lstm_peephole",
+            "lstm_coupled" or "irnn".
         num_layers: recurrent layers, >= 1.
         hidden_size: H of each direction.
         bidirectional: both directions; else forward only.
