@@ -6,7 +6,6 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-
 # Changes normalised frames (N, T, F) in training.
 Augment = Callable[[Tensor], Tensor]
 
@@ -75,7 +74,7 @@ class FrontEnd(TorchModule, Protocol):
         ...
 
     def log_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute log energies (N, T, bands), low ones first: what a picture of the speech shows."""
+        """Log energies (N, T, bands), low ones first: what pictures of speech show."""
         ...
 
     @property

@@ -22,8 +22,9 @@ class Normalized(nn.Module):
     """What front ends share that normalise their values.
 
     "utterance" gives every channel mean 0 and deviation 1 within each utterance; "corpus" with the
-    statistics that `fit` measured; "running" as "corpus", then subtracts the mean of the past, which
-    `running_mean` forgets and which starts at that of the corpus; "none" leaves values as they are.
+    statistics that `fit` measured; "running" as "corpus", then subtracts the mean of the past
+    (`running_mean`), which starts at that of the corpus, in every chunk of a long recording anew;
+    "none" leaves values as they are.
 
     Args:
         num_channels: C.

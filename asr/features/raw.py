@@ -1,4 +1,4 @@
-"""No features: the samples themselves, a frame's worth at a time, for networks that learn filters."""
+"""No features: samples, a frame's worth at a time, for networks that learn filters."""
 
 from typing import Literal, TypeVar
 

@@ -1,4 +1,4 @@
-"""What front ends share that see the short-time spectrum: windows, deltas, normalisation, context."""
+"""What front ends share that see spectra: windows, deltas, normalisation, context."""
 
 from typing import TypeVar
 

@@ -1,9 +1,33 @@
 """Networks: features (N, T, F) and lengths in, logits (T', N, C) and lengths out."""
 
 from asr.models.deepspeech2 import DeepSpeech2
+from asr.models.filters import ConvFilters, FilterBank, SincFilters
+from asr.models.frame_network import FrameNetwork
 from asr.models.network import Network, SpellingNetwork
+from asr.models.waveform_network import WaveformNetwork
 
 # The classes that a model file may name.
-NETWORKS: dict[str, type[Network]] = {"asr.models.DeepSpeech2": DeepSpeech2}
+NETWORKS: dict[str, type[Network]] = {
+    "asr.models.DeepSpeech2": DeepSpeech2,
+    "asr.models.FrameNetwork": FrameNetwork,
+}
+# Those that take samples (features=raw), and the filter banks that they begin with.
+WAVEFORM_NETWORKS: dict[str, type[Network]] = {"asr.models.WaveformNetwork": WaveformNetwork}
+FILTER_BANKS: dict[str, type[FilterBank]] = {
+    "asr.models.ConvFilters": ConvFilters,
+    "asr.models.SincFilters": SincFilters,
+}
 
-__all__ = ["NETWORKS", "DeepSpeech2", "Network", "SpellingNetwork"]
+__all__ = [
+    "FILTER_BANKS",
+    "NETWORKS",
+    "WAVEFORM_NETWORKS",
+    "ConvFilters",
+    "DeepSpeech2",
+    "FilterBank",
+    "FrameNetwork",
+    "Network",
+    "SincFilters",
+    "SpellingNetwork",
+    "WaveformNetwork",
+]
