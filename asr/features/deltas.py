@@ -30,7 +30,10 @@ def add_deltas(features: Tensor, lengths: Tensor, order: int) -> Tensor:
     """
     if order == 0:
         return features
-    num_frames, margin = features.shape[1], order * WINDOW
+    num, num_frames, size = features.shape
+    if num_frames == 0:
+        return features.new_zeros(num, 0, size * (1 + order))
+    margin = order * WINDOW
     slope = _with_margins(features, lengths, margin)  # (N, T + 2 margin, F)
     parts = [features]
     for _ in range(order):
@@ -53,6 +56,9 @@ def splice(features: Tensor, lengths: Tensor, context: int) -> Tensor:
     """
     if context == 0:
         return features
+    num, num_frames, size = features.shape
+    if num_frames == 0:
+        return features.new_zeros(num, 0, size * (2 * context + 1))
     padded = _with_margins(features, lengths, context)
     neighbours = padded.unfold(1, 2 * context + 1, 1)  # (N, T, F, 2 context + 1)
     return neighbours.transpose(2, 3).flatten(2)  # (N, T, F (2 context + 1))
@@ -84,9 +90,7 @@ def _slope(features: Tensor) -> Tensor:
 
 def _with_margins(features: Tensor, lengths: Tensor, margin: int) -> Tensor:
     """Repeat each utterance's first frame before it and its last after it, `margin` times."""
-    num, num_frames, size = features.shape
-    if num_frames == 0:
-        return features.new_zeros(num, 2 * margin, size)
+    num_frames, size = features.shape[1:]
     frame = torch.arange(-margin, num_frames + margin, device=features.device)
     frame = torch.minimum(frame.clamp_min(0), (lengths - 1).clamp_min(0)[:, None])  # (N, T')
     return features.gather(1, frame[..., None].expand(-1, -1, size))

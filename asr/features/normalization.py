@@ -138,10 +138,9 @@ def running_mean(values: Tensor, before: Tensor, num_frames: float) -> Tensor:
         m, (N, T, C).
     """
     decay = 1.0 - 1.0 / num_frames
-    step = torch.arange(BLOCK, device=values.device)
-    age = step[:, None] - step  # (B, B)
-    weights = torch.where(age >= 0, decay ** age.clamp_min(0), 0.0).to(values) / num_frames
-    fading = (decay ** (step + 1)).to(values)[:, None]  # (B, 1)
+    step = torch.arange(BLOCK, device=values.device, dtype=values.dtype)
+    weights = (decay ** (step[:, None] - step).clamp_min(0)).tril() / num_frames  # (B, B)
+    fading = (decay ** (step + 1))[:, None]  # (B, 1)
     means = []
     for block in values.split(BLOCK, dim=1):
         size = block.shape[1]
