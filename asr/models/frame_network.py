@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from asr.features.front_end import length_mask
 
-# Keeps the deviation of what passes a sigmoid, whose slope is 1/4 at most.
+# A sigmoid's slope is 1/4 at most: without it, five layers make one constant of all frames.
 SIGMOID_GAIN = 4.0
 
 

@@ -60,8 +60,8 @@ def test_five_layers_pass_what_tells_frames_apart():
     with torch.no_grad():
         model(torch.randn(4, 50, 12), torch.full((4,), 50))
 
-    # Otherwise the last layer sees one constant, and CTC stays where it gives every frame a blank.
-    assert min(deviations) > 0.5
+    # Weights of deviation 1 / sqrt(H) leave a thousandth: a constant, and CTC gives but blanks.
+    assert min(deviations) > 0.1
 
 
 def test_gradient_never_flows_from_padding():
