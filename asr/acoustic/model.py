@@ -10,8 +10,8 @@ from torch import Tensor
 
 from asr.acoustic.chunks import MAX_CHUNK_S, Chunk, cut_chunks, keep_core, map_batches
 from asr.decoding.hypothesis import separates_words
-from asr.features import FRONT_ENDS, FrontEnd
-from asr.models import NETWORKS, Network
+from asr.features import FRONT_ENDS, FrontEnd, Raw
+from asr.models import FILTER_BANKS, NETWORKS, WAVEFORM_NETWORKS, Network
 from asr.text import TextNormalizer, Tokenizer, spelling
 
 # Padded audio that goes through the network at once.
@@ -163,19 +163,43 @@ def build_front_end(config: dict) -> FrontEnd:
 
 
 def build_network(config: dict, tokenizer: Tokenizer, features: FrontEnd) -> Network:
-    """Build an untrained network between a front end and a tokenizer; raises as `build_model`."""
-    sizes = {"num_features": features.num_features, "num_classes": len(tokenizer.tokens)}
-    if config["model"].get("intermediate_layer"):
+    """Build an untrained network between a front end and a tokenizer.
+
+    Raises:
+        ValueError: as `build_model`, or the network cannot take these features.
+    """
+    model = dict(config["model"])
+    on_samples = model.get("_target_") in WAVEFORM_NETWORKS
+    if on_samples != isinstance(features, Raw):
+        raise ValueError(
+            f"model {model.get('_target_')} cannot take features of {type(features).__name__}: "
+            "features=raw goes with model=raw_conv and model=sincnet, and these with no other"
+        )
+    if not on_samples:
+        return _build_body(model, tokenizer, features.num_features)
+    filters = _build(
+        model.pop("filters", {}),
+        FILTER_BANKS,
+        sample_rate=features.sample_rate,
+        hop_length=features.hop_length,
+    )
+    body = _build_body(model.pop("body", {}), tokenizer, filters.num_features)
+    return _build(model, WAVEFORM_NETWORKS, filters=filters, body=body)
+
+
+def _build_body(config: dict, tokenizer: Tokenizer, num_features: int) -> Network:
+    sizes = {"num_features": num_features, "num_classes": len(tokenizer.tokens)}
+    if config.get("intermediate_layer"):
         sizes["num_characters"] = len(spelling(tokenizer).tokens)
-    return _build(config["model"], NETWORKS, **sizes)
+    return _build(config, NETWORKS, **sizes)
 
 
-def _build(config: dict, classes: dict[str, type[Part]], **sizes: int) -> Part:
+def _build(config: dict, classes: dict[str, type[Part]], **facts: object) -> Part:
     arguments = dict(config)
     target = arguments.pop("_target_", None)
     if target not in classes:
         raise ValueError(f"_target_ must be one of {sorted(classes)}, got {target!r}")
     try:
-        return classes[target](**arguments, **sizes)
+        return classes[target](**arguments, **facts)
     except TypeError as error:
         raise ValueError(f"{target}: {error}") from error

@@ -183,15 +183,42 @@ class SpecAugment:
         self.time_fraction = time_fraction
         self.freq_warp = freq_warp
 
-    def __call__(self, features: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-        """Return (N, T, F) warped, with masked cells zero; `generator` lives on the CPU."""
+    @property
+    def needs_bands(self) -> bool:
+        """Whether masks or warping go over bands."""
+        return self.freq_masks > 0 or self.freq_warp > 0
+
+    def __call__(
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        generator: torch.Generator,
+        num_bands: int | None = None,
+    ) -> Tensor:
+        """Warp bands and set masked cells to zero.
+
+        Args:
+            features: (N, T, F).
+            lengths: (N,) frames.
+            generator: lives on the CPU.
+            num_bands: how many of the F are bands; what follows repeats these (their deltas) and is
+                treated as they are. None: all; 0: none, and only time is masked.
+
+        Returns:
+            (N, T, F).
+        """
         num, frames, bins = features.shape
-        if self.freq_warp:
+        bands = bins if num_bands is None else num_bands
+        if self.freq_warp and bands:
             moves = (2 * torch.rand(num, generator=generator) - 1) * self.freq_warp  # (N,)
-            features = warp_bands(features, moves.to(features.device))
-        sizes = torch.full((num,), bins)
-        widest = torch.full((num,), min(self.freq_width, bins))
-        over_bins = _stripes(self.freq_masks, widest, sizes, bins, generator)  # (N, F)
+            grouped = features.reshape(num, -1, bands)  # (N, T F / bands, bands)
+            features = warp_bands(grouped, moves.to(features.device)).view(num, frames, bins)
+        over_bins = torch.zeros(num, bins, dtype=torch.bool)
+        if bands:
+            sizes = torch.full((num,), bands)
+            widest = torch.full((num,), min(self.freq_width, bands))
+            over_bands = _stripes(self.freq_masks, widest, sizes, bands, generator)
+            over_bins = over_bands.repeat(1, bins // bands)  # (N, F)
         lengths = lengths.cpu()
         widest = (lengths * self.time_fraction).long().clamp_max(self.time_width)
         over_time = _stripes(self.time_masks, widest, lengths, frames, generator)  # (N, T)

@@ -137,13 +137,26 @@ def make_stepper(config: dict, model: AcousticModel) -> Stepper:
     return Stepper(
         model,
         make_optimizer(parameter_groups(network, config["rate_factors"] or {})),
-        augment=cast(SpecAugment | None, build(config["augment"], "features")),
+        augment=_make_augment(config, model),
         loss=cast(Loss, build(config, "loss")),
         precision="float32",
         grad_clip=config["trainer"]["grad_clip"],
         frozen=frozen,
         intermediate_weight=config["intermediate_weight"],
     )
+
+
+def _make_augment(config: dict, model: AcousticModel) -> SpecAugment | None:
+    """Build what masks features, and say what of it these features cannot have."""
+    augment = cast(SpecAugment | None, build(config["augment"], "features"))
+    if augment is not None and augment.needs_bands and not model.features.num_bands:
+        kind = type(model.features).__name__
+        logger.warning(
+            "augment: %s features are no bands of frequency: only time is masked (augment=time "
+            "says so)",
+            kind,
+        )
+    return augment
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def draw_utterance(
         vmax=max(high, low + 1e-6),
         cmap="magma",
     )
-    top.set_ylabel("mel band", color=MUTED)
+    top.set_ylabel("band", color=MUTED)
     calm(top)
     _draw_posteriors(bottom, posteriors, output_frame_s, tokens)
     for word in words:

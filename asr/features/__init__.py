@@ -2,8 +2,25 @@
 
 from asr.features.front_end import FrontEnd, TorchModule, length_mask
 from asr.features.log_mel import LogMel
+from asr.features.mfcc import Mfcc
+from asr.features.raw import Raw
+from asr.features.spectrogram import Spectrogram
 
 # The classes that a model file may name.
-FRONT_ENDS: dict[str, type[FrontEnd]] = {"asr.features.LogMel": LogMel}
+FRONT_ENDS: dict[str, type[FrontEnd]] = {
+    "asr.features.LogMel": LogMel,
+    "asr.features.Mfcc": Mfcc,
+    "asr.features.Raw": Raw,
+    "asr.features.Spectrogram": Spectrogram,
+}
 
-__all__ = ["FRONT_ENDS", "FrontEnd", "LogMel", "TorchModule", "length_mask"]
+__all__ = [
+    "FRONT_ENDS",
+    "FrontEnd",
+    "LogMel",
+    "Mfcc",
+    "Raw",
+    "Spectrogram",
+    "TorchModule",
+    "length_mask",
+]

@@ -6,6 +6,9 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 
+# Changes normalised frames (N, T, F) in training.
+Augment = Callable[[Tensor], Tensor]
+
 
 class TorchModule(Protocol):
     """The part of `torch.nn.Module` that callers of a front end or a network use."""
@@ -46,26 +49,32 @@ class FrontEnd(TorchModule, Protocol):
         sample_rate: Hz that waveforms must have.
         hop_length: samples between frames.
         num_features: F, bins of a frame.
+        num_bands: how many bins of a frame, before others are joined to it, are neighbouring
+            bands of frequency; further ones repeat these (their deltas). 0 where bins are none.
     """
 
     sample_rate: int
     hop_length: int
     num_features: int
+    num_bands: int
 
     def num_frames(self, num_samples: Tensor) -> Tensor:
         """Frames of utterances of that many samples, (N,) to (N,)."""
         ...
 
-    def __call__(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, waveforms: Tensor, lengths: Tensor, augment: Augment | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Map (N, L) float32 in [-1, 1] and (N,) samples to (N, T, F) and (N,) frames.
 
         Lengths may stay on the CPU, where sizes are read from them without waiting for a GPU;
-        frames come back on the device of the waveforms.
+        frames come back on the device of the waveforms. `augment` changes frames that are
+        normalised and have no neighbours joined to them yet.
         """
         ...
 
     def log_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Like a call, before normalisation: what a picture of the speech shows."""
+        """Log energies (N, T, bands), low ones first: what pictures of speech show."""
         ...
 
     @property

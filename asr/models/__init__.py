@@ -3,10 +3,13 @@
 from asr.models.conformer import Conformer
 from asr.models.deepspeech2 import DeepSpeech2
 from asr.models.densenet import DenseNet
+from asr.models.filters import ConvFilters, FilterBank, SincFilters
+from asr.models.frame_network import FrameNetwork
 from asr.models.network import Network, SpellingNetwork
 from asr.models.quartznet import QuartzNet
 from asr.models.resnet import ResNet
 from asr.models.vgg import VGG
+from asr.models.waveform_network import WaveformNetwork
 
 # The classes that a model file may name.
 NETWORKS: dict[str, type[Network]] = {
@@ -16,16 +19,30 @@ NETWORKS: dict[str, type[Network]] = {
     "asr.models.DenseNet": DenseNet,
     "asr.models.QuartzNet": QuartzNet,
     "asr.models.Conformer": Conformer,
+    "asr.models.FrameNetwork": FrameNetwork,
+}
+# Those that take samples (features=raw), and the filter banks that they begin with.
+WAVEFORM_NETWORKS: dict[str, type[Network]] = {"asr.models.WaveformNetwork": WaveformNetwork}
+FILTER_BANKS: dict[str, type[FilterBank]] = {
+    "asr.models.ConvFilters": ConvFilters,
+    "asr.models.SincFilters": SincFilters,
 }
 
 __all__ = [
+    "FILTER_BANKS",
     "NETWORKS",
     "VGG",
+    "WAVEFORM_NETWORKS",
     "Conformer",
+    "ConvFilters",
     "DeepSpeech2",
     "DenseNet",
+    "FilterBank",
+    "FrameNetwork",
     "Network",
     "QuartzNet",
     "ResNet",
+    "SincFilters",
     "SpellingNetwork",
+    "WaveformNetwork",
 ]

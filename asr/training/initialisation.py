@@ -5,7 +5,7 @@ begins with "convs.".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -76,8 +76,10 @@ def inherit(model: AcousticModel, source: AcousticModel) -> Inherited:
 def _tokens_by_layer(model: AcousticModel) -> dict[str, list[str]]:
     """Layers whose rows are tokens, and these: of the output, and of the intermediate layer."""
     layers = {model.network.class_layer: model.tokenizer.tokens}
-    if model.network.intermediate is not None:
-        layers["intermediate.linear"] = spelling(model.tokenizer).tokens
+    modules = cast(nn.Module, model.network).named_modules()
+    for name, module in modules:
+        if module is model.network.intermediate:
+            layers[f"{name}.linear"] = spelling(model.tokenizer).tokens
     return layers
 
 

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
@@ -172,10 +173,15 @@ class Stepper:
         frames = front_end.num_frames(batch.waveform_lengths)
         with self.stopwatch.measure("features"):
             waveforms = batch.waveforms.to(device, non_blocking=True)
-            features, feature_lengths = front_end(waveforms, batch.waveform_lengths)
+            augment = None
             if self.augment is not None:
-                generator = torch.Generator().manual_seed(seed)
-                features = self.augment(features, frames, generator)
+                augment = partial(
+                    self.augment,
+                    lengths=frames,
+                    generator=torch.Generator().manual_seed(seed),
+                    num_bands=front_end.num_bands,
+                )
+            features, feature_lengths = front_end(waveforms, batch.waveform_lengths, augment)
         logits, _, *characters = self._run_network(features, feature_lengths)
         return logits, frames, *characters
 

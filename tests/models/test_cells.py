@@ -272,7 +272,7 @@ def test_a_compiled_layer_calls_the_operator(layer):
 @pytest.mark.parametrize("cell", ["lstm_peephole", "lstm_coupled"])
 def test_block_of_both_directions_is_the_equations_of_each_utterance(cell):
     torch.manual_seed(0)
-    block = RecurrentBlock(F, H, cell, bidirectional=True, batch_norm=False).double()
+    block = RecurrentBlock(F, H, cell, bidirectional=True, norm="none").double()
     x = inputs(9, 3)[0].detach()
     lengths = torch.tensor([9, 4, 1])
 

@@ -53,7 +53,7 @@ def test_both_biases_of_pytorch_s_lstm_count():
 
 @pytest.mark.parametrize("cell", ["lstm", "lstm_peephole", "lstm_coupled"])
 def test_gates_of_a_block_s_layers_are_of_what_they_read(cell):
-    block, seen = RecurrentBlock(F, H, cell, bidirectional=True, batch_norm=True).eval(), []
+    block, seen = RecurrentBlock(F, H, cell, bidirectional=True, norm="batch").eval(), []
     for layer in (block.forwards, block.backwards):
         layer.register_forward_hook(lambda layer, args, result: seen.append((*args, result[0])))
 
