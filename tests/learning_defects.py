@@ -2,6 +2,12 @@
 
 from defect import Defect
 
+NETWORK_TESTS = (
+    "models/test_attention.py",
+    "models/test_convolutions.py",
+    "models/test_networks.py",
+)
+
 LEARNING_DEFECTS = (
     Defect(
         "network: shortcuts that add nothing",
@@ -9,6 +15,41 @@ LEARNING_DEFECTS = (
         "x = x + y if self.shortcuts and depth > 1 else y",
         "x = y",
         ("models/test_deepspeech2.py",),
+    ),
+    Defect(
+        "network: attention sees what stands in the padding",
+        "asr/models/attention.py",
+        "scores.masked_fill(~speech, -math.inf)",
+        "scores",
+        NETWORK_TESTS,
+    ),
+    Defect(
+        "network: attention takes the future for the past",
+        "asr/models/attention.py",
+        "torch.arange(frames - 1, -frames, -1,",
+        "torch.arange(1 - frames, frames, 1,",
+        NETWORK_TESTS,
+    ),
+    Defect(
+        "network: padding leaks through separable convolutions",
+        "asr/models/quartznet.py",
+        "self.norm(self.linear(x).masked_fill(~mask, 0.0), mask)",
+        "self.norm(self.linear(x), torch.ones_like(mask))",
+        NETWORK_TESTS,
+    ),
+    Defect(
+        "network: a mean over cells counts padding",
+        "asr/models/convolutions.py",
+        "        mean = mean / share.clamp_min(torch.finfo(x.dtype).tiny)\n",
+        "",
+        NETWORK_TESTS,
+    ),
+    Defect(
+        "network: a stride is left out of the receptive field",
+        "asr/models/receptive_field.py",
+        "        step *= window.stride\n",
+        "",
+        NETWORK_TESTS,
     ),
     Defect(
         "training: the loss of letters is left out",

@@ -37,7 +37,7 @@ def make_corpus(folder, num_train=24, num_dev=6, seed=0):
 
 
 def overrides(folder, run_dir, **changes):
-    """Words of `asr train` for this corpus."""
+    """Words of `asr train` for this corpus; networks other than DeepSpeech2 come as they are."""
     options = {
         "data": "manifest",
         "data.train_manifest": folder / "train.jsonl",
@@ -55,5 +55,7 @@ def overrides(folder, run_dir, **changes):
         "trainer.log_every": 1000,
         "run_dir": run_dir,
     }
+    if not str(changes.get("model", "ds2_lstm")).startswith("ds2_"):
+        options = {key: value for key, value in options.items() if not key.startswith("model.")}
     options |= {key.replace("__", "."): value for key, value in changes.items()}
     return [f"{key}={value}" for key, value in options.items()]

@@ -1,9 +1,12 @@
 import pytest
+import tones
 import torch
 from torch import nn
 
+from asr.acoustic.checkpoint import load_checkpoint, save_checkpoint
 from asr.models import DeepSpeech2
 from asr.models.blocks import Lookahead, MaskedBatchNorm, RecurrentBlock, reversal
+from asr.models.clipped_rnn import ClippedRNN
 from asr.models.convolutions import ConvBlock
 
 OPTIONS = {
@@ -41,7 +44,7 @@ def settle(model):
     return model.eval()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "clipped_rnn"])
 @pytest.mark.parametrize(
     "direction",
     [{"bidirectional": True}, {"bidirectional": False}, {"bidirectional": True, "shortcuts": True}],
@@ -149,6 +152,79 @@ def test_recurrent_block_equals_packed_bidirectional_layer(cell):
     sequence = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
     theirs, _ = nn.utils.rnn.pad_packed_sequence(packed(sequence)[0], total_length=9)
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+def test_directions_are_added_or_stand_side_by_side():
+    side_by_side = RecurrentBlock(6, 5, "gru", bidirectional=True, norm="none")
+    added = RecurrentBlock(6, 5, "gru", bidirectional=True, norm="none", sum_directions=True)
+    added.load_state_dict(side_by_side.state_dict())
+    x, lengths = torch.randn(9, 3, 6), torch.tensor([9, 4, 1])
+
+    both = side_by_side(x, lengths)
+
+    assert (side_by_side.output_size, added.output_size) == (10, 5)
+    torch.testing.assert_close(added(x, lengths), both[..., :5] + both[..., 5:])
+
+
+def test_layer_norm_equals_torchs_on_each_frame():
+    model, seen = deep_speech(norm="layer").train(), {}
+    model.layers[1].norm.register_forward_hook(lambda module, args, y: seen.update(x=args[0], y=y))
+
+    _, lengths = model(padded_features(), LENGTHS)
+
+    mask = torch.arange(len(seen["y"]))[:, None] < lengths
+    expected = nn.functional.layer_norm(seen["x"], (16,))
+    torch.testing.assert_close(seen["y"][mask], expected[mask])
+    assert (seen["y"][~mask] == 0).all()
+    assert isinstance(model.norm, nn.LayerNorm)
+
+
+@torch.no_grad()
+def test_clipped_recurrence_equals_its_equation():
+    layer = ClippedRNN(3, 4).double()
+    layer.recurrent.weight.mul_(4)
+    x = 20 * torch.randn(50, 2, 3).double()
+
+    states, last = layer(x)
+
+    state = torch.zeros(2, 4).double()
+    for t in range(50):
+        drive = x[t] @ layer.input.weight.T + state @ layer.recurrent.weight.T + layer.input.bias
+        state = drive.clamp(0, 20)
+        torch.testing.assert_close(states[t], state)
+    assert torch.equal(last, states[-1])
+    assert (states == 20).any()
+    assert (states == 0).any()
+
+
+@torch.no_grad()
+def test_clipped_recurrence_below_the_clip_equals_torchs():
+    ours, theirs = ClippedRNN(3, 4).double(), nn.RNN(3, 4, nonlinearity="relu").double()
+    state = {"weight_ih_l0": ours.input.weight, "weight_hh_l0": ours.recurrent.weight}
+    zero = torch.zeros(4)
+    theirs.load_state_dict(state | {"bias_ih_l0": ours.input.bias, "bias_hh_l0": zero})
+    x = torch.randn(20, 2, 3).double()
+
+    torch.testing.assert_close(ours(x)[0], theirs(x)[0])
+
+
+@pytest.mark.parametrize(("batch_norm", "norm"), [(True, "batch"), (False, "none")])
+def test_model_file_of_before_norms_had_names_is_loaded(tmp_path, batch_norm, norm):
+    options = {key: value for key, value in tones.CONFIG["model"].items() if key != "norm"}
+    old = tones.untrained_model(
+        config=tones.CONFIG | {"model": options | {"num_layers": 2, "batch_norm": batch_norm}}
+    )
+    save_checkpoint(tmp_path / "old.ckpt", old)
+
+    loaded = load_checkpoint(tmp_path / "old.ckpt").network
+
+    new = tones.untrained_model(
+        config=tones.CONFIG | {"model": options | {"num_layers": 2, "norm": norm}}
+    ).network
+    assert list(loaded.state_dict()) == list(new.state_dict())
+    new.load_state_dict(loaded.state_dict())
+    features, lengths = torch.randn(2, 30, 16), torch.tensor([30, 20])
+    torch.testing.assert_close(loaded(features, lengths), new.eval()(features, lengths))
 
 
 def test_reversal_is_its_own_inverse():

@@ -18,7 +18,19 @@ from asr.text import CharTokenizer
 from asr.training.precision import missing_bfloat16
 from asr.training.step import Stepper, count
 
-CELLS = {"ds2_rnn": "rnn"}
+# PyTorch has no fake kernel of its CUDA cell for a GRU, so that an LSTM takes its place.
+NETWORKS = [
+    ("ds2_lstm", {}),
+    ("ds2_rnn", {}),
+    ("ds2_lookahead", {"model__cell": "lstm"}),
+    ("ds2_paper", {"model__conv_kernels": "[[3,3],[3,3]]", "model__conv_strides": "[[2,2],[1,2]]"}),
+    ("vgg", {}),
+    ("resnet", {"model__depths": "[1,1,1,1]"}),
+    ("densenet", {"model__depths": "[1,1,1]"}),
+    ("quartznet", {}),
+    ("citrinet", {}),
+    ("conformer", {}),
+]
 NORMALIZE = ["utterance", "corpus", "none"]
 
 
@@ -89,12 +101,11 @@ def test_features_network_and_augmentation_never_wait(tmp_path, normalize):
         assert lengths.device.type == "cpu"
 
 
-# PyTorch has no fake kernel of its CUDA cell for a GRU.
-@pytest.mark.parametrize("model", ["ds2_lstm", "ds2_rnn", "ds2_lookahead"])
-def test_every_network_trains_forward_without_waiting(tmp_path, model):
+@pytest.mark.parametrize(("model", "changes"), NETWORKS)
+def test_every_network_trains_forward_without_waiting(tmp_path, model, changes):
     batch = cpu_batch()
     with fake_gpu():
-        stepper = make_stepper(tmp_path, model=model, model__cell=CELLS.get(model, "lstm"))
+        stepper = make_stepper(tmp_path, model=model, **changes)
         stepper.network.train()
 
         assert stepper.forward(batch, 0)[0].device.type == "cuda"
