@@ -59,3 +59,29 @@ def overrides(folder, run_dir, **changes):
         options = {key: value for key, value in options.items() if not key.startswith("model.")}
     options |= {key.replace("__", "."): value for key, value in changes.items()}
     return [f"{key}={value}" for key, value in options.items()]
+
+
+# Front ends and networks that overrides() knows nothing of, and what goes with them.
+KINDS = {
+    "mfcc": {"features": "mfcc"},
+    "spectrogram": {"features": "spectrogram"},
+    "running": {"features.normalize": "running"},
+    "neighbours": {"features.deltas": 2, "features.context": 1},
+    "frame_net": {"features": "logmel24_deltas", "model": "frame_net", "model.num_layers": 2},
+    "raw_conv": {"features": "raw", "model": "raw_conv", "model.filters.size": 51},
+    "sincnet": {"features": "raw", "model": "sincnet", "model.filters.size": 51},
+}
+
+
+def overrides_of(kind, folder, run_dir, **changes):
+    """Words of `asr train` for one of KINDS, as small as overrides()."""
+    choices = KINDS[kind]
+    words = overrides(folder, run_dir, **changes)
+    if choices.get("features") in ("spectrogram", "raw"):
+        words.remove("features.n_mels=20")
+    if choices.get("features") == "raw":
+        body = ("model.conv", "model.hidden", "model.num_layers")
+        words = [w.replace("model.", "model.body.") if w.startswith(body) else w for w in words]
+    elif choices.get("model") == "frame_net":
+        words = [w for w in words if not w.startswith(("model.conv", "model.num_layers"))]
+    return [*words, *(f"{key}={value}" for key, value in choices.items())]

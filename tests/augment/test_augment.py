@@ -199,3 +199,26 @@ def test_nothing_asked_changes_nothing(rng):
 def test_waveform_augment_refuses_parameters_out_of_range(change, message):
     with pytest.raises(ValueError, match=message):
         waveform_augment(**change)
+
+
+def test_masks_and_warps_of_bands_treat_deltas_as_their_statics():
+    augment = SpecAugment(**(SPEC | {"freq_warp": 3.0, "time_masks": 0}))
+    bands = torch.rand(4, 30, 20) + 0.1
+
+    alone = augment(bands, torch.full((4,), 30), generator(), num_bands=20)
+    beside = augment(bands.repeat(1, 1, 3), torch.full((4,), 30), generator(), num_bands=20)
+
+    assert (alone == 0).any()
+    torch.testing.assert_close(beside, alone.repeat(1, 1, 3))
+
+
+def test_features_that_are_no_bands_are_masked_over_time_alone():
+    augment = SpecAugment(**(SPEC | {"freq_warp": 3.0, "time_fraction": 1.0}))
+    features = torch.rand(4, 50, 20) + 0.1
+
+    masked = augment(features, torch.full((4,), 50), generator(), num_bands=0)
+
+    is_masked = masked == 0
+    assert is_masked.any()
+    assert torch.equal(is_masked.all(2), is_masked.any(2))
+    assert torch.equal(masked[~is_masked], features[~is_masked])

@@ -10,14 +10,19 @@ from asr.acoustic.model import build_model
 from asr.cli.assembly import make_decoder
 from asr.cli.hydra_config import ConfigError, compose_config
 from asr.features import FRONT_ENDS
-from asr.models import NETWORKS
+from asr.models import NETWORKS, WAVEFORM_NETWORKS
 from asr.text import CharTokenizer
 
 CONF = Path(__file__).parents[2] / "conf"
 GROUPS = sorted(
     (path.parent.name, path.stem) for path in CONF.glob("*/*.yaml") if path.parent.name != "decoder"
 )
-NEEDS = {"sentencepiece": ["tokenizer.path=pieces.model"]}
+NEEDS = {
+    "sentencepiece": ["tokenizer.path=pieces.model"],
+    "raw": ["model=sincnet"],
+    "raw_conv": ["features=raw"],
+    "sincnet": ["features=raw"],
+}
 
 
 def test_every_group_is_listed():
@@ -78,7 +83,7 @@ def test_model_targets_can_be_rebuilt_from_a_checkpoint():
         group = path.parent.name
         assert (
             compose_config("train", [f"{group}={path.stem}"])[group]["_target_"]
-            in FRONT_ENDS | NETWORKS
+            in FRONT_ENDS | NETWORKS | WAVEFORM_NETWORKS
         )
 
 

@@ -4,10 +4,11 @@ Only forward passes run this way: a backward pass asks for a driver.
 """
 
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import torch
-from tiny import overrides
+from tiny import KINDS, overrides, overrides_of
 from torch._subclasses import FakeTensorMode
 
 from asr.acoustic.model import build_model
@@ -31,7 +32,7 @@ NETWORKS = [
     ("citrinet", {}),
     ("conformer", {}),
 ]
-NORMALIZE = ["utterance", "corpus", "none"]
+NORMALIZE = ["utterance", "corpus", "running", "none"]
 
 
 @contextmanager
@@ -60,15 +61,16 @@ def cpu_batch():
     return Batch(["a", "b"], ["abc", "cc"], waveforms, lengths, targets, torch.tensor([3, 2]))
 
 
-def make_model(tmp_path, **changes):
-    config = compose_config("train", overrides(tmp_path, tmp_path / "run", **changes))
+def make_model(tmp_path, kind=None, **changes):
+    words = partial(overrides_of, kind) if kind else overrides
+    config = compose_config("train", words(tmp_path, tmp_path / "run", **changes))
     # Moving a module into fakes is not supported: it is made there.
     with torch.device("cuda"):
         return config, build_model(config, CharTokenizer(" abc"))
 
 
-def make_stepper(tmp_path, **changes):
-    config, model = make_model(tmp_path, **changes)
+def make_stepper(tmp_path, kind=None, **changes):
+    config, model = make_model(tmp_path, kind, **changes)
     return Stepper(
         model,
         torch.optim.SGD(model.network.parameters(), lr=0.1),
@@ -109,6 +111,21 @@ def test_every_network_trains_forward_without_waiting(tmp_path, model, changes):
         stepper.network.train()
 
         assert stepper.forward(batch, 0)[0].device.type == "cuda"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_front_end_and_what_takes_it_never_wait(tmp_path, kind):
+    batch = cpu_batch()
+    with fake_gpu():
+        stepper = make_stepper(tmp_path, kind)
+        stepper.network.train()
+
+        logits, lengths = stepper.forward(batch, 0)
+        log_probs, _ = stepper.model.log_probs(batch.waveforms, batch.waveform_lengths)
+        sums = stepper.model.features.measure(batch.waveforms, batch.waveform_lengths)
+
+        assert (logits.device.type, lengths.device.type) == ("cuda", "cpu")
+        assert (log_probs.device.type, sums.device.type) == ("cpu", "cpu")
 
 
 def test_counts_of_a_step_stay_on_the_gpu():
