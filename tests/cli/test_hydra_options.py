@@ -69,9 +69,9 @@ def test_right_types_pass(name, value):
     [
         ("model.hidden_size=big", "model.hidden_size must be an integer, got 'big'"),
         ("features.n_mels=1.5", "features.n_mels must be an integer, got 1.5"),
-        ("model.cell=cnn", "model.cell must be lstm or gru or rnn or clipped_rnn, got 'cnn'"),
+        ("model.cell=cnn", "model.cell must be lstm or gru or rnn or clipped_rnn or lstm_peephole or "),
         ("trainer.patience=null", "trainer.patience must be an integer, got None"),
-        ("model=mine", "ds2_gru, ds2_lookahead, ds2_lstm, ds2_medium, ds2_paper"),
+        ("model=mine", "conformer, densenet, ds2_cifg, ds2_gru, ds2_irnn, ds2_lookahead"),
     ],
 )
 def test_a_wrong_value_is_one_line_and_exit_code_2(word, message, capsys):
