@@ -44,7 +44,7 @@ def mean_baseline(features: Tensor) -> Tensor:
 
 
 def gradient(score: ScoredNetwork, features: Tensor, baseline: Tensor) -> Tensor:
-    """Differentiate: dQ / dx of features (1, T, F): (T, F) nats for a unit of the feature; no baseline.
+    """Differentiate by features (1, T, F): (T, F) nats for a unit of the feature; no baseline.
 
     Source: Simonyan, Vedaldi and Zisserman 2014 (arXiv:1312.6034), section 3.
     """

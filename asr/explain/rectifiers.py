@@ -49,10 +49,10 @@ class Rectifiers(TorchFunctionMode):
 
     def __torch_function__(
         self,
-        func: Any,
-        types: Any,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
         args: tuple = (),
-        kwargs: dict | None = None,  # noqa: ANN401
+        kwargs: dict | None = None,
     ) -> Any:  # noqa: ANN401
         """Compute a function of PyTorch's."""
         ceiling = _ceiling(func, *args, **(kwargs or {}))
