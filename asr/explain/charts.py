@@ -10,7 +10,18 @@ from asr.explain.filters import Responses
 from asr.explain.methods import METHODS
 from asr.explain.randomisation import Randomisation
 from asr.explain.weights import Matrix
-from asr.pages.drawing import COLORS, FIRST, GRID, MUTED, SECOND, WIDTH_IN, calm, new_figure, to_svg
+from asr.pages.drawing import (
+    COLORS,
+    FIRST,
+    GRID,
+    MUTED,
+    SECOND,
+    TEXT,
+    WIDTH_IN,
+    calm,
+    new_figure,
+    to_svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,13 +35,13 @@ STYLES: Mapping[str, tuple[str, str]] = dict(
 
 def draw_deletions(found: Deletions) -> str:
     """Draw what is left of a word while frames are taken out, by every method and at random."""
-    figure = new_figure(3.4, 0.75 * WIDTH_IN)
+    figure = new_figure(3.2)
     axes = figure.subplots()
     percent = 100 * found.shares
     low, high = found.random.min(0), found.random.max(0)
     axes.fill_between(percent, low, high, color=MUTED, alpha=0.2, linewidth=0)
     axes.plot(
-        percent, found.random.mean(0), color=MUTED, linestyle=(0, (4, 2)), label="drawn at random"
+        percent, found.random.mean(0), color=TEXT, linestyle=(0, (4, 2)), label="drawn at random"
     )
     for name, curve in found.curves.items():
         _plot(axes, percent, curve, name)
@@ -43,15 +54,15 @@ def draw_deletions(found: Deletions) -> str:
 
 def draw_randomisation(found: Randomisation) -> str:
     """Draw how alike the maps stay while layers lose what they learnt."""
-    figure = new_figure(3.6, 0.75 * WIDTH_IN)
+    figure = new_figure(3.4)
     axes = figure.subplots()
     places = np.arange(len(found.stages) + 1)
     for name, correlations in found.correlations.items():
         _plot(axes, places, np.concatenate([[1.0], correlations]), name)
         color, _ = STYLES[name]
         floor = [found.floor[name]] * 2
-        axes.plot([places[-1] + 0.25, places[-1] + 0.6], floor, color=color, linewidth=1.6)
-    ticks = [*places, places[-1] + 0.425]
+        axes.plot([places[-1] + 0.6, places[-1] + 1.0], floor, color=color, linewidth=1.6)
+    ticks = [*places, places[-1] + 0.8]
     axes.set_xticks(ticks, ["trained", *found.stages, "two random"], rotation=20, ha="right")
     axes.axhline(0.0, color=MUTED, linewidth=0.8)
     axes.set_ylabel("rank correlation", color=MUTED)

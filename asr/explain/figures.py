@@ -90,8 +90,7 @@ def overlay(energies: np.ndarray, values: np.ndarray, *, signed: bool) -> np.nda
     low, high = np.percentile(energies, (5, 99.5))
     grey = np.clip((energies - low) / max(high - low, 1e-9), 0, 1)
     grey = GREYS[0] + (GREYS[1] - GREYS[0]) * grey
-    # A root: what is a tenth of the fullest is still seen.
-    share = np.sqrt(np.clip(np.abs(values) / full_colour(values), 0, 1))[..., None]
+    share = np.clip(np.abs(values) / full_colour(values), 0, 1)[..., None]
     colour = np.where((values < 0)[..., None] & signed, BLUE, AMBER)
     return ((1 - share) * grey[..., None] + share * colour).transpose(1, 0, 2)
 
@@ -155,9 +154,12 @@ def _draw_samples(axes: "Axes", values: np.ndarray, duration_s: float) -> None:
     """Draw values of samples (L,), above 0 in one colour and below in another."""
     low, high = columns(values, NUM_COLUMNS)
     times = (np.arange(len(low)) + 0.5) * duration_s / len(low)
-    axes.set_facecolor((GREYS[0], GREYS[0], GREYS[0]))
+    # The axes' own ground is left out of a picture that is transparent.
+    axes.axhspan(0, 1, color=(GREYS[0], GREYS[0], GREYS[0]), linewidth=0, transform=axes.transAxes)
     axes.fill_between(times, 0, np.maximum(high, 0), color=AMBER, linewidth=0.4)
     axes.fill_between(times, 0, np.minimum(low, 0), color=BLUE, linewidth=0.4)
+    size = float(np.abs(values).max()) or 1.0
+    axes.set_ylim(-1.05 * size if low.min() < 0 else 0.0, 1.05 * size)
     axes.set_yticks([])
     calm(axes)
 
@@ -184,10 +186,10 @@ def _name(axes: "Axes", title: str, values: np.ndarray, unit: str) -> None:
 
 
 def draw_image(
-    values: np.ndarray, duration_s: float, title: str, ylabel: str, height_in: float
+    values: np.ndarray, duration_s: float, title: str, ylabel: str, *, wide: bool
 ) -> str:
-    """Draw units (H, T) over time, half a page wide."""
-    figure = new_figure(height_in, WIDTH_IN / 2)
+    """Draw rows (H, T) over time, a page wide or half of that."""
+    figure = new_figure(2.0 if wide else 1.7, WIDTH_IN if wide else WIDTH_IN / 2)
     axes = figure.subplots()
     image = axes.imshow(
         values,

@@ -248,11 +248,11 @@ def draw_layer(output: LayerOutput, duration_s: float) -> list[str]:
     if values.ndim == 3:
         order = np.argsort(-values.std((0, 2)), kind="stable")[:MOST_CHANNELS]
         return [
-            draw_image(values[:, k].T, duration_s, f"{output.name}, channel {k}", "bin", 1.7)
+            draw_image(values[:, k].T, duration_s, f"channel {k}", "bin", wide=False)
             for k in sorted(order.tolist())
         ]
     order = np.argsort(np.abs(values).argmax(0), kind="stable")
-    return [draw_image(values[:, order].T, duration_s, output.name, "unit, by its peak", 2.4)]
+    return [draw_image(values[:, order].T, duration_s, "", "unit, by its peak", wide=True)]
 
 
 def _draw_gates(gates: Gates, duration_s: float) -> list[str]:
@@ -264,7 +264,7 @@ def _draw_gates(gates: Gates, duration_s: float) -> list[str]:
         "cell": gates.cell,
     }
     return [
-        draw_image(values.numpy()[:, order].T, duration_s, name, "cell, by its peak", 2.4)
+        draw_image(values.numpy()[:, order].T, duration_s, name, "cell, by its peak", wide=True)
         for name, values in named.items()
     ]
 
