@@ -12,6 +12,7 @@ from asr.acoustic.checkpoint import load_checkpoint
 from asr.cli.argument_types import wrong_type
 from asr.cli.assembly import check_file, choose_device, run_of
 from asr.cli.hydra_config import add_override_arguments, run_with_config
+from asr.evaluation.seen_utterance import read_snapshots
 from asr.explain.page import Options, explain_word, write_page
 from asr.explain.subject import choose_word, read_subject
 
@@ -60,6 +61,7 @@ def explain(config: dict) -> int:
     model = model.to(choose_device(config["device"]))
     subject = read_subject(model, config["audio"], config["text"], config["max_duration_s"])
     choice = choose_word(subject, config["word"], config["occurrence"])
+    snapshots = read_snapshots(run_of(config["checkpoint"]))
     folder = _folder(
         config["output_dir"], config["checkpoint"], config["audio"], config["word"],
         config["occurrence"],
@@ -76,8 +78,7 @@ def explain(config: dict) -> int:
     out = folder / "explain.html"
     facts = [(key, str(value)) for key, value in config.items() if value is not None]
     facts.append(("command", shlex.join(sys.argv)))
-    run_path = run_of(config["checkpoint"])
-    write_page(out, model, subject, choice, found, run_path, facts, config["audio"])
+    write_page(out, model, subject, choice, found, snapshots, facts, config["audio"])
     logger.info("explanation: %s", out)
     return 0
 

@@ -59,14 +59,7 @@ def delete_frames(
         maps: of the same features.
         draws: random orders, >= 1.
         seed: of the orders, >= 0.
-
-    Raises:
-        ValueError: `draws` or `seed` is out of range.
     """
-    if draws < 1:
-        raise ValueError(f"draws must be >= 1, got {draws}")
-    if seed < 0:
-        raise ValueError(f"seed must be >= 0, got {seed}")
     rng = np.random.default_rng(seed)
     curves = {
         name: curve(score, features, np.argsort(-found.per_frame(), kind="stable"))
@@ -90,7 +83,7 @@ def without(features: Tensor, frames: Sequence[np.ndarray]) -> Tensor:
     baseline = mean_baseline(features)
     gone = torch.zeros(len(frames), features.shape[1], 1, dtype=torch.bool, device=features.device)
     for row, chosen in zip(gone, frames, strict=True):
-        row[torch.as_tensor(np.ascontiguousarray(chosen), device=features.device)] = True
+        row[torch.tensor(chosen.tolist(), dtype=torch.int64, device=features.device)] = True
     return torch.where(gone, baseline, features)
 
 

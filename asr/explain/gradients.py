@@ -79,15 +79,8 @@ def integrated_gradients(
         tolerance: of |sum(a) - (Q(x) - Q(b))| / |Q(x) - Q(b)|, > 0.
         max_steps: at which it ends all the same, >= 1.
 
-    Raises:
-        ValueError: a parameter is out of its range.
-
     Source: Sundararajan, Taly and Yan 2017 (arXiv:1703.01365), equation 1 and proposition 1.
     """
-    if not tolerance > 0:
-        raise ValueError(f"tolerance must be > 0, got {tolerance}")
-    if max_steps < 1:
-        raise ValueError(f"max_steps must be >= 1, got {max_steps}")
     ends = scores(score, torch.cat([features, baseline]))
     difference = float(ends[0] - ends[1])
     steps = min(FIRST_STEPS, max_steps)

@@ -16,7 +16,7 @@ import torch
 from asr.acoustic.model import AcousticModel
 from asr.evaluation.clips import ClipBudget
 from asr.evaluation.figures import draw_snapshots
-from asr.evaluation.seen_utterance import read_snapshots
+from asr.evaluation.seen_utterance import Snapshot
 from asr.explain.charts import draw_deletions, draw_matrix, draw_randomisation, draw_responses
 from asr.explain.deletion import Deletions, delete_frames
 from asr.explain.figures import Scene, draw_image, draw_scene
@@ -50,12 +50,23 @@ class Options:
         max_steps: of integrated gradients, >= 1.
         draws: random orders of the deletion curve, >= 1.
         seed: of random orders and random weights, >= 0.
+
+    Raises:
+        ValueError: an option is out of its range.
     """
 
     tolerance: float
     max_steps: int
     draws: int
     seed: int
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not self.tolerance > 0:
+            raise ValueError(f"tolerance must be > 0, got {self.tolerance}")
+        for name, least in (("max_steps", 1), ("draws", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be >= {least}, got {getattr(self, name)}")
 
 
 class Explanation(NamedTuple):
@@ -83,11 +94,7 @@ class Explanation(NamedTuple):
 def explain_word(
     model: AcousticModel, subject: Subject, choice: Choice, options: Options
 ) -> Explanation:
-    """Compute the maps of a word and check them.
-
-    Raises:
-        ValueError: an option is out of its range.
-    """
+    """Compute the maps of a word and check them."""
     score = score_of(subject.log_probs, subject.labels, choice.places)
     scored = ScoredNetwork(model.network, score)
     with torch.no_grad():
@@ -130,7 +137,7 @@ def write_page(
     subject: Subject,
     choice: Choice,
     found: Explanation,
-    run: Path,
+    snapshots: Sequence[Snapshot],
     facts: Sequence[tuple[str, str]],
     audio: str,
 ) -> None:
@@ -142,15 +149,13 @@ def write_page(
         subject: the recording.
         choice: the word.
         found: of `explain_word`.
-        run: folder of the run that made the model, whose snapshots are shown.
+        snapshots: of the training that made the model.
         facts: command and options, for the reader.
         audio: the recording's file.
 
     Raises:
-        ValueError: a snapshot of the run is broken.
         OSError: the file cannot be written.
     """
-    evolution = _evolution(model, run)
     logger.info("pictures")
     clip, no_clip = ClipBudget().embed(audio)
     page = render(
@@ -171,7 +176,7 @@ def write_page(
         facts=facts,
         **_layers(model, subject),
         **_weights(model),
-        evolution=evolution,
+        evolution=_evolution(model, snapshots),
     )
     write_atomically(out, page)
 
@@ -219,10 +224,14 @@ def _describe(name: str, found: Explanation) -> dict[str, str]:
     if made.values is not None:
         checks = {
             "area": f"{found.deletions.area(name):.3f}",
-            "random": f"{found.randomisation.correlations[name][-1]:.2f}",
-            "floor": f"{found.randomisation.floor[name]:.2f}",
+            "random": _shown(found.randomisation.correlations[name][-1]),
+            "floor": _shown(found.randomisation.floor[name]),
         }
     return {**made.method._asdict(), "remark": made.remark, **checks}
+
+
+def _shown(correlation: float) -> str:
+    return "a flat map" if np.isnan(correlation) else f"{correlation:.2f}"
 
 
 def _layers(model: AcousticModel, subject: Subject) -> dict:
@@ -261,7 +270,7 @@ def _draw_gates(gates: Gates, duration_s: float) -> list[str]:
         "input gate": gates.input,
         "forget gate": gates.forget,
         "output gate": gates.output,
-        "cell": gates.cell,
+        "cell, as its output sees it (tanh)": gates.cell.tanh(),
     }
     return [
         draw_image(values.numpy()[:, order].T, duration_s, name, "cell, by its peak", wide=True)
@@ -290,11 +299,11 @@ def _weights(model: AcousticModel) -> dict:
     }
 
 
-def _evolution(model: AcousticModel, run: Path) -> dict | None:
+def _evolution(model: AcousticModel, snapshots: Sequence[Snapshot]) -> dict | None:
     """Pictures of the snapshots that training kept, one a moment; None without any."""
     snapshots = [
         snapshot
-        for snapshot in read_snapshots(run)
+        for snapshot in snapshots
         if snapshot.posteriors.probabilities.shape[1:] == (len(model.tokenizer.tokens),)
     ]
     if not snapshots:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asr.acoustic.chunks import MAX_CHUNK_S
 from asr.acoustic.model import AcousticModel
 from asr.alignment.spans import Span, align_labels, group_words
 from asr.audio import read_audio
@@ -69,14 +70,15 @@ def read_subject(
         model: the model.
         audio: a file.
         text: what was said, in the model's alphabet; None for what greedy decoding hears.
-        max_duration_s: seconds of the longest file, > 0.
+        max_duration_s: seconds of the longest file, in (0, `MAX_CHUNK_S`]: no network sees
+            more at once, and a gradient goes through all that it sees.
 
     Raises:
         ValueError: the file cannot be read, is too long, or too short for a frame; the text has
             no words, holds a character outside the alphabet, or does not fit the audio.
     """
-    if not max_duration_s > 0:
-        raise ValueError(f"max_duration_s must be > 0, got {max_duration_s}")
+    if not 0 < max_duration_s <= MAX_CHUNK_S:
+        raise ValueError(f"max_duration_s must be in (0, {MAX_CHUNK_S:g}], got {max_duration_s}")
     waveform = read_audio(audio, model.sample_rate, max_duration_s).waveform
     try:
         model.check_length(len(waveform))
