@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 class Page(HTMLParser):
     """Checks that tags close in order, and collects text and what would be fetched."""
 
-    VOID = frozenset({"meta", "br", "link", "img"})
+    VOID = frozenset({"meta", "br", "link", "img", "input"})
 
     def __init__(self, html):
         super().__init__()

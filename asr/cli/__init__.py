@@ -22,6 +22,7 @@ COMMANDS = {
     "align": ("asr.cli.align", "say when each word of a manifest was spoken (Hydra overrides)"),
     "tune": ("asr.cli.tune", "search decoder options on a dev set (Hydra overrides)"),
     "report": ("asr.cli.report", "show runs side by side: curves, errors, what to do next"),
+    "explain": ("asr.cli.explain", "show what of a recording a word rests on (Hydra overrides)"),
     "compare": ("asr.cli.compare", "say whether one run is better than another"),
     "score": ("asr.cli.score", "score one file of texts against another"),
     "transcribe": ("asr.cli.transcribe", "turn audio files into text"),

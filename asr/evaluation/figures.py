@@ -88,7 +88,7 @@ def draw_utterance(
     )
     top.set_ylabel("band", color=MUTED)
     calm(top)
-    _draw_posteriors(bottom, posteriors, output_frame_s, tokens)
+    draw_posteriors(bottom, posteriors, output_frame_s, tokens)
     for word in words:
         _draw_word(top, bottom, word)
     bottom.set_xlim(0.0, duration_s)
@@ -103,7 +103,7 @@ def draw_snapshots(
     figure = new_figure(0.5 + 1.35 * len(snapshots))
     rows = figure.subplots(len(snapshots), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (title, probabilities) in zip(rows, snapshots, strict=True):
-        _draw_posteriors(axes, probabilities, output_frame_s, tokens)
+        draw_posteriors(axes, probabilities, output_frame_s, tokens)
         axes.set_title(title, loc="left", color=TEXT, fontsize=10, parse_math=False)
     rows[-1].set_xlim(0.0, len(snapshots[0].probabilities) * output_frame_s)
     rows[-1].set_xlabel("seconds", color=MUTED)
@@ -150,7 +150,7 @@ def _draw_curves(axes: "Axes", chart: Chart) -> None:
     calm(axes)
 
 
-def _draw_posteriors(
+def draw_posteriors(
     axes: "Axes", probabilities: np.ndarray, frame_s: float, tokens: Sequence[str]
 ) -> None:
     """Draw every label's posterior over time, the blank's dashed, a name at every spike."""

@@ -1,6 +1,8 @@
 """One utterance, seen as a network sees it, and how its spikes emerged in training."""
 
 from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,15 +21,22 @@ from asr.recognition.recognizer import Recognizer
 MAX_SEEN_S = 12.0
 
 
+class Snapshot(NamedTuple):
+    """Posteriors of an utterance at a moment of training; `audio` is its file, or ""."""
+
+    posteriors: Posteriors
+    id: str
+    text: str
+    audio: str
+
+
 def find_seen(run: RunRecord) -> Speech | None:
     """Choose the utterance whose snapshots training kept, otherwise the first short decoded one.
 
     None where no recording of one is found.
     """
-    for path in snapshot_paths(run)[:1]:
-        with np.load(path) as snapshot:
-            facts = {key: str(snapshot[key]) for key in snapshot.files if key != "log_probs"}
-        found = _open(facts.get("audio_filepath"), facts["utterance_id"], facts["text"])
+    for snapshot in read_snapshots(run.path)[:1]:
+        found = _open(snapshot.audio, snapshot.id, snapshot.text)
         if found is not None:
             return found
     for result in run.best_results():
@@ -59,16 +68,11 @@ def draw_seen(model: AcousticModel, utterance: Speech, metric: Metric) -> dict:
 
 def draw_spikes(run: RunRecord, model: AcousticModel, utterance: Speech | None) -> dict | None:
     """Draw the snapshots of training, and the final model's posteriors of the same utterance."""
-    snapshots = []
-    name = text = ""
-    for path in snapshot_paths(run):
-        with np.load(path) as snapshot:
-            epoch = int(path.stem.removeprefix("epoch_"))
-            label = f"after {epoch} epoch{'s' if epoch > 1 else ''}"
-            snapshots.append(Posteriors(label, np.exp(snapshot["log_probs"])))
-            name, text = str(snapshot["utterance_id"]), str(snapshot["text"])
-    if not snapshots:
+    kept = read_snapshots(run.path)
+    if not kept:
         return None
+    snapshots = [snapshot.posteriors for snapshot in kept]
+    name, text = kept[-1].id, kept[-1].text
     if utterance is not None and (utterance.id, utterance.text) == (name, text):
         waveform = torch.from_numpy(utterance.waveform(model.sample_rate))[None]
         log_probs, _ = model.log_probs(waveform, torch.tensor([waveform.shape[1]]))
@@ -77,9 +81,26 @@ def draw_spikes(run: RunRecord, model: AcousticModel, utterance: Speech | None) 
     return {"svg": svg, "id": name, "text": text}
 
 
-def snapshot_paths(run: RunRecord) -> list[Path]:
-    """Files of posteriors that training kept, early ones first."""
-    return sorted((run.path / "snapshots").glob("epoch_*.npz"))
+def read_snapshots(run: Path) -> list[Snapshot]:
+    """Read the posteriors that training kept in a run's folder, early ones first.
+
+    Raises:
+        ValueError: a file is none of training's; the message names it.
+    """
+    return [_read_snapshot(path) for path in sorted((run / "snapshots").glob("epoch_*.npz"))]
+
+
+def _read_snapshot(path: Path) -> Snapshot:
+    try:
+        epoch = int(path.stem.removeprefix("epoch_"))
+        with np.load(path) as kept:
+            name, text = str(kept["utterance_id"]), str(kept["text"])
+            audio = str(kept["audio_filepath"]) if "audio_filepath" in kept.files else ""
+            probabilities = np.exp(kept["log_probs"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path}: is no snapshot of training: {error}") from error
+    label = f"after {epoch} epoch{'s' if epoch > 1 else ''}"
+    return Snapshot(Posteriors(label, probabilities), name, text, audio)
 
 
 def _open(path: object, name: str, text: str) -> Utterance | None:

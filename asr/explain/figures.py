@@ -1,0 +1,218 @@
+"""Figures of an explanation as inline SVG: rows of one recording on one axis of time.
+
+Spectrograms are grey where a map lies over them: amber where cells count, or add to the score, and
+blue where they take from it; the more, the fuller. Both are told apart by every kind of eyes, and
+stand on dark ground in a light page as in a dark one.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from asr.evaluation.figures import draw_posteriors
+from asr.explain.methods import SaliencyMap
+from asr.pages.drawing import MUTED, SECOND, TEXT, WIDTH_IN, calm, new_figure, to_svg
+from asr.recognition.transcripts import TimedWord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Of a map's cells, the share whose size is below that of the fullest colour.
+FULL_COLOUR = 0.995
+AMBER, BLUE = (1.0, 0.69, 0.0), (0.30, 0.76, 1.0)
+# Brightness of the least and the greatest energy under a map.
+GREYS = (0.08, 0.55)
+# Points of a waveform that is drawn.
+NUM_COLUMNS = 1200
+
+
+class Scene(NamedTuple):
+    """A recording on its axis of time.
+
+    Attributes:
+        duration_s: seconds.
+        waveform: (L,).
+        energies: (T, F) what lies under the maps.
+        bins: what F counts: "mel band", ...
+        posteriors: (T', C) probabilities.
+        output_frame_s: seconds of an output frame.
+        tokens: C strings.
+        words: all words.
+        chosen: those that are explained.
+        over_samples: whether maps are of samples, (T, F) a frame's worth at a time.
+    """
+
+    duration_s: float
+    waveform: np.ndarray
+    energies: np.ndarray
+    bins: str
+    posteriors: np.ndarray
+    output_frame_s: float
+    tokens: Sequence[str]
+    words: Sequence[TimedWord]
+    chosen: Sequence[TimedWord]
+    over_samples: bool
+
+
+def draw_scene(scene: Scene, maps: Sequence[SaliencyMap], sample_slopes: np.ndarray | None) -> str:
+    """Draw waveform, spectrogram, maps and posteriors of a recording, one below the other.
+
+    Args:
+        scene: the recording.
+        maps: those that there are, (T, F) each.
+        sample_slopes: (L,) gradient by the samples, or None.
+    """
+    heights = [0.8, 1.3, *[0.7] * (sample_slopes is not None), *[1.15] * len(maps), 1.2]
+    figure = new_figure(sum(heights) + 0.33 * len(heights))
+    rows = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights))
+    _draw_waveform(rows[0], scene)
+    _draw_spectrogram(rows[1], scene)
+    if sample_slopes is not None:
+        _draw_samples(rows[2], np.abs(sample_slopes), scene.duration_s)
+        _name(rows[2], "Gradient by the samples", np.abs(sample_slopes), "nats for full scale")
+    for axes, found in zip(rows[len(rows) - len(maps) - 1 : -1], maps, strict=True):
+        _draw_map(axes, scene, found)
+    draw_posteriors(rows[-1], scene.posteriors, scene.output_frame_s, scene.tokens)
+    for axes in rows:
+        for word in scene.chosen:
+            for edge in (word.start_s, word.end_s):
+                axes.axvline(edge, color=SECOND, linewidth=0.9, linestyle=(0, (4, 2)))
+    for word in scene.chosen:
+        rows[-1].axvspan(word.start_s, word.end_s, color=SECOND, alpha=0.15, linewidth=0)
+    rows[-1].set_xlim(0.0, scene.duration_s)
+    rows[-1].set_xlabel("seconds", color=MUTED)
+    return to_svg(figure, "scene", "Waveform, spectrogram, saliency maps and posteriors")
+
+
+def overlay(energies: np.ndarray, values: np.ndarray, *, signed: bool) -> np.ndarray:
+    """Lay a map (T, F) over energies (T, F): colours (F, T, 3) in [0, 1]."""
+    low, high = np.percentile(energies, (5, 99.5))
+    grey = np.clip((energies - low) / max(high - low, 1e-9), 0, 1)
+    grey = GREYS[0] + (GREYS[1] - GREYS[0]) * grey
+    share = np.clip(np.abs(values) / full_colour(values), 0, 1)[..., None]
+    colour = np.where((values < 0)[..., None] & signed, BLUE, AMBER)
+    return ((1 - share) * grey[..., None] + share * colour).transpose(1, 0, 2)
+
+
+def full_colour(values: np.ndarray) -> float:
+    """Size of the cells that are drawn in full colour; > 0."""
+    size = float(np.quantile(np.abs(values), FULL_COLOUR))
+    return size or float(np.abs(values).max()) or 1.0
+
+
+def columns(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest of each of `count` stretches of (L,); fewer where L is less."""
+    edges = np.linspace(0, len(values), min(count, len(values)) + 1).astype(int)[:-1]
+    return np.minimum.reduceat(values, edges), np.maximum.reduceat(values, edges)
+
+
+def _draw_waveform(axes: "Axes", scene: Scene) -> None:
+    low, high = columns(scene.waveform, NUM_COLUMNS)
+    times = (np.arange(len(low)) + 0.5) * scene.duration_s / len(low)
+    axes.fill_between(times, low, high, color=MUTED, linewidth=0.4)
+    peak = float(np.abs(scene.waveform).max()) or 1.0
+    axes.set_ylim(-1.05 * peak, 1.05 * peak)
+    axes.set_ylabel("amplitude", color=MUTED)
+    for word in scene.words:
+        chosen = word in scene.chosen
+        axes.text(
+            (word.start_s + word.end_s) / 2,
+            1.06,
+            word.word,
+            color=SECOND if chosen else TEXT,
+            fontweight="bold" if chosen else "normal",
+            fontsize=9,
+            ha="center",
+            va="bottom",
+            transform=axes.get_xaxis_transform(),
+            parse_math=False,
+        )
+    calm(axes)
+
+
+def _draw_spectrogram(axes: "Axes", scene: Scene) -> None:
+    low, high = np.percentile(scene.energies, (5, 99.5))
+    style = {"vmin": low, "vmax": max(high, low + 1e-6), "cmap": "magma"}
+    _show(axes, scene, scene.energies.T, style)
+    axes.set_ylabel(scene.bins, color=MUTED)
+
+
+def _draw_map(axes: "Axes", scene: Scene, found: SaliencyMap) -> None:
+    assert found.values is not None
+    values, method = found.values, found.method
+    if scene.over_samples:
+        samples = values.reshape(-1)[: len(scene.waveform)]
+        _draw_samples(axes, samples if method.signed else np.abs(samples), scene.duration_s)
+    else:
+        _show(axes, scene, overlay(scene.energies, values, signed=method.signed))
+        axes.set_ylabel(scene.bins, color=MUTED)
+    _name(axes, method.title, values, method.unit)
+
+
+def _draw_samples(axes: "Axes", values: np.ndarray, duration_s: float) -> None:
+    """Draw values of samples (L,), above 0 in one colour and below in another."""
+    low, high = columns(values, NUM_COLUMNS)
+    times = (np.arange(len(low)) + 0.5) * duration_s / len(low)
+    # The axes' own ground is left out of a picture that is transparent.
+    axes.axhspan(0, 1, color=(GREYS[0], GREYS[0], GREYS[0]), linewidth=0, transform=axes.transAxes)
+    axes.fill_between(times, 0, np.maximum(high, 0), color=AMBER, linewidth=0.4)
+    axes.fill_between(times, 0, np.minimum(low, 0), color=BLUE, linewidth=0.4)
+    size = float(np.abs(values).max()) or 1.0
+    axes.set_ylim(-1.05 * size if low.min() < 0 else 0.0, 1.05 * size)
+    axes.set_yticks([])
+    calm(axes)
+
+
+def _show(axes: "Axes", scene: Scene, image: np.ndarray, style: dict | None = None) -> None:
+    axes.imshow(
+        image,
+        origin="lower",
+        aspect="auto",
+        interpolation="none",
+        extent=(0.0, scene.duration_s, 0, image.shape[0]),
+        **(style or {}),
+    )
+    calm(axes)
+
+
+def _name(axes: "Axes", title: str, values: np.ndarray, unit: str) -> None:
+    """Name a row, and say what its fullest colour stands for."""
+    axes.set_title(title, loc="left", color=TEXT, fontsize=9, pad=3)
+    full = f"full colour: {full_colour(values):.2g} {unit}"
+    if unit == "no unit":
+        full = "full colour: its largest cells"
+    axes.set_title(full, loc="right", color=MUTED, fontsize=8, pad=3)
+
+
+def draw_image(
+    values: np.ndarray, duration_s: float, title: str, ylabel: str, *, wide: bool
+) -> str:
+    """Draw rows (H, T) over time, a page wide or half of that."""
+    figure = new_figure(2.0 if wide else 1.7, WIDTH_IN if wide else WIDTH_IN / 2)
+    axes = figure.subplots()
+    image = axes.imshow(
+        values,
+        origin="lower",
+        aspect="auto",
+        interpolation="none",
+        extent=(0.0, duration_s, 0, len(values)),
+        **shades(values),
+    )
+    bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=12)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=MUTED, length=0, labelsize=8)
+    axes.set_title(title, loc="left", color=TEXT, fontsize=9, parse_math=False)
+    axes.set_ylabel(ylabel, color=MUTED)
+    axes.set_xlabel("seconds", color=MUTED, fontsize=8)
+    calm(axes)
+    return to_svg(figure, title, "Activations over time")
+
+
+def shades(values: np.ndarray) -> dict:
+    """Colours for values of one sign or of both, 0 then in the middle."""
+    low, high = float(values.min()), float(values.max())
+    if low >= 0:
+        return {"cmap": "viridis", "vmin": 0.0, "vmax": high or 1.0}
+    size = max(-low, high)
+    return {"cmap": "PuOr", "vmin": -size, "vmax": size}

@@ -1,0 +1,183 @@
+"""`asr explain`, from the command to the page, with a small model that reads tones."""
+
+import re
+
+import html5lib
+import numpy as np
+import pytest
+import soundfile
+import tones
+
+from asr.acoustic.checkpoint import save_checkpoint
+from asr.cli import main
+from asr.cli.explain import quote_text
+from asr.explain.methods import METHODS
+from tests.page_reader import Page
+
+TEXT = "ab cad ab"
+FAST = ("draws=2", "max_steps=16", "tolerance=1")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder with its model, a recording, and two snapshots of training."""
+    run = tmp_path_factory.mktemp("explain") / "run"
+    for name in ("ckpt", "snapshots"):
+        (run / name).mkdir(parents=True)
+    model = tones.trained_model()
+    save_checkpoint(run / "ckpt" / "best.ckpt", model)
+    soundfile.write(run / "said.wav", tones.speak(TEXT, np.random.default_rng(3)), 8000)
+    soundfile.write(run / "short.wav", np.zeros(20), 8000)
+    soundfile.write(run / "silence.wav", np.zeros(4000), 8000)
+    log_probs = np.log(np.full((12, 6), 1 / 6))
+    for epoch in (1, 3):
+        name = run / "snapshots" / f"epoch_{epoch:03d}.npz"
+        np.savez(name, log_probs=log_probs, utterance_id="dev<1>", text="a & b")
+    return run
+
+
+def explain(run, *words):
+    return main(["explain", f"checkpoint={run / 'ckpt/best.ckpt'}", *FAST, *words])
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    """HTML and parsed page of one word; drawing takes seconds, so once for all."""
+    assert explain(run, f"audio={run / 'said.wav'}", "word=cad") == 0
+    html = (run / "explain/said_cad/explain.html").read_text()
+    # Raises where a browser would have to guess.
+    html5lib.HTMLParser(strict=True).parse(html)
+    page = Page(html)
+    assert page.open == []
+    return html, page
+
+
+def test_page_has_every_section(page):
+    _, page = page
+
+    assert page.sections == [
+        "What was heard, and where the maps point",
+        "What each map shows",
+        "Check: do integrated gradients add up?",
+        "Check: do the frames they point at matter?",
+        "Check: do they need what was learnt?",
+        "Layer by layer",
+        "Gates over time",
+        "Weights",
+        "How its posteriors emerged in training",
+        "Command and options",
+    ]
+
+
+def test_page_is_one_file_that_fetches_nothing(page):
+    html, page = page
+
+    assert page.fetched == []
+    assert "url(http" not in html
+    assert "@import" not in html
+    assert 'src="data:audio/mpeg;base64,' in html
+
+
+def test_page_names_word_text_methods_and_numbers(page):
+    _, page = page
+
+    assert f"“{TEXT}”" in page.text
+    for method in METHODS.values():
+        assert method.title in page.text
+        assert method.shows in page.text
+    total, difference = re.search(r"Q\(b\): (\S+) of (\S+) nats", page.text).groups()
+    assert float(total) == pytest.approx(float(difference), rel=0.1)
+    assert re.search(r"at random it is 0\.\d{3}, from 0\.\d{3} to 0\.\d{3}", page.text)
+    assert "The network has no layer of type nn.LSTM." in page.text
+
+
+def test_page_shows_training_moment_by_moment(page):
+    html, page = page
+
+    labels = re.findall(r'data-label="([^"]+)"', html)
+    assert labels == ["after 1 epoch", "after 3 epochs"]
+    assert 'type="range" min="0" max="1"' in html
+    assert "Utterance dev<1>, “a & b”" in page.text
+
+
+def test_whole_text_without_snapshots_and_a_gap_that_is_said(run, tmp_path, capsys):
+    (tmp_path / "alone.ckpt").write_bytes((run / "ckpt/best.ckpt").read_bytes())
+    words = (f"checkpoint={tmp_path / 'alone.ckpt'}", "text=ab cad", "tolerance=1e-9")
+
+    assert explain(run, f"audio={run / 'said.wav'}", *words, "max_steps=1") == 0
+
+    log = capsys.readouterr().err
+    out = tmp_path / "explain/said/explain.html"
+    assert re.search(r"off by .* % after 1 steps, more than tolerance=1e-09", log)
+    assert f"explanation: {out}" in log
+    page = Page(out.read_text())
+    assert "What “ab cad” rests on" in page.text
+    assert "No snapshot of training lies beside this checkpoint." in page.text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["word=dab"], "word must be one of the text, got 'dab': 'ab cad ab'"),
+        (["word=7"], "word must be one of the text, got '7'"),
+        (["word=true"], "word must be one of the text, got 'true'"),
+        (["word=d'a"], 'word must be one of the text, got "d\'a"'),
+        (["word=ab", "occurrence=3"], "occurrence must be 1..2, as often as 'ab' is in the text"),
+        (["occurrence=2"], "occurrence=2 needs word=..."),
+        (["audio=none.wav"], "none.wav: no such audio file"),
+        (["audio=short.wav"], "short.wav: 20 samples at 8000 Hz are too short for one frame"),
+        (["audio=silence.wav"], "silence.wav: no word is recognised in it: give text=..."),
+        (["max_duration_s=1"], "said.wav: lasts 1."),
+        (["max_duration_s=0"], "max_duration_s must be in (0, 30], got 0"),
+        (["max_duration_s=31"], "max_duration_s must be in (0, 30], got 31"),
+        (["text=ab eb"], "character 'e' (U+0065) is not in the alphabet"),
+        (["text="], "text must hold a word, got ''"),
+        (["text=abcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabc"], "are too few"),
+        (["tolerance=0"], "tolerance must be > 0, got 0"),
+        (["max_steps=0"], "max_steps must be >= 1, got 0"),
+        (["max_steps=many"], "max_steps must be an integer, got 'many'"),
+        (["draws=0"], "draws must be >= 1, got 0"),
+        (["seed=-1"], "seed must be >= 0, got -1"),
+        (["device=tpu"], "device must be auto, cpu, cuda"),
+        (["wrod=ab"], "did you mean word?"),
+        (["checkpoint=said.wav"], "said.wav: not a readable checkpoint"),
+        (["checkpoint=no.ckpt"], "no.ckpt: no such checkpoint"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(run, words, message, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+
+    assert explain(run, "audio=said.wav", *words) == 2
+
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert [line for line in lines if "Traceback" in line] == []
+    assert lines[-1].startswith("asr explain: ")
+    assert message in lines[-1]
+    assert not (run / "explain" / "said").exists()
+
+
+def test_broken_snapshot_is_named(run, tmp_path, capsys):
+    (tmp_path / "ckpt").mkdir()
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "ckpt/best.ckpt").write_bytes((run / "ckpt/best.ckpt").read_bytes())
+    (tmp_path / "snapshots/epoch_001.npz").write_bytes(b"no archive")
+
+    assert explain(tmp_path, f"audio={run / 'said.wav'}") == 2
+
+    assert "epoch_001.npz: is no snapshot of training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "quoted"),
+    [
+        ("word=don't", 'word="don\'t"'),
+        ('word=a"b', 'word="a\\"b"'),
+        ("text=a, b", 'text="a, b"'),
+        ("text=null", "text=null"),
+        ("word='7'", "word='7'"),
+        ("draws=3", "draws=3"),
+        ("word", "word"),
+    ],
+)
+def test_texts_are_texts_whatever_they_look_like(override, quoted):
+    assert quote_text(override) == quoted
