@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from asr.acoustic.model import AcousticModel, build_model
-from asr.augment.augment import SpecAugment, WaveformAugment
+from asr.augment import SpecAugment, WaveformAugment
 from asr.cli import PrintableFormatter
 from asr.cli.assembly import build_tokenizer, choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, build, check_types, run_with_config

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from asr.acoustic.model import AcousticModel
-from asr.augment.augment import SpecAugment
+from asr.augment import SpecAugment
 from asr.ctc import explain, minimum_input_length
 from asr.data.loading import Batch
 from asr.models import SpellingNetwork
