@@ -19,6 +19,7 @@ from asr.models.blocks import (
     RecurrentBlock,
     split_frames,
 )
+from asr.models.dropout import VariationalDropout
 
 
 class DeepSpeech2(nn.Module):
@@ -39,6 +40,7 @@ class DeepSpeech2(nn.Module):
             `bidirectional`.
         batch_norm: sequence-wise batch norm before every recurrent layer but the first.
         dropout: probability, after every recurrent layer.
+        variational_dropout: whether it drops the same features at all times.
         frames_out: R, output frames for one of the recurrent layers, >= 1: these then run at a
             fraction of the rate that the text needs, at that fraction of the cost.
         shortcuts: whether every recurrent layer but the first adds its input to its output.
@@ -73,6 +75,7 @@ class DeepSpeech2(nn.Module):
         intermediate_layer: int = 0,
         intermediate_frames: int = 1,
         num_characters: int = 0,
+        variational_dropout: bool = False,
     ) -> None:
         super().__init__()
         _check(conv_channels, conv_kernels, conv_strides, num_layers, hidden_size, dropout)
@@ -109,7 +112,7 @@ class DeepSpeech2(nn.Module):
             )
             self.layers.append(block)
             size = block.output_size
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = (VariationalDropout if variational_dropout else nn.Dropout)(dropout)
         self.lookahead = Lookahead(size, lookahead) if lookahead else None
         self.lookahead_activation = ClippedReLU()
         self.norm = MaskedBatchNorm(size, feature_dim=-1)
