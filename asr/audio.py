@@ -24,6 +24,10 @@ from asr.files import printable, replacing
 if TYPE_CHECKING:
     from torchaudio.transforms import Resample
 
+# By which a folder's audio is told from what lies beside it.
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64", ".caf"}
+)
 MAX_DURATION_S = 24 * 3600.0
 MIN_SAMPLE_RATE = 1_000
 MAX_SAMPLE_RATE = 768_000

@@ -169,8 +169,8 @@ DEFECTS = (
     Defect(
         "resume: the optimizer is not restored",
         "asr/training/state.py",
-        "    try:\n        restore_optimizer(optimizer, tensors)\n",
-        "    try:\n",
+        "    restore_optimizer(optimizer, tensors)\n    if average",
+        "    if average",
         RESUME_TESTS,
     ),
     Defect(

@@ -54,8 +54,8 @@ LEARNING_DEFECTS = (
     Defect(
         "training: the loss of letters is left out",
         "asr/training/step.py",
-        "((losses.sum() + extra.sum()) * scale).backward()",
-        "(losses.sum() * scale).backward()",
+        "objective = (objective + extra.sum()) * (",
+        "objective = objective * (",
         ("training/test_spelling.py",),
     ),
     Defect(

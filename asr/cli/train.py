@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from asr.acoustic.model import AcousticModel, build_model
-from asr.augment.augment import SpecAugment, WaveformAugment
+from asr.augment import SpecAugment, WaveformAugment
 from asr.cli import PrintableFormatter
 from asr.cli.assembly import build_tokenizer, choose_device, make_loader
 from asr.cli.hydra_config import add_override_arguments, build, check_types, run_with_config
@@ -28,8 +28,10 @@ from asr.evaluation.advice import MOST, advise_training, read_setting
 from asr.evaluation.run_record import read_run
 from asr.training import distributed
 from asr.training.initialisation import freeze, parameter_groups
-from asr.training.loop import Schedule, Trainer
+from asr.training.loop import Trainer
+from asr.training.regularization import Regularization
 from asr.training.run_folder import OWNED, RunFolder
+from asr.training.schedule import Schedule
 from asr.training.step import Loss, Stepper
 from asr.training.validation import Validation
 
@@ -49,7 +51,12 @@ EXAMPLE = """examples:
 # A resumed run may differ in these: they steer the loop and not what a step computes, or training
 # does not read them. What a corpus holds counts, not where it lies: the state has fingerprints.
 FREE_KEYS = ("run_dir", "resume", "overwrite", "device", "loading.num_threads", "trainer.")
-FREE_KEYS += ("data.", "quickstart.")
+FREE_KEYS += (
+    "data.",
+    "quickstart.",
+    "augment.waveform.noise.folder",
+    "augment.waveform.room.folder",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -141,8 +148,10 @@ def make_stepper(config: dict, model: AcousticModel) -> Stepper:
         loss=cast(Loss, build(config, "loss")),
         precision="float32",
         grad_clip=config["trainer"]["grad_clip"],
+        grad_clip_value=config["trainer"]["grad_clip_value"],
         frozen=frozen,
         intermediate_weight=config["intermediate_weight"],
+        regularization=cast(Regularization, build(config, "regularization")),
     )
 
 

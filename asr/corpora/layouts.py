@@ -10,13 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from asr.audio import AUDIO_SUFFIXES
 from asr.corpora.places import read_lines, resolve_inside
 from asr.data.manifest import Utterance, name_by_path, read_manifest
 from asr.data.unusable import Unusable
 
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64", ".caf"}
-)
 # Why a name that a list gives is passed over.
 OUTSIDE = "path outside the folder"
 REJECTED_NAME = "rejected.jsonl"

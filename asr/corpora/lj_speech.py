@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from asr.audio import AUDIO_SUFFIXES
 from asr.corpora.delimited import Row, read_rows
-from asr.corpora.layouts import ALL, AUDIO_SUFFIXES, Imported, find_below
+from asr.corpora.layouts import ALL, Imported, find_below
 from asr.corpora.places import resolve_inside
 
 TABLE = "metadata.csv"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from asr.audio import AUDIO_SUFFIXES
 from asr.corpora.delimited import COLUMNS
 from asr.corpora.layouts import (
-    AUDIO_SUFFIXES,
     OUTSIDE,
     SPLIT_NAMES,
     SPLITS,

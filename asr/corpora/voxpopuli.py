@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from asr.audio import AUDIO_SUFFIXES
 from asr.corpora.delimited import TableForm, read_header
-from asr.corpora.layouts import ALL, AUDIO_SUFFIXES, Imported, find_near, walk
+from asr.corpora.layouts import ALL, Imported, find_near, walk
 from asr.corpora.tables import add_table, split_of
 
 

@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from asr.augment.augment import WaveformAugment
+from asr.augment import WaveformAugment
 from asr.ctc import minimum_input_length
 from asr.data.manifest import read_manifest
 from asr.data.unusable import Unusable

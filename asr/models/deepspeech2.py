@@ -21,6 +21,7 @@ from asr.models.blocks import (
 )
 from asr.models.clipped_rnn import ClippedReLU
 from asr.models.convolutions import ConvBlock, ConvStack
+from asr.models.dropout import VariationalDropout
 from asr.models.options import check_counts, check_dropout, check_entries, pair
 from asr.models.receptive_field import ceil_div
 
@@ -45,6 +46,7 @@ class DeepSpeech2(nn.Module):
         norm: before every recurrent layer but the first: "batch", sequence-wise, "layer" or "none".
             Before the linear layer stands "layer" too, or else "batch".
         dropout: probability, after every recurrent layer.
+        variational_dropout: whether it drops the same features at all times.
         frames_out: R, output frames for one of the recurrent layers, >= 1: these then run at a
             fraction of the rate that the text needs, at that fraction of the cost.
         shortcuts: whether every recurrent layer but the first adds its input to its output.
@@ -85,6 +87,7 @@ class DeepSpeech2(nn.Module):
         num_characters: int = 0,
         sum_directions: bool = False,
         batch_norm: bool | None = None,
+        variational_dropout: bool = False,
     ) -> None:
         super().__init__()
         check_counts(num_layers=num_layers, hidden_size=hidden_size)
@@ -122,7 +125,7 @@ class DeepSpeech2(nn.Module):
             )
             self.layers.append(block)
             size = block.output_size
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = (VariationalDropout if variational_dropout else nn.Dropout)(dropout)
         self.lookahead = Lookahead(size, lookahead) if lookahead else None
         self.lookahead_activation = ClippedReLU()
         self.norm = MaskedLayerNorm(size) if norm == "layer" else MaskedBatchNorm(size, -1)

@@ -4,7 +4,8 @@ Small values travel on the CPU by gloo, gradients on the model's device: by NCCL
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -60,6 +61,19 @@ def parallel(network: nn.Module) -> nn.Module:
     device = next(network.parameters()).device
     devices = [device] if device.type == "cuda" else None
     return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+
+
+@contextmanager
+def exchanging(network: nn.Module, wanted: bool) -> Iterator[None]:
+    """Inside, without `wanted`, a backward pass adds to this rank's gradients alone.
+
+    The next one that is wanted averages what was added up.
+    """
+    if wanted or not isinstance(network, DistributedDataParallel):
+        yield
+        return
+    with network.no_sync():
+        yield
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:

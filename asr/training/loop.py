@@ -7,39 +7,41 @@ weights bit for bit as one that was never stopped: everything random is a pure f
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from asr.acoustic.checkpoint import restore, save_checkpoint
+from asr.augment import WaveformAugment
 from asr.data.fingerprint import fingerprint
 from asr.data.loading import Batch, BatchLoader
 from asr.evaluation.metrics import Metric, choose_metric
 from asr.training import distributed
-from asr.training.averaging import average_tensors
+from asr.training.best import BestWeights
 from asr.training.monitor import Monitor
-from asr.training.precision import PRECISIONS, choose_precision
+from asr.training.precision import check_precision, choose_precision
 from asr.training.run_folder import RunFolder
+from asr.training.schedule import Schedule
 from asr.training.state import (
     Progress,
     check_resumable,
-    copy_model_from_first,
     resume_training,
     save_training,
 )
-from asr.training.step import StepOutcome, Stepper
+from asr.training.step import Moment, StepOutcome, Stepper
 from asr.training.stopping import StopSignal
 from asr.training.validation import Validation, validate
 
 logger = logging.getLogger(__name__)
 
-Schedule = Callable[[float, int], float]
 # Speech that the statistics of features are measured on: 360,000 frames are enough for a mean.
 STATISTICS_S = 3600.0
+# Stands where the rank would in the key of what ranks draw alike.
+ALL_RANKS = 2**32 - 1
 
 
 class TrainingError(ValueError):
@@ -55,8 +57,11 @@ class Trainer:
         validate_every: steps from one validation to the next within an epoch, >= 1, or None. There
             is one at the end of every epoch.
         log_every: steps from one line of loss, gradient and speed to the next, >= 1.
-        precision: of the network: "float32", "bfloat16", or "auto" for what the device can do.
+        precision: of the network: "float32", "bfloat16", "float16" with a scaled loss, or "auto"
+            for what the device can do.
         grad_clip: largest norm of the gradient, > 0.
+        grad_clip_value: largest magnitude of one of its numbers, > 0, or None.
+        accumulate: batches of a step, >= 1: the mean gradient of their utterances.
         patience: epochs without a better dev rate before stopping, >= 1.
         keep_best: checkpoints that are kept and averaged at the end, >= 1.
         checkpoint_minutes: time between checkpoints within an epoch, > 0.
@@ -73,7 +78,7 @@ class Trainer:
         metric: str,
         validate_every: int | None,
         log_every: int,
-        precision: Literal["auto", "float32", "bfloat16"],
+        precision: Literal["auto", "float32", "bfloat16", "float16"],
         grad_clip: float,
         patience: int,
         keep_best: int,
@@ -81,30 +86,35 @@ class Trainer:
         max_bad_steps: int,
         snapshot_epochs: Sequence[int],
         show_samples: int,
+        grad_clip_value: float | None = None,
+        accumulate: int = 1,
     ) -> None:
         counts = {
             "max_epochs": max_epochs,
             "patience": patience,
             "keep_best": keep_best,
             "log_every": log_every,
+            "accumulate": accumulate,
             "validate_every": 1 if validate_every is None else validate_every,
         }
         for name, value in counts.items():
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
         choose_metric(metric, True)  # refuses what is none
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
-        if not grad_clip > 0:
-            raise ValueError(f"grad_clip must be > 0, got {grad_clip}")
-        if not checkpoint_minutes > 0:
-            raise ValueError(f"checkpoint_minutes must be > 0, got {checkpoint_minutes}")
+        check_precision(precision)
+        for name, limit in (
+            ("grad_clip", grad_clip),
+            ("grad_clip_value", grad_clip_value),
+            ("checkpoint_minutes", checkpoint_minutes),
+        ):
+            if limit is not None and not limit > 0:
+                raise ValueError(f"{name} must be > 0, got {limit}")
         self.max_epochs = max_epochs
         self.metric = metric
         self.validate_every = validate_every
         self.log_every = log_every
         self.precision = precision
-        self.grad_clip = grad_clip
+        self.accumulate = accumulate
         self.patience = patience
         self.keep_best = keep_best
         self.checkpoint_minutes = checkpoint_minutes
@@ -127,7 +137,7 @@ class Trainer:
         Args:
             stepper: takes the steps; its model is changed in place, its optimizer's `lr` is the
                 peak of the schedule.
-            schedule: (fractional epoch, max_epochs) -> factor on the peak rate.
+            schedule: factor on the peak rate.
             train: batches to learn from.
             dev: batches to choose by.
             run: where files go.
@@ -165,6 +175,7 @@ class _Fit:
         self.dev = dev
         self.run = run
         self.peak_lr = stepper.optimizer.param_groups[0]["lr"]
+        self.best = BestWeights(run, self.model, self.metric, options.keep_best)
         self.now = Progress()
         self.begun = 0.0
         self.stop = StopSignal()
@@ -182,7 +193,7 @@ class _Fit:
                 self._start(resume)
                 while not self._done():
                     self._epoch()
-                return self._finish()
+                return self.best.finish(self.now, self._score)
         finally:
             self.run.close()
 
@@ -191,7 +202,8 @@ class _Fit:
             name: fingerprint(loader.corpus.utterances(0))
             for name, loader in (("train", self.train), ("dev", self.dev))
         }
-        found = resume_training(self.run.last, self.model, self.optimizer) if resume else None
+        corpora |= sound_fingerprints(self.train.augment)
+        found = self._resume() if resume else None
         if found is not None:
             check_resumable(found, corpora)
             self.now = found
@@ -203,6 +215,8 @@ class _Fit:
             sizes = ((batch.waveforms, batch.waveform_lengths) for batch in batches)
             self.model.features.fit(sizes, distributed.sum_over_ranks)
         self.now.world_size, self.now.corpora = distributed.world_size(), corpora
+        if found is None and self.stepper.average is not None:
+            self.stepper.average.restart()
         self._settle_precision()
         self.begun = time.monotonic() - self.now.seconds
 
@@ -211,7 +225,10 @@ class _Fit:
         logger.info("precision: %s (%s)", name, reason)
         if self.now.precision not in ("", name):
             logger.warning("precision: it was %s until now", self.now.precision)
+        scaler = self.now.scaler if self.now.precision == name else {}
         self.now.precision = self.stepper.precision = name
+        if scaler:
+            self.stepper.scaler.load_state_dict(scaler)
         if distributed.is_first():
             facts = {"precision": name, "precision_reason": reason, "metric": self.metric}
             self.run.add_facts(facts)
@@ -223,39 +240,56 @@ class _Fit:
     def _epoch(self) -> None:
         if not self.now.trained:
             self._train_epoch()
-        self._validate()
-        self._end_epoch()
+        with self._judged_weights():
+            loss = self._validate()
+            if distributed.is_first():
+                self._snapshot(self.now.epoch + 1)
+        self._end_epoch(loss)
 
-    def _validate(self) -> None:
-        """Score the weights as they are on the dev set, and keep them if they are good.
+    def _judged_weights(self) -> AbstractContextManager[None]:
+        """Inside, the model has the weights that are validated and kept: the average's, if any."""
+        average = self.stepper.average
+        return nullcontext() if average is None else average.in_place()
+
+    def _validate(self) -> float:
+        """Score the model on the dev set, and keep its weights if they are good.
 
         Evaluation draws nothing and changes no weight: a stop or a kill in it loses nothing.
+
+        Returns:
+            Loss, nats an utterance.
         """
-        validation = validate(self.model, self.stop.between(self.dev.batches(0)))
+        validation = self._score()
         for line in self.dev.bad.summary():
             logger.warning("dev: %s", line)
         now = self.now
-        now.gained |= self._keep_if_best(validation)
+        now.gained |= self.best.keep_if_good(now, validation)
         now.validated = now.step
         if distributed.is_first():
             now.seconds = time.monotonic() - self.begun
             self.monitor.log_validation(now, validation)
+        return validation.loss
+
+    def _score(self) -> Validation:
+        return validate(self.model, self.stop.between(self.dev.batches(0)))
 
     def _validate_if_due(self) -> None:
         """Validate within an epoch; asked before a step, so that a resumed run asks again."""
         every, now = self.options.validate_every, self.now
         if every and now.batch and now.step % every == 0 and now.validated != now.step:
             self._save_last()
-            self._validate()
+            with self._judged_weights():
+                self._validate()
 
     def _train_epoch(self) -> None:
         plan = self.train.plan(self.now.epoch)
         durations = [u.duration for u in self.train.corpus.utterances(self.now.epoch)]
         saved = time.monotonic()
         with self.monitor.epoch(self.now, [sum(durations[i] for i in batch) for batch in plan]):
-            for batch in self.train.batches(self.now.epoch, self.now.batch):
+            batches = self.train.batches(self.now.epoch, self.now.batch)
+            for group in groups(batches, self.options.accumulate):
                 self._validate_if_due()
-                stop = self._step(batch, len(plan))
+                stop = self._step(group, len(plan))
                 if stop or time.monotonic() - saved > 60 * self.options.checkpoint_minutes:
                     self._save_last()
                     saved = time.monotonic()
@@ -265,16 +299,16 @@ class _Fit:
         self.now.trained = True
         self._save_last()
 
-    def _step(self, batch: Batch, num_batches: int) -> bool:
+    def _step(self, batches: list[Batch], num_batches: int) -> bool:
         """Take one step; say whether a rank was asked to stop."""
         now = self.now
-        fraction = now.epoch + (now.batch + 1) / num_batches
-        lr = self.peak_lr * self.schedule(fraction, self.options.max_epochs)
-        key = (self.train.seed, now.epoch, now.batch, self.train.rank)
-        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
-        outcome = self.stepper(batch, lr, seed, self.stop.asked)
-        now.lr = lr
-        now.batch += 1
+        fraction = now.epoch + (now.batch + len(batches)) / num_batches
+        factor = self.schedule(fraction, self.options.max_epochs, now.dev_losses)
+        now.lr = self.peak_lr * factor
+        seeds = [self._seed(now.batch + n, self.train.rank) for n in range(len(batches))]
+        moment = Moment(now.lr, seeds, self._seed(now.batch, ALL_RANKS), now.step)
+        outcome = self.stepper.take(batches, moment, self.stop.asked)
+        now.batch += len(batches)
         now.step += 1
         if outcome.num_utterances:
             now.skipped_in_a_row = 0
@@ -283,16 +317,20 @@ class _Fit:
             now.recent_loss_sum += outcome.loss_sum
             now.recent_utterances += outcome.num_utterances
         else:
-            self._skipped(batch, outcome)
-        self.monitor.step(now, outcome)
+            self._skipped(batches[-1], outcome)
+        self.monitor.step(now, outcome, len(batches))
         return outcome.stop
+
+    def _seed(self, batch: int, rank: int) -> int:
+        key = (self.train.seed, self.now.epoch, batch, rank)
+        return int(np.random.SeedSequence(key).generate_state(1)[0])
 
     def _skipped(self, batch: Batch, outcome: StepOutcome) -> None:
         """Count a step that was not taken; stop when there were too many in a row."""
         for problem in outcome.problems:
             logger.warning("step %d skipped: %s", self.now.step, problem)
         self.now.skipped += 1
-        self.now.skipped_in_a_row += 1
+        self.now.skipped_in_a_row += not outcome.overflow
         if self.now.skipped_in_a_row <= self.options.max_bad_steps:
             return
         path = self.run.path / f"bad_batch_rank{self.train.rank}.safetensors"
@@ -305,28 +343,13 @@ class _Fit:
             f"max_bad_steps={self.options.max_bad_steps}; the last batch is in {path}: {reason}"
         )
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, loss: float) -> None:
         now, epoch = self.now, self.now.epoch
-        if distributed.is_first():
-            self._snapshot(epoch + 1)
+        now.dev_losses.append(loss)
         now.epochs_without_gain = 0 if now.gained else now.epochs_without_gain + 1
         now.epoch, now.batch, now.loss_sum, now.num_utterances = epoch + 1, 0, 0.0, 0
         now.trained = now.gained = False
         self._save_last()
-
-    def _keep_if_best(self, validation: Validation) -> bool:
-        """Keep the weights if they are among the best; say whether they are the best."""
-        best = self.now.best
-        entry = (validation.rate(self.metric), validation.loss, self._name())
-        first = not best or entry[:2] < best[0][:2]
-        best.append(entry)
-        best.sort()
-        if entry in best[: self.options.keep_best]:
-            self._save(self._path_of(entry[2]), {"dev": entry})
-        del best[self.options.keep_best :]
-        if first:
-            self._save(self.run.best, {"dev": entry})
-        return first
 
     def _snapshot(self, epoch: int) -> None:
         if epoch not in self.options.snapshot_epochs:
@@ -341,58 +364,30 @@ class _Fit:
             self.run.save_snapshot(epoch, speech, log_probs[0])
             return
 
-    def _finish(self) -> Validation:
-        """Average the best checkpoints; the mean becomes best.ckpt where it is no worse."""
-        names = [name for _, _, name in self.now.best]
-        rate, loss, best = self.now.best[0]
-        validation = self._validate_mean(names)
-        mean = validation.rate(self.metric)
-        better = (mean, validation.loss) <= (rate, loss)
-        logger.info(
-            "mean of %d checkpoints: %s %.2f %%; best (%s): %.2f %%; best.ckpt is the %s",
-            *(len(names), self.metric.upper(), 100 * mean, best, 100 * rate),
-            "mean" if better else "best",
-        )
-        facts = {"dev": (mean, validation.loss)}
-        if better:
-            self._save(self.run.best, facts)
-        self._save(self.run.averaged, facts)
-        return validation if better else self._validate_mean(names[:1])
-
-    def _validate_mean(self, names: list[str]) -> Validation:
-        """Load the mean of some checkpoints' weights, and score it."""
-        if distributed.is_first():
-            paths = [self._path_of(name) for name in names]
-            restore(self.model, average_tensors(paths), paths[0])
-        copy_model_from_first(self.model)
-        return validate(self.model, self.stop.between(self.dev.batches(0)))
-
     def _report_bad(self) -> None:
         for unusable in self.train.bad.skipped:
             logger.warning("not used in epoch %d: %s: %s", self.now.epoch + 1, *unusable)
 
-    def _save(self, path: Path, facts: dict) -> None:
-        if distributed.is_first():
-            save_checkpoint(path, self.model, facts)
+    def _resume(self) -> Progress | None:
+        return resume_training(self.run.last, self.model, self.optimizer, self.stepper.average)
 
     def _save_last(self) -> None:
         self.now.seconds = time.monotonic() - self.begun
+        self.now.scaler = self.stepper.scaler.state_dict()
         if distributed.is_first():
             self.now.metrics_size = self.run.metrics_size()
-            save_training(self.run.last, self.model, self.optimizer, self.now)
-            self._remove_worse()
+            average = self.stepper.average
+            save_training(self.run.last, self.model, self.optimizer, self.now, average)
+            self.best.remove_worse(self.now)
 
-    def _remove_worse(self) -> None:
-        """Remove weights that are no longer among the best; last.ckpt names only what stays."""
-        kept = {self._path_of(name) for _, _, name in self.now.best}
-        for path in self.run.checkpoints.glob("epoch_*.ckpt"):
-            if path not in kept:
-                path.unlink()
 
-    def _name(self) -> str:
-        """Name of the checkpoint of now; within an epoch with its step."""
-        now = self.now
-        return f"epoch_{now.epoch + 1:03d}" + ("" if now.trained else f"_step_{now.step}")
+def groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+    """Deal out batches, so many at a time; the last ones may be fewer."""
+    while group := list(islice(batches, size)):
+        yield group
 
-    def _path_of(self, name: str) -> Path:
-        return self.run.checkpoints / f"{name}.ckpt"
+
+def sound_fingerprints(augment: WaveformAugment | None) -> dict[str, str]:
+    """Fingerprints of the folders that augmentation draws from, by number."""
+    folders = () if augment is None else augment.sounds()
+    return {f"augment {n}": folder.fingerprint() for n, folder in enumerate(folders, start=1)}

@@ -88,11 +88,11 @@ class Monitor:
             return now.epoch + 1
         return round(now.epoch + now.batch / max(1, len(self.epoch_of)), 4)
 
-    def step(self, now: Progress, outcome: StepOutcome) -> None:
-        """Show a step that was taken, `now` being where training stands after it."""
+    def step(self, now: Progress, outcome: StepOutcome, num_batches: int = 1) -> None:
+        """Show a step that was taken, `now` being where training stands after its batches."""
         if not distributed.is_first():
             return
-        speech_s = self.epoch_of[now.batch - 1]
+        speech_s = sum(self.epoch_of[now.batch - num_batches : now.batch])
         self._heard_s += speech_s
         self._ahead_s -= speech_s
         if now.step % self.log_every == 0:

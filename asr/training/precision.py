@@ -14,7 +14,8 @@ from torch import nn
 from asr.acoustic.model import AcousticModel
 from asr.training import distributed
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = ("auto", *DTYPES)
 # Values of ONEDNN_MAX_CPU_ISA that leave no bfloat16 dot products; others do not restrict them.
 # Source: oneDNN's documentation, "CPU Dispatcher Control".
 WITHOUT_BF16 = frozenset(
@@ -27,41 +28,50 @@ TRIAL_FRAMES = 64
 class Precision(NamedTuple):
     """A number format, and why it was chosen."""
 
-    name: str  # "float32" or "bfloat16"
+    name: str  # of DTYPES
     reason: str
+
+
+def check_precision(wanted: str) -> None:
+    """Refuse what is no precision.
+
+    Raises:
+        ValueError: names those that there are.
+    """
+    if wanted not in PRECISIONS:
+        names = f"{', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}"
+        raise ValueError(f"precision must be {names}, got {wanted!r}")
 
 
 def choose_precision(wanted: str, model: AcousticModel, kept: str = "") -> Precision:
     """Settle the number format for training a model where it is; the same on every rank.
 
     Args:
-        wanted: "float32", "bfloat16", or "auto" for bfloat16 where the device multiplies it
-            natively and a trial step succeeds, else float32.
+        wanted: a name of DTYPES, or "auto" for bfloat16 where the device multiplies it natively
+            and a trial step succeeds, else float32.
         model: on its device; it is not changed.
         kept: of a run that is resumed: "auto" stays with it where it runs at all.
 
     Raises:
-        ValueError: `wanted` is none of these, or bfloat16 is asked for and does not run here.
+        ValueError: `wanted` is none of these, or a format is asked for and does not run here.
     """
-    if wanted not in PRECISIONS:
-        raise ValueError(f"precision must be auto, float32 or bfloat16, got {wanted!r}")
+    check_precision(wanted)
     if wanted == "float32":
         return Precision("float32", "as configured")
     if wanted == "auto" and kept == "float32":
         return Precision("float32", "as the run was begun")
     choosing = wanted == "auto" and not kept
+    name = "bfloat16" if choosing else kept if wanted == "auto" else wanted
     reason = missing_bfloat16(model.device) if choosing else None
-    reason = reason or failure_of_bfloat16(model)
+    reason = reason or failure_of(model, name)
     if distributed.any_rank(reason is not None):
-        reason = reason or "another rank cannot compute in bfloat16"
-        if wanted == "bfloat16":
-            raise ValueError(f"precision=bfloat16 does not run here: {reason}")
+        reason = reason or f"another rank cannot compute in {name}"
+        if wanted != "auto":
+            raise ValueError(f"precision={wanted} does not run here: {reason}")
         return Precision("float32", reason)
-    if wanted == "bfloat16":
-        return Precision("bfloat16", "as configured")
-    if kept:
-        return Precision("bfloat16", "as the run was begun")
-    return Precision("bfloat16", f"the {_kind(model.device)} multiplies bfloat16 natively")
+    if choosing:
+        return Precision(name, f"the {_kind(model.device)} multiplies bfloat16 natively")
+    return Precision(name, "as the run was begun" if wanted == "auto" else "as configured")
 
 
 def missing_bfloat16(device: torch.device) -> str | None:
@@ -81,8 +91,8 @@ def missing_bfloat16(device: torch.device) -> str | None:
     return None
 
 
-def failure_of_bfloat16(model: AcousticModel) -> str | None:
-    """Try one step of a copy of the network; say what went wrong, or None."""
+def failure_of(model: AcousticModel, name: str) -> str | None:
+    """Try one step of a copy of the network in a format; say what went wrong, or None."""
     device = model.device
     # In evaluation mode no layer draws numbers or asks other ranks; cuDNN's recurrent layers
     # have a gradient in training mode alone.
@@ -93,11 +103,11 @@ def failure_of_bfloat16(model: AcousticModel) -> str | None:
     features = torch.zeros(2, TRIAL_FRAMES, model.features.num_features, device=device)
     lengths = torch.tensor([TRIAL_FRAMES, TRIAL_FRAMES - 9], device=device)
     try:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with torch.autocast(device.type, dtype=DTYPES[name]):
             logits, _ = network(features, lengths)
         logits.float().square().sum().backward()
     except (RuntimeError, NotImplementedError) as error:
-        return f"a trial step in bfloat16 failed: {str(error).splitlines()[0]}"
+        return f"a trial step in {name} failed: {str(error).splitlines()[0]}"
     return None
 
 

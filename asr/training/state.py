@@ -19,6 +19,7 @@ from asr.acoustic.checkpoint import (
     save_checkpoint,
 )
 from asr.training import distributed
+from asr.training.averaging import MovingAverage
 
 
 @dataclass
@@ -45,13 +46,17 @@ class Progress:
     corpora: dict[str, str] = field(default_factory=dict)  # fingerprints of train and dev
     metrics_size: int = 0  # bytes of metrics.jsonl
     seconds: float = 0.0  # of training so far
+    dev_losses: list[float] = field(default_factory=list)  # at the end of each epoch
+    scaler: dict[str, float] = field(default_factory=dict)  # of float16's loss
 
 
 class ResumeError(ValueError):
     """A run that cannot go on as asked."""
 
 
-def resume_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> Progress | None:
+def resume_training(
+    path: Path, model: AcousticModel, optimizer: Optimizer, average: MovingAverage | None = None
+) -> Progress | None:
     """Give every rank the state that rank 0 finds at `path`; None where it finds none.
 
     Other ranks need not see the file: a run's folder may lie on one node's own disk.
@@ -61,10 +66,10 @@ def resume_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> P
     """
     found = None
     if distributed.is_first() and path.is_file():
-        found = load_training(path, model, optimizer)
-    found, tensors = distributed.from_first((found, optimizer_tensors(optimizer)))
+        found = load_training(path, model, optimizer, average)
+    found, tensors = distributed.from_first((found, _state_tensors(optimizer, average)))
     if found is not None and not distributed.is_first():
-        restore_optimizer(optimizer, tensors)
+        _restore_state(optimizer, average, tensors)
     copy_model_from_first(model)
     return found
 
@@ -95,17 +100,26 @@ def check_resumable(now: Progress, corpora: dict[str, str]) -> None:
         if now.corpora.get(name, value) != value:
             raise ResumeError(
                 f"cannot resume: the {name} set is not the one that the run was begun with "
-                "(its utterances, texts or durations differ)"
+                "(its files, texts or durations differ)"
             )
 
 
-def save_training(path: Path, model: AcousticModel, optimizer: Optimizer, now: Progress) -> None:
+def save_training(
+    path: Path,
+    model: AcousticModel,
+    optimizer: Optimizer,
+    now: Progress,
+    average: MovingAverage | None = None,
+) -> None:
     """Write everything that resuming needs into one file, atomically."""
-    save_checkpoint(path, model, {"progress": asdict(now)}, optimizer_tensors(optimizer))
+    tensors = _state_tensors(optimizer, average)
+    save_checkpoint(path, model, {"progress": asdict(now)}, tensors)
 
 
-def load_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> Progress:
-    """Restore weights and optimizer in place and return where training stood.
+def load_training(
+    path: Path, model: AcousticModel, optimizer: Optimizer, average: MovingAverage | None = None
+) -> Progress:
+    """Restore weights, optimizer and average in place and return where training stood.
 
     Raises:
         ModelFileError: the file cannot be read or does not fit.
@@ -113,7 +127,7 @@ def load_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> Pro
     header, tensors = read_checkpoint(path)
     restore(model, tensors, path)
     try:
-        restore_optimizer(optimizer, tensors)
+        _restore_state(optimizer, average, tensors)
         progress = Progress(**header["extra"]["progress"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: holds no training state that fits: {error}") from error
@@ -123,6 +137,18 @@ def load_training(path: Path, model: AcousticModel, optimizer: Optimizer) -> Pro
         for rate, loss, name in progress.best
     ]
     return progress
+
+
+def _state_tensors(optimizer: Optimizer, average: MovingAverage | None) -> dict[str, Tensor]:
+    return optimizer_tensors(optimizer) | ({} if average is None else average.state())
+
+
+def _restore_state(
+    optimizer: Optimizer, average: MovingAverage | None, tensors: dict[str, Tensor]
+) -> None:
+    restore_optimizer(optimizer, tensors)
+    if average is not None:
+        average.restore(tensors)
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""One training step: batch -> loss -> gradient -> new weights, or a reason why not."""
+"""One training step: batches -> loss -> gradient -> new weights, or a reason why not."""
 
 import math
 import time
@@ -10,30 +10,52 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from asr.acoustic.model import AcousticModel
-from asr.augment.augment import SpecAugment
+from asr.augment import SpecAugment
 from asr.ctc import explain, minimum_input_length
 from asr.data.loading import Batch
 from asr.models import SpellingNetwork
 from asr.training import distributed
+from asr.training.averaging import MovingAverage
+from asr.training.precision import DTYPES
+from asr.training.regularization import Regularization, divergence_from_uniform
 from asr.training.spelling import SpellingLoss, WithCharacters
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 # Of the nothing that a rank without utterances runs through its network.
 IDLE_FRAMES = 32
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class StepOutcome(NamedTuple):
     """What a step did, summed over ranks."""
 
-    loss_sum: float  # nats, over the utterances
+    loss_sum: float  # nats, over the utterances; without penalties and smoothing
     num_utterances: int
     grad_norm: float
     problems: list[str]  # why the step was skipped; of this rank
     stop: bool = False  # whether any rank was asked to stop
+    overflow: bool = False  # whether it was skipped for a loss scale that was too large
+
+
+class Moment(NamedTuple):
+    """What the numbers of a step follow from."""
+
+    lr: float
+    seeds: Sequence[int]  # of dropout and masks of this rank, for each of its batches
+    shared_seed: int  # of what all ranks draw alike
+    number: int  # steps before it
+
+
+class Share(NamedTuple):
+    """What one batch gave."""
+
+    losses: Tensor  # (N,) nats
+    logits: Tensor  # (T, N, C)
+    lengths: Tensor  # (N,) frames
+    batch: Batch
 
 
 class Stopwatch:
@@ -60,11 +82,13 @@ class Stepper:
         optimizer: of its parameters; a group's "factor" multiplies the learning rate, 1 without.
         augment: masks features, or None.
         loss: (logits (T, N, C), targets, input_lengths, target_lengths) -> (N,) nats.
-        precision: of the network, "float32" or "bfloat16"; features and loss stay float32.
+        precision: of the network, a name of DTYPES; features and loss stay float32.
         grad_clip: largest norm of the gradient, > 0.
+        grad_clip_value: largest magnitude of one of its numbers, > 0, after that; None for any.
         frozen: modules of the network that run as in evaluation.
         intermediate_weight: of the loss over characters by the network's intermediate layer, where
             it has one, beside the loss over tokens; > 0 then.
+        regularization: what keeps it from learning by heart; None for nothing.
     """
 
     def __init__(
@@ -76,8 +100,10 @@ class Stepper:
         loss: Loss,
         precision: str,
         grad_clip: float,
+        grad_clip_value: float | None = None,
         frozen: Sequence[nn.Module] = (),
         intermediate_weight: float = 0.0,
+        regularization: Regularization | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -85,9 +111,15 @@ class Stepper:
         self.loss = loss
         self.precision = precision
         self.grad_clip = grad_clip
+        self.grad_clip_value = grad_clip_value
         self.frozen = frozen
         self.stopwatch = Stopwatch()
         network = cast(nn.Module, model.network)
+        self.regularization = regularization or Regularization.none()
+        self.regularization.prepare(network)
+        self.average = None
+        if self.regularization.average_decay:
+            self.average = MovingAverage(network, self.regularization.average_decay)
         self.spelling = None
         if model.network.intermediate is not None:
             if not intermediate_weight > 0:
@@ -96,45 +128,105 @@ class Stepper:
             network = WithCharacters(network)
         self.network = distributed.parallel(network)
 
+    @property
+    def precision(self) -> str:
+        """Of the network; setting it anew starts with a new loss scale."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, name: str) -> None:
+        self._precision = name
+        # Gradients below 6e-8 are zero in float16: they are computed from a loss that is scaled.
+        self.scaler = GradScaler(self.model.device.type, enabled=name == "float16")
+
     def __call__(self, batch: Batch, lr: float, seed: int, stop: bool = False) -> StepOutcome:
-        """Take one step at that learning rate; dropout and masks follow from `seed`.
+        """Take one step with one batch; everything that is drawn follows from `seed`."""
+        return self.take([batch], Moment(lr, [seed], seed, 0), stop)
+
+    def take(self, batches: Sequence[Batch], moment: Moment, stop: bool = False) -> StepOutcome:
+        """Take one step with the mean gradient of the utterances of some batches.
 
         All ranks take or skip it together. A GPU is waited for once, after the gradient.
 
         Args:
-            batch: this rank's share; it may be empty.
-            lr: learning rate.
-            seed: of this rank and step.
+            batches: this rank's shares, as many on every rank; they may be empty.
+            moment: what the step's numbers follow from.
             stop: whether this rank was asked to stop, which the others learn with the outcome.
         """
-        torch.manual_seed(seed)
         self.network.train()
         for module in self.frozen:
             module.eval()
-        if not batch.ids and distributed.world_size() == 1:
+        num_own = sum(len(batch.ids) for batch in batches)
+        if not num_own and distributed.world_size() == 1:
             return StepOutcome(0.0, 0, math.nan, [], stop)
-        losses, extra, logits, lengths = self._losses(batch, seed)
-        with self.stopwatch.measure("backward"):
-            counts = distributed.sum_over_ranks(count(losses.detach(), len(batch.ids), stop))
-            # Gradients are averaged over ranks; where a loss is not finite, nobody uses them.
-            scale = distributed.world_size() / counts[1].clamp_min(1.0).to(losses.dtype)
-            self.optimizer.zero_grad(set_to_none=True)
-            ((losses.sum() + extra.sum()) * scale).backward()
+        num_all = float(distributed.sum_over_ranks(torch.tensor(float(num_own))))
+        with self.regularization.disturb(cast(nn.Module, self.model.network), moment.shared_seed):
+            shares = self._accumulate(batches, moment.seeds, max(1.0, num_all))
         with self.stopwatch.measure("optimizer"):
-            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-            norm = nn.utils.clip_grad_norm_(parameters, self.grad_clip)
+            counts = sum(count(share.losses, len(share.batch.ids), stop) for share in shares)
+            counts = distributed.sum_over_ranks(cast(Tensor, counts))
+            norm = self._clip()
             *totals, norm = torch.cat([counts, norm.detach().reshape(1).to(counts)]).tolist()
             loss_sum, num_utterances, num_broken, stops = totals
+            self.scaler.update()
             if num_broken or not num_utterances:
-                problems = explain_losses(losses.detach(), logits.detach(), lengths, batch)
+                problems = [line for share in shares for line in explain_losses(*share)]
                 return StepOutcome(0.0, 0, math.nan, problems, stops > 0)
             if not math.isfinite(norm):
-                problem = f"the gradient's norm is {norm}"
-                return StepOutcome(0.0, 0, norm, [problem], stops > 0)
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr * group.get("factor", 1.0)
-            self.optimizer.step()
+                return self._overflowed(norm, stops > 0)
+            self._update(moment)
         return StepOutcome(loss_sum, int(num_utterances), norm, [], stops > 0)
+
+    def _accumulate(
+        self, batches: Sequence[Batch], seeds: Sequence[int], num_utterances: float
+    ) -> list[Share]:
+        """Add up the gradients of batches, averaged over so many utterances of all ranks."""
+        shares = []
+        self.optimizer.zero_grad(set_to_none=True)
+        for index, (batch, seed) in enumerate(zip(batches, seeds, strict=True)):
+            torch.manual_seed(seed)
+            with distributed.exchanging(self.network, index == len(batches) - 1):
+                losses, extra, logits, lengths = self._losses(batch, seed)
+                with self.stopwatch.measure("backward"):
+                    # Gradients are averaged over ranks; where a loss is not finite, nobody uses
+                    # them.
+                    objective = losses.sum() * (1 - self.regularization.label_smoothing)
+                    objective = (objective + extra.sum()) * (
+                        distributed.world_size() / num_utterances
+                    )
+                    self.scaler.scale(objective).backward()
+            shares.append(Share(losses.detach(), logits.detach(), lengths, batch))
+        return shares
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def _clip(self) -> Tensor:
+        """Make the gradient that of the objective, no longer than allowed; its norm before."""
+        parameters = self._parameters()
+        self.scaler.unscale_(self.optimizer)
+        self.regularization.penalize(parameters)
+        norm = nn.utils.clip_grad_norm_(parameters, self.grad_clip)
+        if self.grad_clip_value is not None:
+            nn.utils.clip_grad_value_(parameters, self.grad_clip_value)
+        return norm
+
+    def _overflowed(self, norm: float, stop: bool) -> StepOutcome:
+        """Skip a step whose gradient is not finite; in float16 the next one has a smaller scale."""
+        # Below 1, it was not the scale.
+        if self.scaler.is_enabled() and (scale := self.scaler.get_scale()) >= 1:
+            problem = f"the gradient is too large for float16; the loss scale is now {scale:g}"
+            return StepOutcome(0.0, 0, norm, [problem], stop, overflow=True)
+        return StepOutcome(0.0, 0, norm, [f"the gradient's norm is {norm}"], stop)
+
+    def _update(self, moment: Moment) -> None:
+        """Give the weights a step."""
+        self.regularization.disturb_gradient(self._parameters(), moment.number, moment.shared_seed)
+        for group in self.optimizer.param_groups:
+            group["lr"] = moment.lr * group.get("factor", 1.0)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
 
     def _losses(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Loss of each utterance, (N,), what is added to it, and logits and lengths."""
@@ -150,6 +242,9 @@ class Stepper:
             if self.spelling is not None:
                 spelt_lengths = cast(SpellingNetwork, network).character_lengths(frames)
                 extra = self.spelling(characters[0].float(), spelt_lengths, batch.texts)
+            if smoothing := self.regularization.label_smoothing:
+                divergence = divergence_from_uniform(logits, lengths)
+                extra = torch.cat([extra, smoothing * divergence])
         return losses, extra, logits, lengths
 
     def _idle(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -186,7 +281,7 @@ class Stepper:
         return logits, frames, *characters
 
     def _run_network(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-        kind, enabled = features.device.type, self.precision == "bfloat16"
+        kind, enabled = features.device.type, self.precision != "float32"
         with (
             self.stopwatch.measure("forward"),
             torch.autocast(kind, dtype=DTYPES[self.precision], enabled=enabled),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.utils import instantiate
+from sounds import tone, write_sounds
 
 from asr.acoustic.model import build_model
 from asr.cli.assembly import make_decoder
@@ -23,6 +24,7 @@ NEEDS = {
     "raw_conv": ["features=raw"],
     "sincnet": ["features=raw"],
 }
+NOISE = "augment.waveform.noise.folder"
 
 
 def test_every_group_is_listed():
@@ -32,8 +34,11 @@ def test_every_group_is_listed():
 
 
 @pytest.mark.parametrize(("group", "choice"), GROUPS)
-def test_training_config_composes_with(group, choice):
-    config = compose_config("train", [f"{group}={choice}", *NEEDS.get(choice, [])])
+def test_training_config_composes_with(group, choice, tmp_path):
+    needs = NEEDS.get(choice, [])
+    if choice in ("noise", "everything"):
+        needs = [f"{NOISE}={write_sounds(tmp_path, {'a.wav': tone(100)})}"]
+    config = compose_config("train", [f"{group}={choice}", *needs])
 
     model = build_model(config, CharTokenizer(" ab"))
     assert model.seconds_per_frame > 0
@@ -44,6 +49,18 @@ def test_training_config_composes_with(group, choice):
     instantiate(config["augment"])
     losses = instantiate(config["loss"])(torch.randn(6, 1, 4), [[1, 2]], [6], [2])
     assert losses.shape == (1,)
+
+
+@pytest.mark.parametrize("part", ["room", "noise", "line"])
+def test_parts_of_augmentation_are_chosen_by_themselves(part, tmp_path):
+    folder = write_sounds(tmp_path, {"a.wav": tone(100)})
+    for path in (CONF / "augment" / part).glob("*.yaml"):
+        words = [f"augment/{part}={path.stem}"]
+        if path.stem == "folder":
+            words.append(f"augment.waveform.{part}.folder={folder}")
+        augment = instantiate(compose_config("train", words)["augment"]["waveform"])
+
+        assert len(augment.late_changes) == (path.stem != "none")
 
 
 @pytest.mark.parametrize("choice", [path.stem for path in CONF.glob("data/*.yaml")])
@@ -94,6 +111,7 @@ def test_model_targets_can_be_rebuilt_from_a_checkpoint():
         ("model=ds3", "Could not find 'model/ds3'"),
         ("nonsense", "nonsense"),
         ("data=manifest tokenizer=sentencepiece", "give a value for tokenizer.path=..."),
+        ("augment=noise", f"give a value for {NOISE}=..."),
     ],
 )
 def test_wrong_override_is_explained_in_one_line(override, message):

@@ -69,7 +69,10 @@ def test_right_types_pass(name, value):
     [
         ("model.hidden_size=big", "model.hidden_size must be an integer, got 'big'"),
         ("features.n_mels=1.5", "features.n_mels must be an integer, got 1.5"),
-        ("model.cell=cnn", "model.cell must be lstm or gru or rnn or clipped_rnn or lstm_peephole or "),
+        (
+            "model.cell=cnn",
+            "model.cell must be lstm or gru or rnn or clipped_rnn or lstm_peephole or ",
+        ),
         ("trainer.patience=null", "trainer.patience must be an integer, got None"),
         ("model=mine", "conformer, densenet, ds2_cifg, ds2_gru, ds2_irnn, ds2_lookahead"),
     ],

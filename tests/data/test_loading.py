@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.augment.augment import WaveformAugment
+from asr.augment import WaveformAugment
 from asr.data.loading import BatchLoader, ManifestCorpus, TooManyBadError, plan_batches
 from asr.data.manifest import Utterance, write_manifest
 from asr.text import CharTokenizer

@@ -12,7 +12,7 @@ from asr.acoustic.model import build_model
 from asr.cli.hydra_config import compose_config
 from asr.text import CharTokenizer
 from asr.training import precision
-from asr.training.precision import choose_precision, failure_of_bfloat16, missing_bfloat16
+from asr.training.precision import choose_precision, failure_of, missing_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,7 @@ def capable(monkeypatch):
 @pytest.fixture
 def tried(monkeypatch):
     """A trial step that succeeds, whatever this machine can do."""
-    monkeypatch.setattr(precision, "failure_of_bfloat16", lambda model: None)
+    monkeypatch.setattr(precision, "failure_of", lambda model, name: None)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_auto_takes_bfloat16_where_the_device_has_it(model, capable, tried):
 
 @needs_bfloat16
 def test_a_trial_step_succeeds_where_bfloat16_runs(model):
-    assert failure_of_bfloat16(model) is None
+    assert failure_of(model, "bfloat16") is None
 
 
 def test_auto_takes_float32_where_the_device_lacks_bfloat16(model, incapable):
