@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from asr.models import DeepSpeech2
-from asr.models.blocks import ConvBlock, Lookahead, MaskedBatchNorm, RecurrentBlock, reversal
+from asr.models.blocks import CELLS, ConvBlock, Lookahead, MaskedBatchNorm, RecurrentBlock, reversal
 
 OPTIONS = {
     "conv_channels": [4, 6],
@@ -40,7 +40,7 @@ def settle(model):
     return model.eval()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
     "direction",
     [{"bidirectional": True}, {"bidirectional": False}, {"bidirectional": True, "shortcuts": True}],

@@ -18,7 +18,12 @@ from asr.text import CharTokenizer
 from asr.training.precision import missing_bfloat16
 from asr.training.step import Stepper, count
 
-CELLS = {"ds2_rnn": "rnn"}
+CELLS = {
+    "ds2_rnn": "rnn",
+    "ds2_peephole": "lstm_peephole",
+    "ds2_cifg": "lstm_coupled",
+    "ds2_irnn": "irnn",
+}
 NORMALIZE = ["utterance", "corpus", "none"]
 
 
@@ -90,7 +95,7 @@ def test_features_network_and_augmentation_never_wait(tmp_path, normalize):
 
 
 # PyTorch has no fake kernel of its CUDA cell for a GRU.
-@pytest.mark.parametrize("model", ["ds2_lstm", "ds2_rnn", "ds2_lookahead"])
+@pytest.mark.parametrize("model", ["ds2_lstm", "ds2_lookahead", *CELLS])
 def test_every_network_trains_forward_without_waiting(tmp_path, model):
     batch = cpu_batch()
     with fake_gpu():
