@@ -52,6 +52,20 @@ LEARNING_DEFECTS = (
         NETWORK_TESTS,
     ),
     Defect(
+        "cells: the output gate sees the cell before",
+        "asr/models/lstm_kernels.py",
+        "o = _sigmoid(gates[3 * size + j] + peepholes[2, j] * c)",
+        "o = _sigmoid(gates[3 * size + j] + peepholes[2, j] * before[j])",
+        ("models/test_cells.py",),
+    ),
+    Defect(
+        "cells: no gradient through the peephole of the forget gate",
+        "asr/models/lstm_kernels.py",
+        "peepholes[0, j] * delta_i + peepholes[1, j] * delta_f",
+        "peepholes[0, j] * delta_i",
+        ("models/test_cells.py",),
+    ),
+    Defect(
         "training: the loss of letters is left out",
         "asr/training/step.py",
         "objective = (objective + extra.sum()) * (",

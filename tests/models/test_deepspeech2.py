@@ -5,7 +5,7 @@ from torch import nn
 
 from asr.acoustic.checkpoint import load_checkpoint, save_checkpoint
 from asr.models import DeepSpeech2
-from asr.models.blocks import Lookahead, MaskedBatchNorm, RecurrentBlock, reversal
+from asr.models.blocks import CELLS, Lookahead, MaskedBatchNorm, RecurrentBlock, reversal
 from asr.models.clipped_rnn import ClippedRNN
 from asr.models.convolutions import ConvBlock
 
@@ -44,7 +44,7 @@ def settle(model):
     return model.eval()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "clipped_rnn"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
     "direction",
     [{"bidirectional": True}, {"bidirectional": False}, {"bidirectional": True, "shortcuts": True}],

@@ -23,6 +23,9 @@ from asr.training.step import Stepper, count
 NETWORKS = [
     ("ds2_lstm", {}),
     ("ds2_rnn", {}),
+    ("ds2_peephole", {}),
+    ("ds2_cifg", {}),
+    ("ds2_irnn", {}),
     ("ds2_lookahead", {"model__cell": "lstm"}),
     ("ds2_paper", {"model__conv_kernels": "[[3,3],[3,3]]", "model__conv_strides": "[[2,2],[1,2]]"}),
     ("vgg", {}),
