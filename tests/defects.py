@@ -162,8 +162,8 @@ DEFECTS = (
     Defect(
         "model: batch norm counts padding",
         "asr/models/blocks.py",
-        "        count = (mask.sum() * (cells // mask.numel())).float()",
-        "        count = torch.tensor(float(cells))",
+        "        count = (mask.sum() * (cells // mask.numel())).to(x.dtype)",
+        "        count = torch.tensor(float(cells), dtype=x.dtype)",
         MODEL_TESTS,
     ),
     Defect(

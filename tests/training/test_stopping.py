@@ -14,7 +14,7 @@ from asr.acoustic.checkpoint import read_checkpoint
 from asr.cli.hydra_config import compose_config
 from asr.cli.run_folder import RunFolderError, claim
 from asr.cli.train import train
-from asr.training import loop
+from asr.training import best, loop
 from asr.training.stopping import ECHO_S, Interrupted, StopSignal
 
 
@@ -57,9 +57,9 @@ def test_signal_saves_and_exits(corpus, tmp_path, number, code):
     assert read_checkpoint(last)[0]["extra"]["progress"]["step"] > 0
 
 
-def raise_signal_in(monkeypatch, name, call=1):
-    """Send ourselves SIGTERM when the loop calls something for the `call`th time."""
-    original, calls = getattr(loop, name), []
+def raise_signal_in(monkeypatch, module, name, call=1):
+    """Send ourselves SIGTERM when a module calls something for the `call`th time."""
+    original, calls = getattr(module, name), []
 
     def signalled(*args, **options):
         calls.append(1)
@@ -67,18 +67,25 @@ def raise_signal_in(monkeypatch, name, call=1):
             signal.raise_signal(signal.SIGTERM)
         return original(*args, **options)
 
-    monkeypatch.setattr(loop, name, signalled)
+    monkeypatch.setattr(module, name, signalled)
 
 
 # validate: of the first epoch, of the second, of the mean; then averaging itself.
 @pytest.mark.parametrize(
-    ("name", "call"),
-    [("validate", 1), ("validate", 2), ("validate", 3), ("average_tensors", 1)],
+    ("module", "name", "call"),
+    [
+        (loop, "validate", 1),
+        (loop, "validate", 2),
+        (loop, "validate", 3),
+        (best, "average_tensors", 1),
+    ],
 )
-def test_signal_between_steps_stops_and_loses_nothing(corpus, tmp_path, monkeypatch, name, call):
+def test_signal_between_steps_stops_and_loses_nothing(
+    corpus, tmp_path, monkeypatch, module, name, call
+):
     fit(corpus, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        raise_signal_in(patch, name, call)
+        raise_signal_in(patch, module, name, call)
         with pytest.raises(Interrupted) as stop:
             fit(corpus, tmp_path / "cut")
 
