@@ -23,6 +23,16 @@ OPTIONS = {
     "model__intermediate_layer": 1,
     "features__normalize": "corpus",
 }
+# What is drawn alike on every rank, and what is computed of all their utterances.
+REGULARIZED = {
+    "regularization__weight_noise": 0.02,
+    "regularization__gradient_noise": 1e-4,
+    "regularization__recurrent_dropout": 0.1,
+    "regularization__l2": 1e-3,
+    "regularization__label_smoothing": 0.05,
+    "regularization__average_decay": 0.9,
+    "trainer__accumulate": 2,
+}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 
 
@@ -89,8 +99,8 @@ def wait_for(path, seconds=120):
 
 
 def test_two_ranks_learn_what_one_does(corpus, tmp_path):
-    fit_one(corpus, tmp_path / "one")
-    run_ranks(words_of(corpus, tmp_path / "two"))
+    fit_one(corpus, tmp_path / "one", **REGULARIZED)
+    run_ranks(words_of(corpus, tmp_path / "two", **REGULARIZED))
 
     assert_learnt_the_same(tmp_path / "one", tmp_path / "two")
 
