@@ -184,7 +184,7 @@ def write_page(
 def _tiles(subject: Subject, choice: Choice, found: Explanation) -> list[tuple[str, str]]:
     words = [subject.times[number] for number in choice.words]
     return [
-        (f"{words[0].start_s:.2f} to {words[-1].end_s:.2f} s", "when it is heard"),
+        (f"{words[0].start_s:.2f} s", f"when it begins; it ends at {words[-1].end_s:.2f} s"),
         (f"{100 * found.probability:.3g} %", "probability of its labels, geometric mean"),
         (f"{found.score:.3g}", "score Q, nats"),
         (f"{found.num_frames:.3g}", "output frames that it takes"),
