@@ -4,7 +4,7 @@ from sounds import level_db, tone, write_sounds
 
 from asr.augment import RecordedRooms, SimulatedRooms
 from asr.augment.image_source import SPEED_OF_SOUND, impulse_response, reflection_of
-from asr.augment.rooms import reverberate
+from asr.augment.rooms import convolve, reverberate
 
 RATE = 16000
 # Source and microphone 1 m over the floor and 2 m apart; everything else is 10 m away and more.
@@ -97,6 +97,16 @@ def test_speech_stays_in_its_place_and_as_loud():
     np.testing.assert_allclose(heard, expected, atol=1e-5)
     assert heard.dtype == np.float32
     assert level_db(heard) == pytest.approx(level_db(waveform), abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 4095, 4096, 9001])
+@pytest.mark.parametrize("length", [1, 2, 2048, 2500])
+def test_convolution_is_that_of_numpy(rng, size, length):
+    waveform, response = rng.normal(size=size), rng.normal(size=length)
+
+    convolved = convolve(waveform.astype(np.float32), response.astype(np.float32))
+
+    np.testing.assert_allclose(convolved, np.convolve(waveform, response), atol=2e-3)
 
 
 @pytest.mark.parametrize(
