@@ -31,7 +31,7 @@ def batch_of(texts, rng):
             self.id, self.text = f"u{number:02d}", text
 
     return pad_batch(
-        [Rendered(Speech(i, t), tones.speak(t, rng), [1] * len(t)) for i, t in enumerate(texts)]
+        [Rendered(Speech(i, t), t, tones.speak(t, rng), [1] * len(t)) for i, t in enumerate(texts)]
     )
 
 

@@ -12,7 +12,7 @@ from asr.acoustic.chunks import MAX_CHUNK_S, Chunk, cut_chunks, keep_core, map_b
 from asr.decoding.hypothesis import separates_words
 from asr.features import FRONT_ENDS, FrontEnd, Raw
 from asr.models import FILTER_BANKS, NETWORKS, WAVEFORM_NETWORKS, Network
-from asr.text import TextNormalizer, Tokenizer, spelling
+from asr.text import PhoneTokenizer, TextNormalizer, Tokenizer, spelling
 
 # Padded audio that goes through the network at once.
 BATCH_S = 120.0
@@ -60,6 +60,11 @@ class AcousticModel:
         if self.normalizer is not None and not self.normalizer.separates_words:
             return False
         return separates_words(self.tokenizer.tokens)
+
+    @property
+    def says_phones(self) -> bool:
+        """Whether its tokens are phones, so that its texts are phones with spaces between them."""
+        return isinstance(self.tokenizer, PhoneTokenizer)
 
     def num_frames(self, num_samples: int) -> int:
         """Output frames for that many samples."""

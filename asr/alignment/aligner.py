@@ -81,7 +81,7 @@ def _align(model: AcousticModel, group: list[Emitted[_Recording]]) -> list[Align
         duration_s = emitted.num_samples / model.sample_rate
         alignment = time_alignment(aligned, model.seconds_per_frame, duration_s)
         words = [word.word for word in alignment.words]
-        if words == utterance.text.split():
+        if words == model.tokenizer.reference(utterance.text).split():
             results.append(alignment)
         else:
             results.append(

@@ -78,7 +78,7 @@ def decode(config: dict, *, as_json: bool = False, quiet: bool = False) -> int:
     padding = _read_padding(config)
     model = load_checkpoint(checkpoint).to(choose_device(config["device"]))
     decoder = make_decoder(config, model.tokenizer.tokens, model.normalizer)
-    metric = choose_metric(config["metric"], model.separates_words)
+    metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
     loader = make_loader(config, split, model, aligned=False)
     prints = fingerprint_model(checkpoint) | fingerprint_files(config["decoder"])
     described = config | {"fingerprints": prints, "metric": metric}

@@ -171,7 +171,7 @@ def _decode(model: AcousticModel, run_folder: RunFolder, config: dict, lm_path: 
     decoders = _decoders(model, config["quickstart"], lm_path)
     # Whoever records themselves leaves silence around what they say.
     padding = Padding(before_s=0.0, after_s=1.0, noise=0.0)
-    metric = choose_metric(config["metric"], model.separates_words)
+    metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
     scores = decode_set(model, loader, decoders, folder, padding, ["greedy"], metric)
     print(format_scores(scores, metric=metric), end="")
 

@@ -18,7 +18,7 @@ def show_trained(jobs: Jobs, *, as_json: bool) -> None:
     found = [(variant, folder, read_run(folder)) for variant, folder in jobs]
     rows = [(v, f, run.best, run.history[-1]["epoch"]) for v, f, run in found if run.best]
     metric = common_metric(run.metric for _, _, run in found)
-    first, second = both = order_metrics(metric)
+    first, *others = shown = order_metrics(metric)
     rows.sort(key=lambda row: (row[2][f"dev_{metric}"], row[2]["dev_loss"]))
     if as_json:
         print(
@@ -28,7 +28,7 @@ def show_trained(jobs: Jobs, *, as_json: bool) -> None:
     table = [
         (
             printable(variant),
-            *(f"{100 * best[f'dev_{name}']:.2f}" for name in both),
+            *(f"{100 * best[f'dev_{name}']:.2f}" for name in shown),
             f"{best['dev_loss']:.2f}",
             f"{best['train_loss']:.2f}",
             f"{best['epoch']:g}",
@@ -36,8 +36,9 @@ def show_trained(jobs: Jobs, *, as_json: bool) -> None:
         )
         for variant, _, best, epochs in rows
     ]
-    header = (f"best dev {first.upper()} %", f"dev {second.upper()} %", "dev loss", "train loss")
-    print(format_table([("run", *header, "epoch", "of"), *table]), end="")
+    rates = (f"best dev {first.upper()} %", *(f"dev {name.upper()} %" for name in others))
+    header = ("run", *rates, "dev loss", "train loss", "epoch", "of")
+    print(format_table([header, *table]), end="")
 
 
 def show_decoded(jobs: Jobs, *, as_json: bool) -> None:
@@ -54,7 +55,8 @@ def show_decoded(jobs: Jobs, *, as_json: bool) -> None:
     rows.sort(key=lambda row: row[3].error_rate(metric).rate)
     if as_json:
         records = [
-            {"run": v, "output_dir": str(f), "decoder": d} | score_record(s) for v, f, d, s in rows
+            {"run": v, "output_dir": str(f), "decoder": d} | score_record(s, metric)
+            for v, f, d, s in rows
         ]
         print(json.dumps(records, indent=2))
         return

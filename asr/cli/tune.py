@@ -25,7 +25,8 @@ from asr.data.fingerprint import fingerprint_audio, fingerprint_file
 from asr.data.loading import Corpus
 from asr.decoding import Decoder
 from asr.decoding.hypothesis import separates_words
-from asr.evaluation.metrics import Metric, choose_metric
+from asr.evaluation.errors import name_units
+from asr.evaluation.metrics import Metric, choose_metric, split_units
 from asr.files import printable, write_atomically
 from asr.text import TextNormalizer
 from asr.tuning.emissions import (
@@ -171,7 +172,10 @@ def _open_log_probs(config: dict) -> Source:
         path.parent / "tune" / path.stem,
         {"log_probs": fingerprint_file(path)},
         len(emissions.references),
-        choose_metric(config["metric"], separates_words(emissions.tokens)),
+        # A file of log-probabilities does not say what its tokens are.
+        choose_metric(
+            config["metric"], separates_words(emissions.tokens), config["metric"] == "per"
+        ),
         lambda folder: emissions,
     )
 
@@ -195,7 +199,7 @@ def _open_checkpoint(config: dict) -> Source:
 
     name = f"{config['data']['name']}_{split}"
     tokens = model.tokenizer.tokens
-    metric = choose_metric(config["metric"], model.separates_words)
+    metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
     folder = run_of(checkpoint) / "tune" / name
     sizes = len(utterances), metric
     return Source(name, tokens, 0, folder, prints, *sizes, read, model.normalizer)
@@ -226,9 +230,8 @@ def _decoder_factory(config: dict, source: Source) -> Callable[[Point], Decoder]
 
 
 def _title(source: Source, emissions: Emissions) -> str:
-    cut = str.split if source.metric == "wer" else list
-    units = sum(len(cut(text)) for text in emissions.references)
-    unit = "words" if source.metric == "wer" else "characters"
+    units = sum(len(split_units(text, source.metric)) for text in emissions.references)
+    unit = name_units(source.metric)
     missing = source.num_utterances - len(emissions.references)
     return (
         f"{printable(source.name)}: {len(emissions.references):,} utterances, {units:,} {unit}"

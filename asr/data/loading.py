@@ -67,7 +67,7 @@ class Batch(NamedTuple):
     """A padded batch: N utterances, L samples, S labels."""
 
     ids: list[str]
-    texts: list[str]
+    texts: list[str]  # as hypotheses are written
     waveforms: Tensor  # (N, L) float32
     waveform_lengths: Tensor  # (N,) int64
     targets: Tensor  # (N, S) int64
@@ -82,6 +82,7 @@ class Rendered(NamedTuple):
     """One utterance ready for a batch."""
 
     utterance: Speech
+    text: str  # as hypotheses are written
     waveform: np.ndarray  # (L,) float32
     targets: list[int]
 
@@ -332,8 +333,9 @@ class BatchLoader:
         """Read, augment and encode one utterance, and check that CTC can align it."""
         try:
             waveform = utterance.waveform(self.sample_rate)
+            text = self.tokenizer.reference(utterance.text)
             if self.num_frames is None:
-                return Rendered(utterance, waveform, [])
+                return Rendered(utterance, text, waveform, [])
             targets = self.tokenizer.encode(utterance.text)
         except ValueError as error:
             return Unusable(utterance.id, str(error))
@@ -347,7 +349,7 @@ class BatchLoader:
         for candidate in (augmented, waveform):
             frames = self.num_frames(len(candidate))
             if frames >= needed:
-                return Rendered(utterance, candidate, targets)
+                return Rendered(utterance, text, candidate, targets)
         reason = f"{frames} frames are fewer than the {needed} that its text needs"
         return Unusable(utterance.id, f"{reason}: {utterance.text!r}")
 
@@ -385,5 +387,5 @@ def pad_batch(items: Sequence[Rendered], multiple: int = 1) -> Batch:
         waveforms[row, : len(item.waveform)] = torch.from_numpy(item.waveform)
         targets[row, : len(item.targets)] = torch.tensor(item.targets, dtype=torch.int64)
     ids = [item.utterance.id for item in items]
-    texts = [item.utterance.text for item in items]
+    texts = [item.text for item in items]
     return Batch(ids, texts, waveforms, waveform_lengths, targets, target_lengths)

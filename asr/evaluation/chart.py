@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from asr.evaluation.figures import Curve
+from asr.evaluation.metrics import order_metrics
 from asr.evaluation.run_record import RunRecord
 
 MARKS = "•·"
@@ -20,7 +21,8 @@ def draw_run(run: RunRecord, width: int, height: int = 10) -> str:
     if not run.history:
         return f"{run.name}: no validation yet\n"
     losses = [_curve("dev", run, "dev_loss"), _curve("train", run, "train_loss")]
-    rates = [_curve("WER", run, "dev_wer", 100), _curve("CER", run, "dev_cer", 100)]
+    metrics = sorted(order_metrics(run.metric), reverse=True)
+    rates = [_curve(metric.upper(), run, f"dev_{metric}", 100) for metric in metrics]
     name, key = run.metric.upper(), f"dev_{run.metric}"
     last, best = run.history[-1], run.best or run.history[-1]
     return "\n".join(

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from asr.evaluation.metrics import ErrorRate, Metric, align
+from asr.evaluation.metrics import ErrorRate, Metric, align, split_units
 
 Pairs = list[tuple[str | None, str | None]]
 
@@ -13,8 +13,8 @@ Pairs = list[tuple[str | None, str | None]]
 class Aligned(NamedTuple):
     """One utterance's reference and hypothesis, unit by unit (None: there is none).
 
-    Units are what `metric` counts: words, or characters, which stand for words in scripts without
-    spaces.
+    Units are what `metric` counts: words, characters, which stand for words in scripts without
+    spaces, or phones.
     """
 
     id: str
@@ -32,20 +32,18 @@ class Aligned(NamedTuple):
 
     @property
     def units(self) -> str:
-        """What is counted: "words" or "characters"."""
+        """What is counted: "words", "characters" or "phones"."""
         return name_units(self.metric)
 
 
 def name_units(metric: Metric) -> str:
     """Name what a metric counts."""
-    return "words" if metric == "wer" else "characters"
+    return {"wer": "words", "cer": "characters", "per": "phones"}[metric]
 
 
 def align_texts(name: str, reference: str, hypothesis: str, metric: Metric = "wer") -> Aligned:
     """Align the words of two texts, or their characters for "cer"."""
-    said, heard = (
-        text.split() if metric == "wer" else list(text) for text in (reference, hypothesis)
-    )
+    said, heard = (split_units(text, metric) for text in (reference, hypothesis))
     pairs = align(said, heard)
     return Aligned(name, pairs, sum(r != h for r, h in pairs), len(said), metric)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from asr.evaluation.figures import Chart, Curve, draw_chart
+from asr.evaluation.metrics import order_metrics
 from asr.evaluation.run_record import RunRecord, common_metric
 from asr.pages.drawing import COLORS, FIRST, SECOND
 
@@ -14,7 +15,7 @@ MOST_POINTS = 400
 def draw_history(runs: Sequence[RunRecord]) -> list[str]:
     """Draw losses in nats and dev error rates in percent; nothing where no epoch has ended.
 
-    One run has lines for train and dev, WER and CER; several have a line each, for dev and
+    One run has lines for train and dev, WER and CER or PER; several have a line each, for dev and
     the rate that chose their weights.
     """
     runs = [run for run in runs if run.history]
@@ -23,7 +24,12 @@ def draw_history(runs: Sequence[RunRecord]) -> list[str]:
     if len(runs) == 1:
         (run,) = runs
         losses = [_line("train", run, "train_loss"), _line("dev", run, "dev_loss", color=SECOND)]
-        rates = [_line("WER", run, "dev_wer", 100), _line("CER", run, "dev_cer", 100, SECOND)]
+        rates = [
+            _line(metric.upper(), run, f"dev_{metric}", 100, color)
+            for metric, color in zip(
+                sorted(order_metrics(run.metric), reverse=True), (FIRST, SECOND), strict=False
+            )
+        ]
         losses += [_steps("", run, "loss", FIRST, faint=True)] if run.steps else []
         title, quantity = "loss, nats an utterance", "dev error rate, %"
     else:

@@ -1,4 +1,4 @@
-"""Word and character error rates of a corpus, alignments, and files for NIST's sclite.
+"""Word, phone and character error rates of a corpus, alignments, and files for NIST's sclite.
 
     rate = (insertions + deletions + substitutions) / reference_length, summed over the corpus first
 
@@ -18,7 +18,8 @@ import numpy as np
 
 from asr.files import write_atomically
 
-Metric = Literal["wer", "cer"]
+# "per" counts words too: the texts of a model whose tokens are phones are phones with spaces.
+Metric = Literal["wer", "cer", "per"]
 _GAP = -1
 _REPLICATES = 2000
 # sclite reads these as markup and has no escape that keeps them; full-width forms replace them.
@@ -89,24 +90,47 @@ def character_error_rate(
 
 
 # What a model, a decoder's options or a row of a table is judged by.
-METRICS = {"wer": word_error_rate, "cer": character_error_rate}
+METRICS = {"wer": word_error_rate, "cer": character_error_rate, "per": word_error_rate}
 
 
-def order_metrics(first: Metric) -> tuple[Metric, Metric]:
-    """Both metrics in the order of a table's columns: what counts comes first."""
-    return ("wer", "cer") if first == "wer" else ("cer", "wer")
+def order_metrics(first: Metric) -> tuple[Metric, ...]:
+    """Metrics in the order of a table's columns: what counts comes first; phones have one."""
+    orders: dict[Metric, tuple[Metric, ...]] = {"wer": ("wer", "cer"), "cer": ("cer", "wer")}
+    return orders.get(first, (first,))
 
 
-def choose_metric(name: str, separates_words: bool) -> Metric:
-    """Resolve "auto": characters where words have no spaces between them, otherwise words.
+def split_units(text: str, metric: Metric) -> list[str]:
+    """Return what a metric counts of a text."""
+    return list(text) if metric == "cer" else text.split()
+
+
+def check_metric(name: str) -> None:
+    """Refuse what is no metric.
 
     Raises:
         ValueError: the name is neither "auto" nor one of METRICS.
     """
-    if name in METRICS:
-        return cast(Metric, name)
+    if name != "auto" and name not in METRICS:
+        raise ValueError(f"metric must be auto, wer, cer or per, got {name!r}")
+
+
+def choose_metric(name: str, separates_words: bool, says_phones: bool = False) -> Metric:
+    """Resolve "auto": phones where tokens are phones, characters where words are not apart.
+
+    Raises:
+        ValueError: the name is neither "auto" nor one of METRICS, or counts what the texts of the
+            model do not hold: phones are no words, and characters no phones.
+    """
+    check_metric(name)
+    if says_phones != (name == "per") and (says_phones, name) != (True, "auto"):
+        kind, wanted = ("", "auto or per") if says_phones else ("not ", "auto, wer or cer")
+        raise ValueError(
+            f"metric must be {wanted} for a model whose tokens are {kind}phones, got {name!r}"
+        )
     if name != "auto":
-        raise ValueError(f"metric must be auto, wer or cer, got {name!r}")
+        return cast(Metric, name)
+    if says_phones:
+        return "per"
     return "wer" if separates_words else "cer"
 
 
@@ -127,7 +151,7 @@ def compare_error_rates(
         references: one text for each utterance.
         hypotheses: as many texts.
         others: as many texts of another system.
-        metric: whether words or characters are counted.
+        metric: what is counted.
         seed: of the bootstrap.
 
     Returns:
@@ -142,12 +166,14 @@ def compare_error_rates(
     """
     _check(references, hypotheses)
     _check(references, others)
-    cut = str.split if metric == "wer" else list
-    split = [cut(reference) for reference in references]
+    split = [split_units(reference, metric) for reference in references]
     lengths = np.array([len(words) for words in split], dtype=np.int64)  # (N,)
     errors, other_errors = (
         np.array(
-            [sum(_count_errors(r, cut(t))[:3]) for r, t in zip(split, texts, strict=True)],
+            [
+                sum(_count_errors(r, split_units(t, metric))[:3])
+                for r, t in zip(split, texts, strict=True)
+            ],
             dtype=np.int64,
         )
         for texts in (hypotheses, others)

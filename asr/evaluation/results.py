@@ -95,7 +95,7 @@ def write_results(
         results: of `decode_batches`.
         failures: utterances that were not decoded, and why.
         facts: further keys of hyp.jsonl by utterance id, such as audio_filepath and speaker.
-        metric: whose units errors are listed by: words, or characters.
+        metric: whose units errors are listed by.
 
     Returns:
         The score of every decoder.
@@ -113,7 +113,7 @@ def write_results(
         _write_result(place, result, scores[name], failures, facts or {}, metric)
     folder.mkdir(parents=True, exist_ok=True)
     table = {
-        name: {"folder": slugs[name] if len(results) > 1 else "."} | score_record(value)
+        name: {"folder": slugs[name] if len(results) > 1 else "."} | score_record(value, metric)
         for name, value in scores.items()
     }
     write_atomically(folder / "scores.json", json.dumps(table, indent=2) + "\n")
@@ -187,7 +187,9 @@ def format_listing(
     wrong = sum(1 for a in aligned if a.num_errors)
     parts = [
         *(format_summary(m.upper(), scored.error_rate(m)) for m in order_metrics(metric)),
-        format_summary("oracle WER of the n-best lists", scored.oracle_wer),
+        format_summary(
+            f"oracle {_words_key(metric).upper()} of the n-best lists", scored.oracle_wer
+        ),
         f"{scored.num_utterances} utterances, {wrong} with errors, {num_failures} not decoded; "
         f"{scored.audio_s:.1f} s of audio, real-time factor {scored.real_time_factor:.4f}",
         f"\nmost confused {name_units(metric)} (count, reference -> hypothesis)",
@@ -198,11 +200,16 @@ def format_listing(
     return "\n".join(printable(line) for part in parts for line in part.split("\n")) + "\n"
 
 
-def score_record(scored: Score) -> dict[str, object]:
-    """JSON object of a score; rates are fractions, infinite ones null."""
+def score_record(scored: Score, metric: Metric = "wer") -> dict[str, object]:
+    """JSON object of a score; rates are fractions, infinite ones null.
+
+    Where words are phones, their rates stand under "per" and "oracle_per".
+    """
+    words = _words_key(metric)
+    named = {words: scored.wer, "cer": scored.cer, f"oracle_{words}": scored.oracle_wer}
     rates: dict[str, object] = {
-        name: {key: finite(value, 6) for key, value in getattr(scored, name)._asdict().items()}
-        for name in ("wer", "cer", "oracle_wer")
+        name: {key: finite(value, 6) for key, value in rate._asdict().items()}
+        for name, rate in named.items()
     }
     return rates | {
         "num_utterances": scored.num_utterances,
@@ -226,7 +233,8 @@ def read_scores(path: Path) -> dict[str, Score]:
 
 
 def _score_of(record: dict) -> Score:
-    wer, cer, oracle = (_rate_of(record[name]) for name in ("wer", "cer", "oracle_wer"))
+    words = "per" if "per" in record else "wer"
+    wer, cer, oracle = (_rate_of(record[name]) for name in (words, "cer", f"oracle_{words}"))
     return Score(
         wer,
         cer,
@@ -245,27 +253,32 @@ def _rate_of(record: dict) -> ErrorRate:
 
 def table_header(metric: Metric = "wer") -> tuple[str, ...]:
     """Header of the table of decoders; the interval and the errors are of the first rate."""
-    first, second = (f"{name.upper()} %" for name in order_metrics(metric))
-    return "decoder", first, "95 % interval", second, "ins / del / sub", "utterances", "RTF"
+    first, *others = (f"{name.upper()} %" for name in order_metrics(metric))
+    return "decoder", first, "95 % interval", *others, "ins / del / sub", "utterances", "RTF"
 
 
 def table_rows(scores: Mapping[str, Score], metric: Metric = "wer") -> list[tuple[str, ...]]:
     """Cells of the table of decoders, without the header."""
     rows = []
     for name, s in scores.items():
-        first, second = map(s.error_rate, order_metrics(metric))
+        first, *others = map(s.error_rate, order_metrics(metric))
         rows.append(
             (
                 name,
                 f"{100 * first.rate:.2f}",
                 f"{100 * first.low:.2f} - {100 * first.high:.2f}",
-                f"{100 * second.rate:.2f}",
+                *(f"{100 * other.rate:.2f}" for other in others),
                 f"{first.insertions} / {first.deletions} / {first.substitutions}",
                 count_utterances(s),
                 f"{s.real_time_factor:.4f}",
             )
         )
     return rows
+
+
+def _words_key(metric: Metric) -> str:
+    """Name of the rate of words, which are phones where these are counted."""
+    return "per" if metric == "per" else "wer"
 
 
 def count_utterances(scored: Score) -> str:

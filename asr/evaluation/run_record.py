@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import yaml
 
-from asr.evaluation.metrics import Metric
+from asr.evaluation.metrics import METRICS, Metric
 from asr.evaluation.results import read_scores
 from asr.evaluation.scoring import Score
 from asr.files import parse_json, read_text
@@ -110,7 +110,7 @@ def read_run(path: Path) -> RunRecord:
     return RunRecord(
         path.resolve().name,
         path,
-        [row for row in rows if "dev_wer" in row],
+        [row for row in rows if "dev_loss" in row],
         [row for row in rows if "loss" in row],
         results,
         read_config(path / "config.yaml"),
@@ -120,12 +120,23 @@ def read_run(path: Path) -> RunRecord:
 
 def metric_of(facts: Mapping[str, Any]) -> Metric:
     """Metric that a run's environment or a decoding's configuration names, otherwise words."""
-    return "cer" if facts.get("metric") == "cer" else "wer"
+    name = facts.get("metric")
+    return cast(Metric, name) if name in METRICS else "wer"
 
 
 def common_metric(metrics: Iterable[Metric]) -> Metric:
-    """Metric of a table of several runs or results: characters where they are each one's."""
-    return "cer" if set(metrics) == {"cer"} else "wer"
+    """Metric of a table of several runs or results: characters where they are each one's.
+
+    Raises:
+        ValueError: some count phones and some do not: their rates have nothing in common.
+    """
+    found = set(metrics)
+    if "per" in found and len(found) > 1:
+        raise ValueError(
+            "runs whose tokens are phones (PER) and runs whose tokens are not (WER, CER) cannot "
+            "stand in one table: show them apart"
+        )
+    return found.pop() if len(found) == 1 else "wer"
 
 
 def find_results(path: Path) -> list[Result]:

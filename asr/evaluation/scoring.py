@@ -68,8 +68,8 @@ class Score(NamedTuple):
     num_unusable: int = 0  # further utterances that could not be decoded and are in no rate
 
     def error_rate(self, metric: Metric) -> ErrorRate:
-        """The rate of words or of characters."""
-        return self.wer if metric == "wer" else self.cer
+        """The rate of words or of characters; texts of phones have their phones as words."""
+        return self.cer if metric == "cer" else self.wer
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ from asr.files import printable
 def format_runs(runs: Sequence[RunRecord]) -> str:
     """Lay out how runs were trained and what they decoded, a table each."""
     metric = common_metric(run.metric for run in runs)
-    first, second = both = order_metrics(metric)
-    header = (f"best dev {first.upper()} %", f"dev {second.upper()} %", "dev loss")
+    first, *others = shown = order_metrics(metric)
+    header = (f"best dev {first.upper()} %", *(f"dev {m.upper()} %" for m in others), "dev loss")
     rows: list[tuple[str, ...]] = [("run", "epochs", *header)]
     for run in runs:
         best = run.best
-        numbers = ("-", "-", "-", "-")
+        numbers = ("-",) * (1 + len(header))
         if best:
-            rates = [f"{100 * best[f'dev_{name}']:.2f}" for name in both]
+            rates = [f"{100 * best[f'dev_{name}']:.2f}" for name in shown]
             numbers = (f"{run.history[-1]['epoch']:g}", *rates, f"{best['dev_loss']:.2f}")
         rows.append((printable(run.name), *numbers))
     decoded = [
@@ -81,7 +81,7 @@ def _run_record(run: RunRecord) -> dict[str, Any]:
         "metric": run.metric,
         "best": run.best,
         "results": [
-            {"set": r.set, "decoder": r.decoder} | score_record(r.score)
+            {"set": r.set, "decoder": r.decoder} | score_record(r.score, run.metric)
             for r in run.results
             if r.score
         ],

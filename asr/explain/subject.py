@@ -110,7 +110,7 @@ def _read_text(
     labels = model.tokenizer.encode(text)
     if not text.strip():
         raise ValueError(f"text must hold a word, got {text!r}")
-    return labels, text
+    return labels, model.tokenizer.reference(text)
 
 
 def spell_words(labels: Sequence[int], tokens: Sequence[str], *, separated: bool) -> list[Span]:

@@ -1,6 +1,7 @@
 """Text: the normaliser, alphabets, and tokenizers from texts to labels and back."""
 
 from asr.text.characters import WORD_START
+from asr.text.labels import BLANK, BLANK_TOKEN
 from asr.text.normalizer import (
     TextError,
     TextNormalizer,
@@ -8,9 +9,8 @@ from asr.text.normalizer import (
     read_normalizer,
     write_normalizer,
 )
+from asr.text.phones import PhoneTokenizer
 from asr.text.tokenizers import (
-    BLANK,
-    BLANK_TOKEN,
     MAX_MODEL_BYTES,
     CharTokenizer,
     SentencePieceTokenizer,
@@ -25,6 +25,7 @@ __all__ = [
     "MAX_MODEL_BYTES",
     "WORD_START",
     "CharTokenizer",
+    "PhoneTokenizer",
     "SentencePieceTokenizer",
     "TextError",
     "TextNormalizer",

@@ -1,8 +1,9 @@
-"""Text to labels and back: two tokenizers behind one interface.
+"""Text to labels and back: tokenizers behind one interface.
 
 Label 0 is the CTC blank in every vocabulary, so a tokenizer's ids start at 1 and its `tokens` hold
 C strings, one for each column of `log_probs`. Words are separated by a space in a character
-vocabulary and opened by U+2581 in a SentencePiece one, which is how the decoders find words.
+vocabulary and opened by U+2581 in a SentencePiece one, which is how the decoders find words; phones
+(`asr.text.phones`) open with it each.
 
 Why texts are refused rather than repaired here: a character that is dropped in silence lowers the
 error rate of a model that cannot say it. The normaliser repairs, and counts what
@@ -12,7 +13,7 @@ it repaired.
 import base64
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
@@ -20,9 +21,9 @@ import sentencepiece
 
 from asr.files import read_bytes
 from asr.text.characters import WORD_START, name_character, refuse_character, shorten
+from asr.text.labels import BLANK, BLANK_TOKEN, look_up
+from asr.text.phones import PhoneTokenizer
 
-BLANK = 0
-BLANK_TOKEN = "<blank>"
 # The largest published model, of a quarter of a million pieces, has five.
 MAX_MODEL_BYTES = 100 * 2**20
 
@@ -30,8 +31,9 @@ MAX_MODEL_BYTES = 100 * 2**20
 class Tokenizer(Protocol):
     """What training, decoding and checkpoints ask of a vocabulary.
 
-    `tokens` holds C strings; `tokens[BLANK]` is "<blank>". `decode(encode(text)) == text` for every
-    text that `encode` accepts, and `tokenizer_from_state(t.state())` equals `t`.
+    `tokens` holds C strings; `tokens[BLANK]` is "<blank>". `decode(encode(text))` is
+    `reference(text)` for every text that `encode` accepts, and `tokenizer_from_state(t.state())`
+    equals `t`.
     """
 
     @property
@@ -45,6 +47,10 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn labels 1..C-1 into a text."""
+        ...
+
+    def reference(self, text: str) -> str:
+        """Write a text as `decode` would: what hypotheses are scored against."""
         ...
 
     def state(self) -> dict[str, str]:
@@ -94,7 +100,11 @@ class CharTokenizer:
         Raises:
             ValueError: a label is the blank or no label at all.
         """
-        return "".join(_look_up(self.tokens, ids))
+        return "".join(look_up(self.tokens, ids))
+
+    def reference(self, text: str) -> str:
+        """Return the text itself, whatever its characters."""
+        return text
 
     def state(self) -> dict[str, str]:
         """Return all that `tokenizer_from_state` needs."""
@@ -206,7 +216,11 @@ class SentencePieceTokenizer:
         Raises:
             ValueError: a label is the blank or no label at all.
         """
-        return "".join(_look_up(self.tokens, ids)).replace(WORD_START, " ").removeprefix(" ")
+        return "".join(look_up(self.tokens, ids)).replace(WORD_START, " ").removeprefix(" ")
+
+    def reference(self, text: str) -> str:
+        """Return the text itself, whatever its characters."""
+        return text
 
     def state(self) -> dict[str, str]:
         """Return all that `tokenizer_from_state` needs."""
@@ -235,16 +249,12 @@ def tokenizer_from_state(state: Mapping[str, str]) -> Tokenizer:
     try:
         if state["type"] == "char":
             return CharTokenizer(state["alphabet"])
+        if state["type"] == "phones":
+            return PhoneTokenizer.from_state(state["dictionary"])
         if state["type"] == "sentencepiece":
             return SentencePieceTokenizer(base64.b64decode(state["model"], validate=True))
     except KeyError as error:
         raise ValueError(f"tokenizer state lacks {error.args[0]!r}") from None
-    raise ValueError(f"tokenizer type must be 'char' or 'sentencepiece', got {state['type']!r}")
-
-
-def _look_up(tokens: Sequence[str], ids: Iterable[int]) -> list[str]:
-    labels = [int(i) for i in ids]
-    for label in labels:
-        if not BLANK < label < len(tokens):
-            raise ValueError(f"label must be in 1..{len(tokens) - 1}, got {label}")
-    return [tokens[label] for label in labels]
+    raise ValueError(
+        f"tokenizer type must be 'char', 'phones' or 'sentencepiece', got {state['type']!r}"
+    )

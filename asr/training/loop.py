@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from asr.augment import WaveformAugment
 from asr.data.fingerprint import fingerprint
 from asr.data.loading import Batch, BatchLoader
-from asr.evaluation.metrics import Metric, choose_metric
+from asr.evaluation.metrics import Metric, check_metric, choose_metric
 from asr.training import distributed
 from asr.training.best import BestWeights
 from asr.training.monitor import Monitor
@@ -53,7 +53,7 @@ class Trainer:
 
     Args:
         max_epochs: epochs at most, >= 1.
-        metric: what chooses the best weights: "wer", "cer", or "auto" by the model's alphabet.
+        metric: what chooses the best weights: "wer", "cer", "per", or "auto" by the model's tokens.
         validate_every: steps from one validation to the next within an epoch, >= 1, or None. There
             is one at the end of every epoch.
         log_every: steps from one line of loss, gradient and speed to the next, >= 1.
@@ -100,7 +100,7 @@ class Trainer:
         for name, value in counts.items():
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
-        choose_metric(metric, True)  # refuses what is none
+        check_metric(metric)
         check_precision(precision)
         for name, limit in (
             ("grad_clip", grad_clip),
@@ -168,7 +168,9 @@ class _Fit:
         self.options = options
         self.stepper = stepper
         self.model = stepper.model
-        self.metric: Metric = choose_metric(options.metric, self.model.separates_words)
+        self.metric: Metric = choose_metric(
+            options.metric, self.model.separates_words, self.model.says_phones
+        )
         self.optimizer = stepper.optimizer
         self.schedule = schedule
         self.train = train
@@ -357,11 +359,12 @@ class _Fit:
         for speech in self.dev.corpus.utterances(0):
             try:
                 waveform = torch.from_numpy(speech.waveform(self.dev.sample_rate))[None]  # (1, L)
+                text = self.model.tokenizer.reference(speech.text)
             except ValueError as error:
                 logger.warning("snapshot: not of %s: %s", speech.id, error)
                 continue
             log_probs, _ = self.model.log_probs(waveform, torch.tensor([waveform.shape[1]]))
-            self.run.save_snapshot(epoch, speech, log_probs[0])
+            self.run.save_snapshot(epoch, speech, text, log_probs[0])
             return
 
     def _report_bad(self) -> None:

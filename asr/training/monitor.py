@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from asr.evaluation.metrics import Metric
+from asr.evaluation.metrics import Metric, order_metrics
 from asr.recognition.transcripts import finite
 from asr.training import distributed
 from asr.training.run_folder import RunFolder
@@ -115,8 +115,7 @@ class Monitor:
             "epoch": epoch,
             "train_loss": train_loss,
             "dev_loss": validation.loss,
-            "dev_wer": validation.wer,
-            "dev_cer": validation.cer,
+            **{f"dev_{name}": validation.rate(name) for name in order_metrics(self.metric)},
             "lr": now.lr,
             "skipped_steps": now.skipped,
             "seconds": round(now.seconds, 1),

@@ -71,7 +71,7 @@ class RunFolder:
         if self.metrics_path.exists():
             os.truncate(self.metrics_path, size)
 
-    def save_snapshot(self, epoch: int, speech: Speech, log_probs: Tensor) -> None:
+    def save_snapshot(self, epoch: int, speech: Speech, text: str, log_probs: Tensor) -> None:
         """Keep the posteriors (T, C) of one utterance, to see CTC's spikes emerge."""
         audio = speech.audio_filepath if isinstance(speech, Utterance) else ""
         folder = self.path / "snapshots"
@@ -80,7 +80,7 @@ class RunFolder:
             folder / f"epoch_{epoch:03d}.npz",
             log_probs=log_probs.numpy(),
             utterance_id=speech.id,
-            text=speech.text,
+            text=text,
             audio_filepath=str(audio),
         )
 

@@ -10,7 +10,12 @@ from asr.acoustic.model import AcousticModel
 from asr.ctc import ctc_loss
 from asr.data.loading import Batch
 from asr.decoding import GreedyDecoder
-from asr.evaluation.metrics import Metric, character_error_rate, word_error_rate
+from asr.evaluation.metrics import (
+    Metric,
+    character_error_rate,
+    order_metrics,
+    word_error_rate,
+)
 from asr.training import distributed
 
 
@@ -18,7 +23,7 @@ class Validation(NamedTuple):
     """Scores of one pass over the dev set."""
 
     loss: float  # nats an utterance
-    wer: float
+    wer: float  # of phones, where tokens are phones
     cer: float
     ids: list[str]
     references: list[str]
@@ -26,12 +31,11 @@ class Validation(NamedTuple):
 
     def rate(self, metric: Metric) -> float:
         """The rate that chooses."""
-        return self.wer if metric == "wer" else self.cer
+        return self.cer if metric == "cer" else self.wer
 
     def describe(self, metric: Metric) -> str:
-        """Both rates, the one that chooses first."""
-        rates = (f"WER {100 * self.wer:.2f} %", f"CER {100 * self.cer:.2f} %")
-        return ", ".join(rates if metric == "wer" else reversed(rates))
+        """The rates that are shown, the one that chooses first."""
+        return ", ".join(f"{m.upper()} {100 * self.rate(m):.2f} %" for m in order_metrics(metric))
 
 
 def validate(model: AcousticModel, batches: Iterable[Batch]) -> Validation:
