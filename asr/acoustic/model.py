@@ -11,7 +11,14 @@ from torch import Tensor
 from asr.acoustic.chunks import MAX_CHUNK_S, Chunk, cut_chunks, keep_core, map_batches
 from asr.decoding.hypothesis import separates_words
 from asr.features import FRONT_ENDS, FrontEnd, Raw
-from asr.models import FILTER_BANKS, NETWORKS, WAVEFORM_NETWORKS, Network
+from asr.models import (
+    CLIP_NETWORKS,
+    FILTER_BANKS,
+    NETWORKS,
+    WAVEFORM_NETWORKS,
+    ClipNetwork,
+    Network,
+)
 from asr.text import PhoneTokenizer, TextNormalizer, Tokenizer, spelling
 
 # Padded audio that goes through the network at once.
@@ -66,6 +73,13 @@ class AcousticModel:
         """Whether its tokens are phones, so that its texts are phones with spaces between them."""
         return isinstance(self.tokenizer, PhoneTokenizer)
 
+    @property
+    def max_samples(self) -> int | None:
+        """Samples of the longest clip that a model of whole clips takes; None for other models."""
+        if not isinstance(self.network, ClipNetwork):
+            return None
+        return int(MAX_CHUNK_S * self.sample_rate)
+
     def num_frames(self, num_samples: int) -> int:
         """Output frames for that many samples."""
         frames = self.features.num_frames(torch.tensor([num_samples]))
@@ -83,22 +97,36 @@ class AcousticModel:
         return self
 
     def check_length(self, num_samples: int) -> None:
-        """Refuse what is too short for the network.
+        """Refuse what is too short for the network, or too long.
 
         Raises:
-            ValueError: so many samples give no frame.
+            ValueError: so many samples give no frame, or as `check_longest`.
         """
+        self.check_longest(num_samples)
         if self.num_frames(num_samples) < 1:
             raise ValueError(
                 f"{num_samples} samples at {self.sample_rate} Hz are too short for one frame of "
                 "the model"
             )
 
+    def check_longest(self, num_samples: int) -> None:
+        """Refuse what is too long for a model of whole clips.
+
+        Raises:
+            ValueError: so many samples are more than `max_samples`.
+        """
+        if self.max_samples is not None and num_samples > self.max_samples:
+            raise ValueError(
+                f"a clip must be at most {MAX_CHUNK_S:g} s for a model that gives it one label, "
+                f"got {num_samples / self.sample_rate:.1f} s"
+            )
+
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-probabilities, in evaluation mode; every command comes by here.
 
         What is over `MAX_CHUNK_S` goes through the network in overlapping chunks, so that memory
-        is bounded and no normalisation sees more than it saw in training.
+        is bounded and no normalisation sees more than it saw in training; but models of whole
+        clips refuse it.
 
         Args:
             waveforms: (N, L) float32 in [-1, 1] at `sample_rate`, on the CPU.
@@ -106,9 +134,14 @@ class AcousticModel:
 
         Returns:
             log_probs (N, T, C) float32 and their lengths (N,) int64, on the CPU.
+
+        Raises:
+            ValueError: a clip is longer than `max_samples`.
         """
-        if max(lengths.tolist(), default=0) <= int(MAX_CHUNK_S * self.sample_rate):
+        longest = max(lengths.tolist(), default=0)
+        if longest <= int(MAX_CHUNK_S * self.sample_rate):
             return self._run(waveforms, lengths)
+        self.check_longest(longest)
         rows = [row[:length].numpy() for row, length in zip(waveforms, lengths, strict=True)]
         chunks = [[*cut_chunks([row], self.sample_rate, self.samples_per_frame)] for row in rows]
         cores = iter(self.chunk_log_probs([chunk for parts in chunks for chunk in parts]))
@@ -174,6 +207,13 @@ def build_network(config: dict, tokenizer: Tokenizer, features: FrontEnd) -> Net
         ValueError: as `build_model`, or the network cannot take these features.
     """
     model = dict(config["model"])
+    if model.get("_target_") not in CLIP_NETWORKS:
+        return _build_frame_network(model, tokenizer, features)
+    body = _build_frame_network(dict(model.pop("body", {})), tokenizer, features)
+    return _build(model, CLIP_NETWORKS, body=body)
+
+
+def _build_frame_network(model: dict, tokenizer: Tokenizer, features: FrontEnd) -> Network:
     on_samples = model.get("_target_") in WAVEFORM_NETWORKS
     if on_samples != isinstance(features, Raw):
         raise ValueError(

@@ -103,7 +103,9 @@ def _cut(model: AcousticModel, emitted: Emitted) -> Iterator[Chunk]:
     def counted() -> Iterator[np.ndarray]:
         for block in emitted.recording.blocks():
             emitted.num_samples += len(block)
-            yield block
+            # What is refused below is only counted.
+            if model.max_samples is None or emitted.num_samples <= model.max_samples:
+                yield block
         model.check_length(emitted.num_samples)
 
     return cut_chunks(counted(), model.sample_rate, model.samples_per_frame)

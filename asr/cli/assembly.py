@@ -83,6 +83,7 @@ def make_loader(
         order=first_epoch if split == "train" else "sorted",
         augment=augment,
         num_frames=model.num_frames if aligned else None,
+        check_longest=model.check_longest,
         rank=rank,
         world_size=world_size,
         **loading,

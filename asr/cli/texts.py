@@ -3,10 +3,15 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from asr.text import TextNormalizer, read_normalizer
+from asr.text import LabelTokenizer, TextNormalizer, read_normalizer
 from asr.text.alphabet import ENGLISH
+from asr.text.characters import shorten
 from asr.text.normalizer import FILE_NAME
+
+if TYPE_CHECKING:
+    from asr.data.loading import Corpus
 
 logger = logging.getLogger(__name__)
 
@@ -14,17 +19,19 @@ logger = logging.getLogger(__name__)
 def settle_texts(config: dict) -> tuple[dict, TextNormalizer | None]:
     """Find how the training texts were prepared, and give the tokenizer their alphabet.
 
-    An alphabet that the configuration names counts more than the one that was found.
+    An alphabet that the configuration names counts more than the one that was found; labels too.
 
     Returns:
-        The configuration with its alphabet, and the normaliser; None where the training manifests
-        have none beside them.
+        The configuration with its alphabet or its labels, and the normaliser; None where the
+        training manifests have none beside them.
 
     Raises:
-        ValueError: manifests were prepared in different ways.
+        ValueError: manifests were prepared in different ways, or a text can be no label.
     """
     normalizer = _find_normalizer(config)
     tokenizer = config["tokenizer"]
+    if "labels" in tokenizer and tokenizer["labels"] is None:
+        return config | {"tokenizer": tokenizer | {"labels": _find_labels(config)}}, normalizer
     if "alphabet" not in tokenizer:  # word pieces bring their own
         return config, normalizer
     found = ENGLISH if normalizer is None else str(normalizer.alphabet)
@@ -74,6 +81,20 @@ def _find_normalizer(config: dict) -> TextNormalizer | None:
         logger.warning("texts: only %d of %d folders have %s", len(found), len(paths), FILE_NAME)
     logger.info("texts: %s, alphabet %r", first, normalizer.alphabet)
     return normalizer
+
+
+def _find_labels(config: dict) -> list[str]:
+    """Find the texts of the training set, each once."""
+    # PyTorch loads in seconds, which commands on texts need not wait for.
+    from asr.cli.hydra_config import build
+
+    corpus = cast("Corpus", build(config["data"], "train"))
+    texts = {utterance.text for utterance in corpus.utterances(0)} - {""}
+    if not texts:
+        raise ValueError("tokenizer=labels: the training set has no text")
+    labels = LabelTokenizer(sorted(texts)).labels
+    logger.info("labels: %d, %s", len(labels), shorten(", ".join(labels)))
+    return labels
 
 
 def _manifests(part: object) -> Iterator[str]:

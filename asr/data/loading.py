@@ -232,6 +232,8 @@ class BatchLoader:
         num_frames: output frames of the model for that many samples; utterances with fewer
             frames than their text needs are unusable. None leaves texts alone, unchecked and
             without targets: a test set must not lose what CTC cannot align.
+        check_longest: raises ValueError where so many samples are too long for the model, which
+            makes the utterance unusable; None where it takes any length.
         rank: this process among `world_size`; every rank gets its share of each batch.
     """
 
@@ -247,6 +249,7 @@ class BatchLoader:
         augment: WaveformAugment | None,
         num_threads: int,
         num_frames: Callable[[int], int] | None,
+        check_longest: Callable[[int], None] | None = None,
         max_bad_fraction: float = 1.0,
         rank: int = 0,
         world_size: int = 1,
@@ -267,6 +270,7 @@ class BatchLoader:
         self.num_threads = num_threads
         self.max_bad_fraction = max_bad_fraction
         self.num_frames = num_frames
+        self.check_longest = check_longest
         self.rank = rank
         self.world_size = world_size
         self.bad = BadUtterances(max_bad_fraction, 0)
@@ -333,6 +337,8 @@ class BatchLoader:
         """Read, augment and encode one utterance, and check that CTC can align it."""
         try:
             waveform = utterance.waveform(self.sample_rate)
+            if self.check_longest is not None:
+                self.check_longest(len(waveform))
             text = self.tokenizer.reference(utterance.text)
             if self.num_frames is None:
                 return Rendered(utterance, text, waveform, [])

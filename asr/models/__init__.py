@@ -1,5 +1,6 @@
 """Networks: features (N, T, F) and lengths in, logits (T', N, C) and lengths out."""
 
+from asr.models.clip_network import ClipNetwork
 from asr.models.conformer import Conformer
 from asr.models.deepspeech2 import DeepSpeech2
 from asr.models.densenet import DenseNet
@@ -27,12 +28,16 @@ FILTER_BANKS: dict[str, type[FilterBank]] = {
     "asr.models.ConvFilters": ConvFilters,
     "asr.models.SincFilters": SincFilters,
 }
+# Those that say one thing of a clip; any of the others is their body.
+CLIP_NETWORKS: dict[str, type[Network]] = {"asr.models.ClipNetwork": ClipNetwork}
 
 __all__ = [
+    "CLIP_NETWORKS",
     "FILTER_BANKS",
     "NETWORKS",
     "VGG",
     "WAVEFORM_NETWORKS",
+    "ClipNetwork",
     "Conformer",
     "ConvFilters",
     "DeepSpeech2",

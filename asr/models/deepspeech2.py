@@ -147,6 +147,10 @@ class DeepSpeech2(nn.Module):
         """
         return self._run(features, feature_lengths)[:2]
 
+    def encode(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, T, F), (N,) to what the classes are read from: (T' / R, N, H), (N,)."""
+        return self._encode(features, feature_lengths)[:2]
+
     def with_characters(
         self, features: Tensor, feature_lengths: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -163,6 +167,13 @@ class DeepSpeech2(nn.Module):
     def _run(
         self, features: Tensor, feature_lengths: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
+        x, lengths, characters = self._encode(features, feature_lengths)
+        logits = split_frames(self.linear(x), self.frames_out)
+        return logits, lengths * self.frames_out, characters
+
+    def _encode(
+        self, features: Tensor, feature_lengths: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         x, lengths = self.convs(features, feature_lengths)  # (T', N, C F')
         mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
         characters = None
@@ -173,8 +184,7 @@ class DeepSpeech2(nn.Module):
                 characters = self.intermediate(x, mask)
         if self.lookahead is not None:
             x = self.lookahead_activation(self.lookahead(x))
-        logits = self.linear(self.norm(x.masked_fill(~mask, 0.0), mask))  # (T', N, R C)
-        return split_frames(logits, self.frames_out), lengths * self.frames_out, characters
+        return self.norm(x.masked_fill(~mask, 0.0), mask), lengths, characters
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Frames T' that come out for features of that many frames."""

@@ -57,6 +57,14 @@ class SpellingNetwork(Network, Protocol):
         ...
 
 
+class FrameEncoder(Network, Protocol):
+    """A network that shows what its class layer reads."""
+
+    def encode(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, T, F), (N,) to what the classes are read from: (T', N, H), (N,)."""
+        ...
+
+
 class StridedNetwork(nn.Module):
     """What networks share whose layers keep frames in place: only strides make them fewer.
 

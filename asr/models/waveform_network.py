@@ -5,7 +5,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from asr.models.filters import FilterBank
-from asr.models.network import Network, SpellingNetwork
+from asr.models.network import FrameEncoder, Network, SpellingNetwork
 
 
 class WaveformNetwork(nn.Module):
@@ -48,6 +48,10 @@ class WaveformNetwork(nn.Module):
             logits (T', N, C) and their lengths (N,), those of the body.
         """
         return self._network(self.filters(frames, lengths), lengths)
+
+    def encode(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What the body's classes are read from."""
+        return cast(FrameEncoder, self.body).encode(self.filters(frames, lengths), lengths)
 
     def with_characters(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `forward`, and logits of characters by the body's intermediate layer."""

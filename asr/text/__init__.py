@@ -13,6 +13,7 @@ from asr.text.phones import PhoneTokenizer
 from asr.text.tokenizers import (
     MAX_MODEL_BYTES,
     CharTokenizer,
+    LabelTokenizer,
     SentencePieceTokenizer,
     Tokenizer,
     spelling,
@@ -25,6 +26,7 @@ __all__ = [
     "MAX_MODEL_BYTES",
     "WORD_START",
     "CharTokenizer",
+    "LabelTokenizer",
     "PhoneTokenizer",
     "SentencePieceTokenizer",
     "TextError",

@@ -12,8 +12,9 @@ it repaired.
 
 import base64
 import io
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
@@ -234,6 +235,62 @@ class SentencePieceTokenizer:
         return text
 
 
+class LabelTokenizer:
+    """One label for a whole text, as of a clip that is one of some sounds or keywords.
+
+    Args:
+        labels: the texts that there are, each once; sorted, label i + 1 is number i.
+
+    Raises:
+        ValueError: there is none, one is repeated or empty, or one holds white space or U+2581: it
+            must be one word, so that the share of wrong words is that of wrong clips.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        if not labels:
+            raise ValueError("labels must name at least one label, got none")
+        for label, count in Counter(labels).items():
+            if count > 1:
+                raise ValueError(f"labels must hold each label once, got {label!r} {count} times")
+            if label.split() != [label] or WORD_START in label:
+                raise ValueError(
+                    f"a label must be one word, without spaces and U+2581, got {shorten(label)}: "
+                    "write dog_bark"
+                )
+        self.labels = sorted(labels)
+        self.tokens = [BLANK_TOKEN, *(WORD_START + label for label in self.labels)]
+        self._ids = {label: i for i, label in enumerate(self.labels, start=1)}
+
+    def encode(self, text: str) -> list[int]:
+        """Return the label that a text is.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        if text not in self._ids:
+            raise ValueError(
+                f"text must be one of the {len(self.labels)} labels "
+                f"{shorten(', '.join(self.labels))}, got {shorten(text)}"
+            )
+        return [self._ids[text]]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of labels 1..C-1, with a space between two.
+
+        Raises:
+            ValueError: a label is the blank or no label at all.
+        """
+        return " ".join(token.removeprefix(WORD_START) for token in look_up(self.tokens, ids))
+
+    def reference(self, text: str) -> str:
+        """Return the text: what is none of the labels counts as wrong."""
+        return text
+
+    def state(self) -> dict[str, str]:
+        """Return all that `tokenizer_from_state` needs."""
+        return {"type": "labels", "labels": json.dumps(self.labels)}
+
+
 def spelling(tokenizer: Tokenizer) -> CharTokenizer:
     """Tokenizer of the characters that a tokenizer's texts can hold."""
     pieces = [token for token in tokenizer.tokens if not (token[0] == "<" and token[-1] == ">")]
@@ -253,8 +310,18 @@ def tokenizer_from_state(state: Mapping[str, str]) -> Tokenizer:
             return PhoneTokenizer.from_state(state["dictionary"])
         if state["type"] == "sentencepiece":
             return SentencePieceTokenizer(base64.b64decode(state["model"], validate=True))
+        if state["type"] == "labels":
+            return LabelTokenizer(_read_labels(state["labels"]))
     except KeyError as error:
         raise ValueError(f"tokenizer state lacks {error.args[0]!r}") from None
     raise ValueError(
-        f"tokenizer type must be 'char', 'phones' or 'sentencepiece', got {state['type']!r}"
+        "tokenizer type must be 'char', 'labels', 'phones' or 'sentencepiece', "
+        f"got {state['type']!r}"
     )
+
+
+def _read_labels(text: str) -> list[str]:
+    labels = json.loads(text)
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"labels must be a list of texts, got {shorten(text)}")
+    return labels

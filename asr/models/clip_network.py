@@ -1,0 +1,114 @@
+"""Networks that say one thing of a whole clip: features (N, T, F) -> logits (1, N, C)."""
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from asr.features.front_end import length_mask
+from asr.models.network import FrameEncoder
+
+Pooling = Literal["mean", "attention", "max"]
+# Rows of V, as in the source.
+ATTENTION_SIZE = 128
+
+
+class ClipNetwork(nn.Module):
+    """A network whose frames are pooled over a clip, so that one output frame stands for all of it.
+
+    With h_t the T' frames (H) that the body's classes are read from, and W, b its linear layer:
+
+        z = sum_t a_t h_t,  logits = W z + b
+
+    where a_t is 1 / T' ("mean") or softmax_t(w' tanh(V h_t)) ("attention"); for "max", z is the
+    largest value of each feature over time. Only speech counts, never padding.
+
+    CTC of one frame and one label is cross entropy: a single path spells label k, so that
+    p(k | x) = softmax(logits)_k, and p(blank | x) is that of none of them. So training, decoding
+    and scoring of texts serve labels of clips as they are.
+
+    Args:
+        body: any network with `encode` whose linear layer gives the classes of one frame.
+        pooling: "mean", "attention" or "max".
+
+    Source: Lin et al. 2017 (arXiv:1703.03130), equation 1; Ilse et al. 2018 (arXiv:1802.04712),
+    equation 8. Graves et al. 2006, equation 3, for CTC.
+    """
+
+    # Frames of any clip, and more: the only frame that comes out stands for all.
+    subsampling_factor = 2**24
+    receptive_field = None
+    intermediate = None
+
+    def __init__(self, body: FrameEncoder, pooling: Pooling) -> None:
+        super().__init__()
+        if pooling not in ("mean", "attention", "max"):
+            raise ValueError(f"pooling must be mean, attention or max, got {pooling!r}")
+        if not hasattr(body, "encode"):
+            raise ValueError(f"body must be a network with encode, got {type(body).__name__}")
+        if body.intermediate is not None:
+            raise ValueError("body.intermediate_layer must be 0: a label of a clip has no letters")
+        if getattr(body, "frames_out", 1) != 1:
+            raise ValueError("body.frames_out must be 1: a clip has one output frame")
+        self.body = cast(nn.Module, body)
+        self.pooling = pooling
+        self.class_layer = f"body.{body.class_layer}"
+        self.attention = None
+        if pooling == "attention":
+            self.attention = AttentionPool(cast(nn.Linear, self._linear).in_features)
+
+    @property
+    def _linear(self) -> nn.Module:
+        return self.get_submodule(self.class_layer)
+
+    def forward(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute class scores before the softmax.
+
+        Args:
+            features: (N, T, F); what stands beyond a length is ignored.
+            feature_lengths: (N,) frames, 0..T.
+
+        Returns:
+            logits (1, N, C) and their lengths (N,): 1, or 0 for a clip without a frame.
+        """
+        x, lengths = cast(FrameEncoder, self.body).encode(features, feature_lengths)  # (T', N, H)
+        mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
+        return self._linear(self._pool(x, mask))[None], lengths.clamp(max=1)
+
+    def _pool(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map (T', N, H) to (N, H); zero where there is no frame."""
+        x = x.masked_fill(~mask, 0.0)
+        if not len(x):
+            return x.sum(0)
+        if self.pooling == "max":
+            lowest = x.masked_fill(~mask, torch.finfo(x.dtype).min).amax(0)
+            return lowest.masked_fill(~mask[0], 0.0)
+        if self.attention is not None:
+            return (self.attention(x, mask) * x).sum(0)
+        return x.sum(0) / mask.sum(0).clamp(min=1)
+
+    def output_lengths(self, feature_lengths: Tensor) -> Tensor:
+        """Whether there is a frame: 1 or 0 for features of that many frames."""
+        return feature_lengths.clamp(max=1)
+
+
+class AttentionPool(nn.Module):
+    """Weights of frames that add up to 1: softmax over time of w' tanh(V h).
+
+    Args:
+        size: H.
+
+    Source: as `ClipNetwork`.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(size, ATTENTION_SIZE, bias=False)  # V
+        self.score = nn.Linear(ATTENTION_SIZE, 1, bias=False)  # w
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map frames (T', N, H) and bool (T', N, 1) to weights (T', N, 1), zero in padding."""
+        scores = self.score(self.inner(x).tanh())
+        # Not -inf: the weights of a clip without a frame are numbers too.
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        return scores.softmax(0).masked_fill(~mask, 0.0)
