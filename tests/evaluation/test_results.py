@@ -125,7 +125,7 @@ def test_texts_without_spaces_are_listed_by_characters(tmp_path):
     ]
     # A gap is as wide as the two columns that a character takes.
     assert lines[10:] == [
-        "u00  2 of 3 characters",
+        "u0  2 of 3 characters",
         "ref: 今 天 好 **",
         "hyp: 今 大 好 吗",
         "        S     I",
