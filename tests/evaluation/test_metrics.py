@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from oracles.scoring import edit_distance, edits, sclite_split
 
 from asr.evaluation.metrics import (
+    METRICS,
     ErrorRate,
     RateDifference,
     align,
     character_error_rate,
     choose_metric,
     compare_error_rates,
+    order_metrics,
     word_error_rate,
     write_trn,
 )
@@ -332,8 +334,29 @@ def test_metric_is_of_characters_where_words_have_no_spaces(name, separates_word
 
 
 def test_unknown_metric_is_refused():
-    with pytest.raises(ValueError, match="metric must be auto, wer or cer, got 'per'"):
-        choose_metric("per", True)
+    with pytest.raises(ValueError, match="metric must be auto, wer, cer or per, got 'mer'"):
+        choose_metric("mer", True)
+
+
+@pytest.mark.parametrize("name", ["auto", "per"])
+def test_metric_of_phones_is_per(name):
+    assert choose_metric(name, separates_words=True, says_phones=True) == "per"
+
+
+def test_phones_are_no_words_and_words_no_phones():
+    with pytest.raises(ValueError, match=r"must be auto or per for .* are phones, got 'wer'"):
+        choose_metric("wer", separates_words=True, says_phones=True)
+    with pytest.raises(ValueError, match=r"must be auto, wer or cer for .* not phones, got 'per'"):
+        choose_metric("per", separates_words=True)
+
+
+def test_phones_are_counted_whole():
+    # HH AH L OW heard as HH EH L OW Z: a substitution and an insertion of four phones.
+    found = METRICS["per"](["HH AH L OW", "Y EH S"], ["HH EH L OW Z", "Y EH S"])
+
+    assert (found.substitutions, found.insertions, found.deletions) == (1, 1, 0)
+    assert found.rate == 2 / 7
+    assert order_metrics("per") == ("per",)
 
 
 def test_differences_of_characters():
