@@ -53,7 +53,9 @@ class AcousticModel:
 
     @property
     def samples_per_frame(self) -> int:
-        """Samples between two frames of the output."""
+        """Samples between two frames of the output; where one stands for a clip, the longest."""
+        if self.max_samples is not None:
+            return self.max_samples
         return self.features.hop_length * self.network.subsampling_factor
 
     @property

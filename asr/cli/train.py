@@ -241,11 +241,12 @@ def _describe(
         too_long = getattr(loader.corpus, "num_too_long", 0)
         left_out = f", {too_long} longer than max_duration left out" if too_long else ""
         logger.info("%s: %d utterances, %.2f h%s", name, len(utterances), hours, left_out)
+    every = "clip" if model.max_samples is not None else f"{1000 * model.seconds_per_frame:.0f} ms"
     logger.info(
-        "model: %.2f million weights, %d classes, one frame every %.0f ms, on %s, %d threads",
+        "model: %.2f million weights, %d classes, one frame every %s, on %s, %d threads",
         weights / 1e6,
         len(model.tokenizer.tokens),
-        1000 * model.seconds_per_frame,
+        every,
         model.device,
         torch.get_num_threads(),
     )

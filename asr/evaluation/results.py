@@ -1,9 +1,12 @@
 """What was decoded -> files and tables: hyp.jsonl, hyp.trn, ref.trn, wer.txt, scores.json.
 
+A model of whole clips leaves tags.json too.
+
 What a terminal shows is made printable; files in JSON hold texts as they are.
 """
 
 import json
+import logging
 import math
 import re
 import sys
@@ -17,6 +20,7 @@ from asr.data.loading import BatchLoader
 from asr.data.manifest import Utterance
 from asr.data.unusable import Unusable
 from asr.decoding import Decoder
+from asr.evaluation import tags
 from asr.evaluation.errors import (
     Aligned,
     align_texts,
@@ -40,8 +44,18 @@ from asr.evaluation.table import format_table
 from asr.files import parse_json, printable, read_bytes, write_atomically, write_json_lines
 from asr.recognition.transcripts import finite, time_words, word_record
 
-# What `write_results` writes, into a folder or one below it.
-FILES = ("hyp.jsonl", "hyp.trn", "ref.trn", "wer.txt", "failures.jsonl", "scores.json")
+logger = logging.getLogger(__name__)
+
+# What `write_results` and `decode_set` write, into a folder or one below it.
+FILES = (
+    "hyp.jsonl",
+    "hyp.trn",
+    "ref.trn",
+    "wer.txt",
+    "failures.jsonl",
+    "scores.json",
+    tags.FILE_NAME,
+)
 # Fields of an ErrorRate that may be infinite, which JSON writes as null.
 RATES = ("rate", "low", "high")
 
@@ -58,11 +72,16 @@ def decode_set(
     """Decode a loader's utterances with every decoder and write what came out.
 
     With `padding`, the decoders of the names `padded` (None: all) have a second row: the same
-    utterances with silence around them. Errors are listed by what `metric` counts.
+    utterances with silence around them. Errors are listed by what `metric` counts. A model of whole
+    clips leaves tags.json too, of the utterances as they are.
     """
     utterances = loader.corpus.utterances(0)
     decode = partial(decode_batches, model, progress=sys.stderr.isatty(), total=len(utterances))
-    results = decode(loader.batches(0), decoders)
+    clips = tags.Tags(model.tokenizer.tokens) if model.max_samples is not None else None
+    results = decode(loader.batches(0), decoders, observe=clips.add if clips else None)
+    if clips is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        logger.info("%s", clips.write(folder).describe())
     if padding is not None:
         chosen = decoders if padded is None else padded
         batches = pad_batches(loader.batches(0), padding, model.sample_rate)

@@ -6,12 +6,13 @@ results, bootstrap intervals included, do not depend on how batches were made.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from asr.acoustic.model import AcousticModel
@@ -131,6 +132,7 @@ def decode_batches(
     *,
     progress: bool,
     total: int | None = None,
+    observe: Callable[[Batch, Tensor, Tensor], None] | None = None,
 ) -> dict[str, DecoderResult]:
     """Run the model once over all batches and every decoder on its log-probabilities.
 
@@ -140,6 +142,7 @@ def decode_batches(
         decoders: by the names that tables show.
         progress: whether to draw a bar.
         total: utterances to come, for the bar's time left.
+        observe: called with every batch, its log_probs (N, T, C) and lengths (N,); None for nobody.
 
     Returns:
         A result for every name.
@@ -158,6 +161,8 @@ def decode_batches(
             started = time.perf_counter()
             log_probs, lengths = model.log_probs(batch.waveforms, batch.waveform_lengths)
             acoustic_s += time.perf_counter() - started
+            if observe is not None:
+                observe(batch, log_probs, lengths)
             durations = (batch.waveform_lengths.double() / model.sample_rate).tolist()
             for name, decoder in decoders.items():
                 started = time.perf_counter()

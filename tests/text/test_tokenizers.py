@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from asr.text import (
     BLANK,
     CharTokenizer,
+    LabelTokenizer,
     SentencePieceTokenizer,
     tokenizer_from_state,
 )
@@ -198,3 +199,45 @@ def test_bad_model_file_is_named(tmp_path, content):
 
     with pytest.raises(ValueError, match=r"broken\.model"):
         SentencePieceTokenizer.from_file(path)
+
+
+def test_labels_are_whole_texts():
+    tokenizer = LabelTokenizer(["rain", "dog_bark"])
+
+    assert tokenizer.tokens == ["<blank>", "▁dog_bark", "▁rain"]
+    assert tokenizer.encode("rain") == [2]
+    assert tokenizer.decode([2, 1]) == "rain dog_bark"
+    again = tokenizer_from_state(tokenizer.state())
+    assert again.tokens == tokenizer.tokens
+    with pytest.raises(ValueError, match="one of the 2 labels 'dog_bark, rain', got 'snow'"):
+        tokenizer.encode("snow")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([], "at least one label, got none"),
+        (["a", "b", "a"], "each label once, got 'a' 2 times"),
+        (["dog bark"], "one word, without spaces .* got 'dog bark': write dog_bark"),
+        ([""], "one word"),
+        (["▁a"], "one word"),
+    ],
+)
+def test_texts_that_are_no_labels_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        LabelTokenizer(labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("3", "must be a list of texts"),
+        ('{"a": 1}', "must be a list of texts"),
+        ("[1]", "must be a list of texts"),
+        ("none", "Expecting value"),
+        ("[]", "at least one label"),
+    ],
+)
+def test_hostile_labels_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        tokenizer_from_state({"type": "labels", "labels": labels})

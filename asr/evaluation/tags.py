@@ -1,0 +1,115 @@
+"""Labels of clips: the probability of each, how often the best is right, how well they rank.
+
+A model of whole clips gives one row of log-probabilities a clip; its blank stands for none of the
+labels.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from asr.data.loading import Batch
+from asr.files import write_atomically
+from asr.recognition.transcripts import finite
+from asr.text import BLANK, BLANK_TOKEN, WORD_START
+
+FILE_NAME = "tags.json"
+
+
+class TagScore(NamedTuple):
+    """How well clips are labelled; a reference that is none of the labels is always wrong."""
+
+    accuracy: float  # share of clips whose likeliest label is right; the blank is one too
+    auc: float  # macro mean over the labels that some clips have and some have not; nan for none
+    num_clips: int
+    num_ranked: int  # labels in that mean
+
+    def describe(self) -> str:
+        """Both in a line."""
+        ranked = (
+            f"AUC {self.auc:.4f}, the mean of {self.num_ranked} labels, each against the rest"
+            if self.num_ranked
+            else "no AUC: no label is that of some clips and not of others"
+        )
+        return f"accuracy {100 * self.accuracy:.2f} % of {self.num_clips} clips; {ranked}"
+
+
+class Tags:
+    """Collects the probabilities of a set's clips.
+
+    Args:
+        tokens: of the model, blank first; any mark of a word's beginning is left out.
+    """
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self.labels = [token.removeprefix(WORD_START) for token in tokens]
+        self._rows: dict[str, tuple[str, np.ndarray]] = {}
+
+    def add(self, batch: Batch, log_probs: Tensor, lengths: Tensor) -> None:
+        """Keep the rows of a batch: log_probs (N, 1, C); a clip without a frame is none of them."""
+        silent = np.eye(1, len(self.labels), BLANK)[0]
+        rows = log_probs.double().exp().numpy()
+        for name, text, row, length in zip(
+            batch.ids, batch.texts, rows, lengths.tolist(), strict=True
+        ):
+            self._rows[name] = text, row[0] if length else silent
+
+    def score(self) -> TagScore:
+        """Score the clips."""
+        clips = list(self._rows.values())
+        probabilities = np.array([row for _, row in clips]).reshape(-1, len(self.labels))  # (N, C)
+        places = {label: c for c, label in enumerate(self.labels) if c != BLANK}
+        truth = np.array([places.get(text, -1) for text, _ in clips], dtype=np.int64)  # (N,)
+        areas = [area_under_curve(truth == c, probabilities[:, c]) for c in places.values()]
+        known = [area for area in areas if area is not None]
+        return TagScore(
+            accuracy=float((probabilities.argmax(1) == truth).mean()) if clips else 0.0,
+            auc=float(np.mean(known)) if known else float("nan"),
+            num_clips=len(clips),
+            num_ranked=len(known),
+        )
+
+    def write(self, folder: Path) -> TagScore:
+        """Write tags.json: both scores, and the probability of every label in every clip."""
+        scored = self.score()
+        names = [BLANK_TOKEN, *self.labels[BLANK + 1 :]]
+        clips = [
+            {
+                "id": name,
+                "text": text,
+                "probabilities": dict(zip(names, np.round(row, 6).tolist(), strict=True)),
+            }
+            for name, (text, row) in sorted(self._rows.items())
+        ]
+        content = scored._asdict() | {"auc": finite(scored.auc, 6), "clips": clips}
+        write_atomically(folder / FILE_NAME, json.dumps(content, indent=1) + "\n")
+        return scored
+
+
+def area_under_curve(is_label: np.ndarray, scores: np.ndarray) -> float | None:
+    """Compute the area under the curve of hits over false alarms.
+
+    It is the probability that a clip with the label scores higher than one without, where equal
+    scores count half: (R - P (P + 1) / 2) / (P M), with R the sum of the ranks of the P clips with
+    it, and M clips without.
+
+    Args:
+        is_label: (N,) bool.
+        scores: (N,); equal scores share the mean of their ranks.
+
+    Returns:
+        In [0, 1]; None where all clips have the label, or none.
+
+    Source: Hanley and McNeil 1982, "The meaning and use of the area under a ROC curve".
+    """
+    num_with, num_without = int(is_label.sum()), int((~is_label).sum())
+    if not num_with or not num_without:
+        return None
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]  # (N,), 1 the lowest
+    area = ranks[is_label].sum() - num_with * (num_with + 1) / 2
+    return float(area / (num_with * num_without))
