@@ -11,7 +11,7 @@ from asr.acoustic.model import build_model
 from asr.cli.assembly import make_decoder
 from asr.cli.hydra_config import ConfigError, compose_config
 from asr.features import FRONT_ENDS
-from asr.models import NETWORKS, WAVEFORM_NETWORKS
+from asr.models import CLIP_NETWORKS, NETWORKS, WAVEFORM_NETWORKS
 from asr.text import CharTokenizer
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -20,6 +20,7 @@ GROUPS = sorted(
 )
 NEEDS = {
     "sentencepiece": ["tokenizer.path=pieces.model"],
+    "phones": ["tokenizer.dictionary=cmudict.dict"],
     "raw": ["model=sincnet"],
     "raw_conv": ["features=raw"],
     "sincnet": ["features=raw"],
@@ -100,7 +101,7 @@ def test_model_targets_can_be_rebuilt_from_a_checkpoint():
         group = path.parent.name
         assert (
             compose_config("train", [f"{group}={path.stem}"])[group]["_target_"]
-            in FRONT_ENDS | NETWORKS | WAVEFORM_NETWORKS
+            in FRONT_ENDS | NETWORKS | WAVEFORM_NETWORKS | CLIP_NETWORKS
         )
 
 
