@@ -162,7 +162,7 @@ DEFECTS = (
     Defect(
         "model: batch norm counts padding",
         "asr/models/blocks.py",
-        "        count = (mask.sum() * (cells // mask.numel())).float()",
+        "        count = (mask.sum() * (cells // mask.numel())).to(x.dtype)",
         "        count = torch.tensor(float(cells))",
         MODEL_TESTS,
     ),
