@@ -13,7 +13,6 @@ from asr.cli.hydra_config import compose_config
 from asr.cli.train import make_stepper, train
 from asr.text import CharTokenizer
 
-
 # One kind that differs most from the rest by default; every one takes a while.
 LONG = ["sincnet", *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k != "sincnet")]
 
