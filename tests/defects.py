@@ -1,6 +1,7 @@
 """The defects that `break_the_suite.py` applies."""
 
 from defect import Defect
+from front_end_defects import FRONT_END_DEFECTS
 from learning_defects import LEARNING_DEFECTS
 
 LOSS_TESTS = ("ctc/test_*.py",)
@@ -369,5 +370,6 @@ DEFECTS = (
         'return {"asr": __version__}',
         ("cli/test_decode.py",),
     ),
+    *FRONT_END_DEFECTS,
     *LEARNING_DEFECTS,
 )

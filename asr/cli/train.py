@@ -39,6 +39,7 @@ EXAMPLE = """examples:
   asr train data=fsdd model=ds2_gru model.hidden_size=256 trainer.max_epochs=20
   asr train experiment=speech_commands seed=2 run_dir=runs/try
   asr train data=manifest data.train_manifest=train.jsonl data.dev_manifest=dev.jsonl
+  asr train data=fsdd features=raw model=sincnet   learn filters on samples
   asr train resume=auto                    go on after a kill
   asr train data=manifest init_from=runs/quickstart/ckpt/best.ckpt model.frames_out=2   adapt one
   asr train data=prepared data.root=data/mine preset=auto   sizes, epochs and augmentation that fit
