@@ -42,7 +42,8 @@ def test_gain_at_the_edges_of_the_band(frequency, gain):
 
     passed = band_pass(waveform, (300.0, 3400.0))
 
-    np.testing.assert_allclose(passed, gain * waveform, atol=1e-4)
+    assert len(passed) == 8000
+    np.testing.assert_allclose(passed[600:-600], gain * waveform[600:-600], atol=5e-4)
 
 
 @pytest.mark.parametrize("coding", ["ulaw", "alaw"])

@@ -3,8 +3,9 @@ import pytest
 from sounds import level_db, tone, write_sounds
 
 from asr.augment import RecordedRooms, SimulatedRooms
+from asr.augment.convolution import convolve
 from asr.augment.image_source import SPEED_OF_SOUND, impulse_response, reflection_of
-from asr.augment.rooms import convolve, reverberate
+from asr.augment.rooms import reverberate
 
 RATE = 16000
 # Source and microphone 1 m over the floor and 2 m apart; everything else is 10 m away and more.
