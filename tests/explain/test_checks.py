@@ -137,7 +137,8 @@ def test_random_weights_destroy_the_maps_and_the_network_stays_as_it_was(trained
     assert len(found.stages) == 6
     for name, correlations in found.correlations.items():
         # Flat maps have no correlation; what else is left is what any two networks share.
-        assert not correlations[-1] > 0.75, name
-        assert not correlations[-1] > found.floor[name] + 0.35, name
+        assert not correlations[-1] > 0.6, name
+    assert abs(found.correlations["gradient"][-1]) < 0.35
+    assert abs(found.correlations["deconvolution"][-1]) < 0.35
     assert np.isnan(found.correlations["integrated_gradients"][:-1]).all()
     assert all(torch.equal(a, b) for a, b in zip(before, score.network.parameters(), strict=True))
