@@ -369,7 +369,9 @@ class _Fit:
 
     def _report_bad(self) -> None:
         for unusable in self.train.bad.skipped:
-            logger.warning("not used in epoch %d: %s: %s", self.now.epoch + 1, *unusable)
+            logger.warning(
+                "not used in epoch %d: %s: %s", self.now.epoch + 1, unusable.id, unusable.reason
+            )
 
     def _resume(self) -> Progress | None:
         return resume_training(self.run.last, self.model, self.optimizer, self.stepper.average)

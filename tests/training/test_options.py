@@ -17,7 +17,7 @@ from asr.training.loop import Trainer
         ({"grad_clip": 0.0}, "grad_clip must be > 0, got 0.0"),
         ({"grad_clip_value": -1.0}, "grad_clip_value must be > 0, got -1.0"),
         ({"accumulate": 0}, "accumulate must be a whole number >= 1, got 0"),
-        ({"metric": "mer"}, "metric must be auto, wer or cer, got 'mer'"),
+        ({"metric": "mer"}, "metric must be auto, wer, cer or per, got 'mer'"),
         ({"checkpoint_minutes": 0}, "checkpoint_minutes must be > 0, got 0"),
     ],
 )
