@@ -19,7 +19,7 @@ check "basedpyright" basedpyright
 check "import-linter" lint-imports --no-cache
 check "clang-format" find native -name '*.?pp' -exec clang-format --dry-run --Werror {} +
 check "shellcheck" shellcheck scripts/*.sh .ci/run
-check "pytest" python -m pytest "$@"
+check "pytest" python -m pytest -n 2 --dist loadfile "$@"
 
 if [[ ${#failed[@]} -gt 0 ]]; then
     printf 'test.sh: failed after %d s: %s\n' "$SECONDS" "$(IFS=,; echo "${failed[*]}")" >&2

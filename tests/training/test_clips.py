@@ -14,7 +14,7 @@ from asr.audio import AudioError
 from asr.cli import main
 from asr.cli.hydra_config import compose_config
 from asr.cli.train import train
-from asr.data.manifest import Utterance, write_manifest
+from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.recognition.recognizer import load
 from asr.text import LabelTokenizer
 
@@ -86,7 +86,9 @@ def test_clips_are_labelled(corpus, checkpoint, tmp_path):
 
 
 def test_longer_clips_are_refused_wherever_they_come_in(corpus, checkpoint, tmp_path):
-    assert decode(checkpoint, corpus / "long.jsonl", tmp_path / "out") == 2
+    both = read_manifest(corpus / "test.jsonl")[:1] + read_manifest(corpus / "long.jsonl")
+    write_manifest(tmp_path / "both.jsonl", both)
+    assert decode(checkpoint, tmp_path / "both.jsonl", tmp_path / "out") == 2
 
     (failure,) = (tmp_path / "out/failures.jsonl").read_text().splitlines()
     assert "a clip must be at most 30 s" in failure

@@ -1,6 +1,7 @@
 """Phones as tokens, from a dictionary to a phone error rate."""
 
 import json
+import logging
 import re
 
 import pytest
@@ -55,9 +56,11 @@ def words(corpus, run_dir, **changes):
 def run(corpus, tmp_path_factory):
     """A run of an epoch that went on for another one."""
     folder = tmp_path_factory.mktemp("run") / "phones"
-    for epochs, changes in ((1, {}), (2, {"resume": "auto"})):
-        found = words(corpus, folder, trainer__max_epochs=epochs, **changes)
-        train(compose_config("train", found))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.getLogger(), "level", logging.INFO)
+        for epochs, changes in ((1, {}), (2, {"resume": "auto"})):
+            found = words(corpus, folder, trainer__max_epochs=epochs, **changes)
+            train(compose_config("train", found))
     return folder
 
 
