@@ -86,7 +86,7 @@ def draw(groups: dict[str, list[Point]], out: Path) -> None:
         low = [100 * (p.errors.rate - p.errors.low) for p in points]
         high = [100 * (p.errors.high - p.errors.rate) for p in points]
         axes.errorbar(minutes, rates, yerr=[low, high], marker="o", capsize=3, label=name)
-    axes.set(xscale="log", ylim=(0, None), xlabel="minutes of training speech", ylabel="WER %")
+    axes.set(xscale="log", ylim=(0, 100), xlabel="minutes of training speech", ylabel="WER %")
     ticks = sorted({round(p.minutes) for points in groups.values() for p in points})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()

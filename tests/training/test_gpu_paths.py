@@ -17,6 +17,7 @@ from asr.cli.hydra_config import build, compose_config
 from asr.data.loading import Batch
 from asr.text import CharTokenizer
 from asr.training.precision import missing_bfloat16
+from asr.training.regularization import ActivationNoise, divergence_from_uniform
 from asr.training.step import Stepper, count
 
 # PyTorch has no fake kernel of its CUDA cell for a GRU, so that an LSTM takes its place.
@@ -129,6 +130,17 @@ def test_every_front_end_and_what_takes_it_never_wait(tmp_path, kind):
 
         assert (logits.device.type, lengths.device.type) == ("cuda", "cpu")
         assert (log_probs.device.type, sums.device.type) == ("cpu", "cpu")
+
+
+def test_smoothing_and_noise_never_wait():
+    with fake_gpu():
+        logits = torch.zeros(5, 2, 4, device="cuda")
+
+        divergence = divergence_from_uniform(logits, torch.tensor([5, 3]))
+        noisy = ActivationNoise(0.1)(torch.nn.Dropout(), (), logits)
+
+        assert (divergence.device.type, divergence.shape) == ("cuda", (2,))
+        assert noisy.device.type == "cuda"
 
 
 def test_counts_of_a_step_stay_on_the_gpu():
