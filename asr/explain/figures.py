@@ -70,7 +70,8 @@ def draw_scene(scene: Scene, maps: Sequence[SaliencyMap], sample_slopes: np.ndar
     _draw_spectrogram(rows[1], scene)
     if sample_slopes is not None:
         _draw_samples(rows[2], np.abs(sample_slopes), scene.duration_s)
-        _name(rows[2], "Gradient by the samples", np.abs(sample_slopes), "nats for full scale")
+        size = np.abs(sample_slopes).max()
+        _name(rows[2], "Gradient by the samples", f"highest: {size:.2g} nats for full scale")
     for axes, found in zip(rows[len(rows) - len(maps) - 1 : -1], maps, strict=True):
         _draw_map(axes, scene, found)
     draw_posteriors(rows[-1], scene.posteriors, scene.output_frame_s, scene.tokens)
@@ -144,10 +145,13 @@ def _draw_map(axes: "Axes", scene: Scene, found: SaliencyMap) -> None:
     if scene.over_samples:
         samples = values.reshape(-1)[: len(scene.waveform)]
         _draw_samples(axes, samples if method.signed else np.abs(samples), scene.duration_s)
+        word, size = "highest", float(np.abs(samples).max())
     else:
         _show(axes, scene, overlay(scene.energies, values, signed=method.signed))
         axes.set_ylabel(scene.bins, color=MUTED)
-    _name(axes, method.title, values, method.unit)
+        word, size = "full colour", full_colour(values)
+    unit = f"{size:.2g} {method.unit}" if method.unit != "no unit" else "what counts most"
+    _name(axes, method.title, f"{word}: {unit}")
 
 
 def _draw_samples(axes: "Axes", values: np.ndarray, duration_s: float) -> None:
@@ -155,7 +159,8 @@ def _draw_samples(axes: "Axes", values: np.ndarray, duration_s: float) -> None:
     low, high = columns(values, NUM_COLUMNS)
     times = (np.arange(len(low)) + 0.5) * duration_s / len(low)
     # The axes' own ground is left out of a picture that is transparent.
-    axes.axhspan(0, 1, color=(GREYS[0], GREYS[0], GREYS[0]), linewidth=0, transform=axes.transAxes)
+    ground = (GREYS[0], GREYS[0], GREYS[0])
+    axes.axvspan(0.0, duration_s, color=ground, linewidth=0)
     axes.fill_between(times, 0, np.maximum(high, 0), color=AMBER, linewidth=0.4)
     axes.fill_between(times, 0, np.minimum(low, 0), color=BLUE, linewidth=0.4)
     size = float(np.abs(values).max()) or 1.0
@@ -176,13 +181,10 @@ def _show(axes: "Axes", scene: Scene, image: np.ndarray, style: dict | None = No
     calm(axes)
 
 
-def _name(axes: "Axes", title: str, values: np.ndarray, unit: str) -> None:
-    """Name a row, and say what its fullest colour stands for."""
+def _name(axes: "Axes", title: str, scale: str) -> None:
+    """Name a row, and say what its fullest colour or its highest point stands for."""
     axes.set_title(title, loc="left", color=TEXT, fontsize=9, pad=3)
-    full = f"full colour: {full_colour(values):.2g} {unit}"
-    if unit == "no unit":
-        full = "full colour: its largest cells"
-    axes.set_title(full, loc="right", color=MUTED, fontsize=8, pad=3)
+    axes.set_title(scale, loc="right", color=MUTED, fontsize=8, pad=3)
 
 
 def draw_image(
