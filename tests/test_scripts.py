@@ -283,7 +283,7 @@ def test_test_script_runs_pytest_after_a_failed_check_and_fails(checkout):
     result = checkout.run("test.sh", "-k", "two words", PATH=path)
 
     assert result.returncode == 1
-    assert result.stdout.endswith("== pytest\npython -m pytest -k two words\n")
+    assert result.stdout.endswith("== pytest\npython -m pytest -n 2 --dist loadfile -k two words\n")
     assert "test.sh: failed after" in result.stderr
     assert result.stderr.endswith("s: ruff format\n")
 
