@@ -8,10 +8,12 @@ from tiny import make_corpus, overrides
 
 from asr.acoustic.checkpoint import read_checkpoint
 from asr.cli import main
+from asr.data.manifest import read_manifest
 
 CONF = Path(__file__).parents[2] / "conf/model"
 # For a GPU: their shape, without their size.
 NARROW = {"ds2_medium": 16, "ds2_paper": 16}
+ON_SAMPLES = ("raw_conv", "sincnet")
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,12 @@ def words(corpus, run_dir, model, **changes):
     """As the file of the model says, for two steps an epoch."""
     said = overrides(corpus, run_dir, model=model, features__n_mels=80, **changes)
     said = [word for word in said if not word.startswith("model.")]
+    if model in ON_SAMPLES:
+        said = [word for word in said if not word.startswith("features.")] + ["features=raw"]
+    if model.startswith("clip_"):
+        texts = {u.text for s in ("train", "dev") for u in read_manifest(corpus / f"{s}.jsonl")}
+        said = [word for word in said if not word.startswith("tokenizer.")]
+        said += ["tokenizer=labels", f"tokenizer.labels=[{','.join(sorted(texts))}]"]
     if model in NARROW:
         said.append(f"model.hidden_size={NARROW[model]}")
     return [*said, "loading.batch_seconds=5", "trainer.log_every=1", "device=cpu"]
