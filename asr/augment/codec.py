@@ -15,7 +15,7 @@ LINE_RATE = 8000
 CODINGS = {"ulaw": "ULAW", "alaw": "ALAW", "gsm": "GSM610"}
 # The band's edges are this wide.
 EDGE_HZ = 100.0
-# Samples to either side that the band's filter reaches; what is beyond moves gains by less than 1e-3.
+# Samples to either side that the filter reaches; what is beyond moves gains by less than 1e-3.
 REACH = 512
 
 
