@@ -86,4 +86,18 @@ LEARNING_DEFECTS = (
         "            module.train()",
         ("training/test_initialisation.py",),
     ),
+    Defect(
+        "training: noise stays on the weights",
+        "asr/training/regularization.py",
+        "                    weight.copy_(value)",
+        "                    value.copy_(weight)",
+        ("training/test_regularization.py",),
+    ),
+    Defect(
+        "training: gradients that accumulate are averaged over the last batch alone",
+        "asr/training/step.py",
+        "moment.seeds, max(1.0, num_all))",
+        "moment.seeds, max(1.0, len(batches[-1].ids)))",
+        ("training/test_choices.py",),
+    ),
 )
