@@ -6,6 +6,7 @@ A network joins by a line in `TINY`.
 import pytest
 import tones
 import torch
+from bfloat16 import needs_bfloat16
 from torch import nn
 
 from asr.acoustic.checkpoint import load_checkpoint, save_checkpoint
@@ -305,6 +306,7 @@ def test_pieces_that_overlap_by_the_receptive_field_equal_the_whole(name):
     torch.testing.assert_close(torch.cat(pieces), whole)
 
 
+@needs_bfloat16
 @every_network
 def test_bfloat16_trains_and_is_near_float32(name):
     network, features = make(name).float(), speech().float()
