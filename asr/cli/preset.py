@@ -133,7 +133,7 @@ def describe(speech: TrainingSpeech, choices: Sequence[Choice]) -> list[str]:
 
 def _network(speech: TrainingSpeech, config: dict, on_gpu: bool) -> Choice:
     if config["init_from"] is None and on_gpu and speech.hours >= MANY_HOURS:
-        return Choice({"model": "ds2_paper"}, f"the paper's size for a GPU and {MANY_HOURS:g} h")
+        return Choice({"model": "ds2_medium"}, f"5 layers of 512 for a GPU and {MANY_HOURS:g} h")
     values: dict[str, str] = {}
     reasons = ["the network of the file"]
     if config["init_from"] is None:

@@ -76,7 +76,7 @@ def test_only_a_gpu_and_many_hours_carry_the_large_network(config):
         for hours in (1.0, 1000.0)
     }
 
-    assert [case for case, model in chosen.items() if model == "ds2_paper"] == [(True, 1000.0)]
+    assert [case for case, model in chosen.items() if model == "ds2_medium"] == [(True, 1000.0)]
 
 
 @pytest.mark.parametrize(
