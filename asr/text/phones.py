@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from asr.text.characters import WORD_START, shorten
-from asr.text.labels import BLANK_TOKEN, look_up
+from asr.text.labels import BLANK_TOKEN, look_up_words
 from asr.text.pronunciations import (
     MAX_DICTIONARY_BYTES,
     parse_pronunciations,
@@ -88,7 +88,7 @@ class PhoneTokenizer:
         Raises:
             ValueError: a label is the blank or no label at all.
         """
-        return " ".join(token.removeprefix(WORD_START) for token in look_up(self.tokens, ids))
+        return look_up_words(self.tokens, ids)
 
     def reference(self, text: str) -> str:
         """Return the phones of a text, with spaces between them; raises as `encode`."""

@@ -22,7 +22,7 @@ import sentencepiece
 
 from asr.files import read_bytes
 from asr.text.characters import WORD_START, name_character, refuse_character, shorten
-from asr.text.labels import BLANK, BLANK_TOKEN, look_up
+from asr.text.labels import BLANK, BLANK_TOKEN, look_up, look_up_words
 from asr.text.phones import PhoneTokenizer
 
 # The largest published model, of a quarter of a million pieces, has five.
@@ -280,7 +280,7 @@ class LabelTokenizer:
         Raises:
             ValueError: a label is the blank or no label at all.
         """
-        return " ".join(token.removeprefix(WORD_START) for token in look_up(self.tokens, ids))
+        return look_up_words(self.tokens, ids)
 
     def reference(self, text: str) -> str:
         """Return the text: what is none of the labels counts as wrong."""
