@@ -5,7 +5,6 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,8 +16,8 @@ from asr.alignment.spans import Alignment
 from asr.cli.assembly import choose_device, run_of
 from asr.cli.hydra_config import add_override_arguments, run_with_config
 from asr.data.manifest import Utterance, read_manifest
+from asr.data.references import normalize_texts
 from asr.data.unusable import Unusable
-from asr.text import TextNormalizer
 
 EXAMPLE = """examples:
   asr align checkpoint=runs/mine/ckpt/best.ckpt manifest=my.jsonl
@@ -58,7 +57,8 @@ def align(config: dict) -> int:
         config["output_dir"]
         or run_of(config["checkpoint"]) / "align" / Path(config["manifest"]).stem
     )
-    utterances = _normalized(utterances, model.normalizer)
+    if model.normalizer is not None:
+        utterances = normalize_texts(utterances, model.normalizer, "texts")
     # Where nothing can be written, that is better known before the work than after it.
     folder.mkdir(parents=True, exist_ok=True)
     _warn_of_keys(utterances, config["format"])
@@ -74,19 +74,6 @@ def align(config: dict) -> int:
     )
     failures = write_alignments(folder, config["format"], utterances, results)
     return _report(results, failures, folder)
-
-
-def _normalized(
-    utterances: Sequence[Utterance], normalizer: TextNormalizer | None
-) -> Sequence[Utterance]:
-    """Bring texts into the form of the model's own; what does not fit is reported one by one."""
-    if normalizer is None:
-        return utterances
-    texts = [normalizer.normalize_reference(utterance.text) for utterance in utterances]
-    changed = sum(u.text != text for u, text in zip(utterances, texts, strict=True))
-    if changed:
-        logger.info("texts: %d of %d changed by the model's normaliser", changed, len(texts))
-    return [replace(u, text=text) for u, text in zip(utterances, texts, strict=True)]
 
 
 def _warn_of_keys(utterances: Sequence[Utterance], style: str) -> None:

@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from asr.data.loading import Corpus, Speech
 from asr.data.manifest import Utterance
 from asr.text import TextNormalizer
+
+SomeSpeech = TypeVar("SomeSpeech", bound=Speech)
 
 logger = logging.getLogger(__name__)
 
@@ -17,32 +20,38 @@ class NormalizedCorpus:
     Args:
         corpus: what is scored.
         normalizer: of the model.
-
-    Attributes:
-        num_changed: texts that it changed.
-        num_outside: texts that hold characters that its alphabet does not have, afterwards.
     """
 
     def __init__(self, corpus: Corpus, normalizer: TextNormalizer) -> None:
-        before = corpus.utterances(0)
-        self._utterances = [_normalize(speech, normalizer) for speech in before]
-        texts = [speech.text for speech in self._utterances]
-        self.num_changed = sum(a.text != b for a, b in zip(before, texts, strict=True))
-        alphabet = frozenset(normalizer.alphabet or "".join(texts))
-        self.num_outside = sum(not alphabet.issuperset(text) for text in texts)
-        if self.num_changed or self.num_outside:
-            logger.info(
-                "references: %d of %d changed by the model's normaliser, %d hold characters that"
-                " its alphabet does not have",
-                *(self.num_changed, len(texts), self.num_outside),
-            )
+        self._utterances = normalize_texts(corpus.utterances(0), normalizer, "references")
 
     def utterances(self, epoch: int) -> Sequence[Speech]:
         """The utterances, the same in every epoch."""
         return self._utterances
 
 
-def _normalize(speech: Speech, normalizer: TextNormalizer) -> Speech:
+def normalize_texts(
+    utterances: Sequence[SomeSpeech], normalizer: TextNormalizer, kind: str
+) -> list[SomeSpeech]:
+    """Bring texts into the form of a model's own, and say how many of this kind that changes.
+
+    What its alphabet does not have stays, and is counted.
+    """
+    after = [_normalize(speech, normalizer) for speech in utterances]
+    texts = [speech.text for speech in after]
+    num_changed = sum(a.text != b for a, b in zip(utterances, texts, strict=True))
+    alphabet = frozenset(normalizer.alphabet or "".join(texts))
+    num_outside = sum(not alphabet.issuperset(text) for text in texts)
+    if num_changed or num_outside:
+        logger.info(
+            "%s: %d of %d changed by the model's normaliser, %d hold characters that its alphabet"
+            " does not have",
+            *(kind, num_changed, len(texts), num_outside),
+        )
+    return after
+
+
+def _normalize(speech: SomeSpeech, normalizer: TextNormalizer) -> SomeSpeech:
     # What is composed of prepared recordings has prepared texts.
     if not isinstance(speech, Utterance):
         return speech
