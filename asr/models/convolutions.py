@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from asr.features.front_end import length_mask
 from asr.models.blocks import MaskedBatchNorm
+from asr.models.network import StridedNetwork
 from asr.models.options import check_kernel, check_strides
 from asr.models.receptive_field import Window, ceil_div
 
@@ -57,8 +58,8 @@ class ConvBlock(nn.Module):
         return self.activation(x), lengths
 
 
-class MaxPool(nn.Module):
-    """Largest value of cells that do not overlap, of maps >= 0: there, padding never wins.
+class Pool(nn.Module):
+    """What pooling layers share: cells that do not overlap.
 
     Args:
         size: (frames, bins) of a cell; what is left at an end is a cell too.
@@ -69,6 +70,10 @@ class MaxPool(nn.Module):
         check_strides(*size)
         self.size = size
         self.windows = (Window(size[0], size[0]),)
+
+
+class MaxPool(Pool):
+    """Largest value of cells, of maps >= 0: there, padding never wins."""
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, C, T, F), (N,) to (N, C, ceil(T / s), ceil(F / s')), (N,)."""
@@ -76,18 +81,8 @@ class MaxPool(nn.Module):
         return x, ceil_div(lengths, self.size[0])
 
 
-class MeanPool(nn.Module):
-    """Mean of cells that do not overlap, over what is speech in them.
-
-    Args:
-        size: (frames, bins) of a cell; what is left at an end is a cell too.
-    """
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        super().__init__()
-        check_strides(*size)
-        self.size = size
-        self.windows = (Window(size[0], size[0]),)
+class MeanPool(Pool):
+    """Mean of cells, over what is speech in them."""
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, C, T, F), (N,) to (N, C, ceil(T / s), ceil(F / s')), (N,)."""
@@ -114,6 +109,28 @@ class ConvStack(nn.ModuleList):
         for layer in self:
             x, lengths = layer(x, lengths)
         return x.permute(2, 0, 1, 3).flatten(2), lengths  # (T', N, C F')
+
+
+class MapNetwork(StridedNetwork):
+    """A network of 2-D layers, whose last map's channels and bins give the classes of a frame.
+
+    Args:
+        convs: the layers.
+        size: features of a frame that come out of them, C F'.
+        num_classes: C, with blank.
+        dropout: probability, before the linear layer.
+    """
+
+    def __init__(self, convs: ConvStack, size: int, num_classes: int, dropout: float) -> None:
+        super().__init__(convs.windows)
+        self.convs = convs
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(size, num_classes)
+
+    def encode(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, T, F), (N,) to (T', N, C F'), (N,)."""
+        x, lengths = self.convs(features, feature_lengths)  # (T', N, C F')
+        return self.dropout(x), lengths
 
 
 class DepthwiseConv(nn.Module):

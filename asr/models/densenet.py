@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.models.blocks import MaskedBatchNorm
-from asr.models.convolutions import ConvBlock, ConvStack, MeanPool, map_mask
-from asr.models.network import StridedNetwork
+from asr.models.convolutions import ConvBlock, ConvStack, MapNetwork, MeanPool, map_mask
 from asr.models.options import check_counts, check_dropout, check_entries, pair
 from asr.models.receptive_field import Window, ceil_div
 
@@ -15,7 +14,7 @@ from asr.models.receptive_field import Window, ceil_div
 BOTTLENECK = 4
 
 
-class DenseNet(StridedNetwork):
+class DenseNet(MapNetwork):
     """A convolution, then dense blocks with transitions between; all bins of a frame give classes.
 
     A dense block of L layers turns k0 channels into k0 + k L; a transition turns m channels into
@@ -73,15 +72,7 @@ class DenseNet(StridedNetwork):
                 convs.append(transition)
                 size, bins = transition.channels, ceil_div(bins, pool[1])
         convs.append(NormReLU(size))
-        super().__init__(convs.windows)
-        self.convs = convs
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(size * bins, num_classes)
-
-    def encode(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, T, F), (N,) to (T', N, C F'), (N,)."""
-        x, lengths = self.convs(features, feature_lengths)  # (T', N, C F')
-        return self.dropout(x), lengths
+        super().__init__(convs, size * bins, num_classes, dropout)
 
 
 class NormReLU(nn.Module):

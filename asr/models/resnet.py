@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from asr.models.convolutions import ConvBlock, ConvStack
-from asr.models.network import StridedNetwork
+from asr.models.convolutions import ConvBlock, ConvStack, MapNetwork
 from asr.models.options import check_counts, check_dropout, check_entries, pair
 from asr.models.receptive_field import ceil_div
 
 
-class ResNet(StridedNetwork):
+class ResNet(MapNetwork):
     """A convolution, then stages of residual blocks; all bins of a frame give its classes.
 
     Args:
@@ -54,15 +53,7 @@ class ResNet(StridedNetwork):
                 convs.append(ResidualBlock(size, stage_channels, step))
                 size = stage_channels
             bins = ceil_div(bins, stride[1])
-        super().__init__(convs.windows)
-        self.convs = convs
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(size * bins, num_classes)
-
-    def encode(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, T, F), (N,) to (T', N, C F'), (N,)."""
-        x, lengths = self.convs(features, feature_lengths)  # (T', N, C F')
-        return self.dropout(x), lengths
+        super().__init__(convs, size * bins, num_classes, dropout)
 
 
 class ResidualBlock(nn.Module):

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from asr.models.blocks import MaskedBatchNorm
-from asr.models.convolutions import ConvBlock, ConvStack, MaxPool, map_mask
-from asr.models.network import StridedNetwork
+from asr.models.convolutions import ConvBlock, ConvStack, MapNetwork, MaxPool, map_mask
 from asr.models.options import check_counts, check_dropout, check_entries, check_kernel, pair
 from asr.models.receptive_field import Window, ceil_div
 
 
-class VGG(StridedNetwork):
+class VGG(MapNetwork):
     """Stages of 3 x 3 convolutions, each ended by max pooling; a fully connected layer.
 
     The fully connected layer is a convolution over `context` frames and all bins, as the paper's is
@@ -56,15 +55,7 @@ class VGG(StridedNetwork):
             convs.append(MaxPool(pool))
             bins = ceil_div(bins, pool[1])
         convs.append(AllBins(size, bins, hidden_size, context))
-        super().__init__(convs.windows)
-        self.convs = convs
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(hidden_size, num_classes)
-
-    def encode(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, T, F), (N,) to (T', N, H), (N,)."""
-        x, lengths = self.convs(features, feature_lengths)  # (T', N, H)
-        return self.dropout(x), lengths
+        super().__init__(convs, hidden_size, num_classes, dropout)
 
 
 class AllBins(nn.Module):
