@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from asr.data.loading import Batch
+from asr.evaluation.ranks import ranks
 from asr.files import write_atomically
 from asr.recognition.transcripts import finite
 from asr.text import BLANK, BLANK_TOKEN, WORD_START
@@ -109,7 +110,5 @@ def area_under_curve(is_label: np.ndarray, scores: np.ndarray) -> float | None:
     num_with, num_without = int(is_label.sum()), int((~is_label).sum())
     if not num_with or not num_without:
         return None
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]  # (N,), 1 the lowest
-    area = ranks[is_label].sum() - num_with * (num_with + 1) / 2
+    area = (1 + ranks(scores))[is_label].sum() - num_with * (num_with + 1) / 2
     return float(area / (num_with * num_without))

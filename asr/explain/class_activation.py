@@ -42,7 +42,6 @@ def class_activation(score: ScoredNetwork, features: Tensor) -> ClassActivation 
     Returns:
         The map, or why there is none.
     """
-    axes = time_axes(score.network, features, _is_convolution)
     behind: list[tuple[int, Tensor]] = []  # convolutions before a rectifier, and what it gives
 
     def note(x: Tensor, ceiling: float) -> Tensor:
@@ -54,6 +53,7 @@ def class_activation(score: ScoredNetwork, features: Tensor) -> ClassActivation 
     target = choose_target(calls, behind)
     if target is None:
         return "does not apply: the network has no convolution"
+    axes = time_axes(calls, score.network, features, _is_convolution)
     name, axis = calls[target.place].name, axes[target.place]
     if axis is None or axis == 1:
         return f"does not apply: no axis of {name} follows the time of the features"

@@ -43,20 +43,25 @@ def mean_baseline(features: Tensor) -> Tensor:
     return features.mean(1, keepdim=True).expand_as(features)
 
 
-def gradient(score: ScoredNetwork, features: Tensor, baseline: Tensor) -> Tensor:
-    """Differentiate by features (1, T, F): (T, F) nats for a unit of the feature; no baseline.
+def gradient(score: ScoredNetwork, features: Tensor) -> Tensor:
+    """Differentiate by features (1, T, F): (T, F) nats for a unit of the feature.
 
     Source: Simonyan, Vedaldi and Zisserman 2014 (arXiv:1312.6034), section 3.
     """
     return score.gradient(features)[0]
 
 
-def gradient_times_input(score: ScoredNetwork, features: Tensor, baseline: Tensor) -> Tensor:
+def gradient_times_input(slopes: Tensor, features: Tensor, baseline: Tensor) -> Tensor:
     """(x - b) dQ / dx: (T, F) nats, what a straight line makes of Q(x) - Q(b).
+
+    Args:
+        slopes: dQ / dx by `gradient`, (T, F).
+        features: x, (1, T, F).
+        baseline: b, (1, T, F).
 
     Source: Shrikumar et al. 2016 (arXiv:1605.01713), with the baseline in place of 0.
     """
-    return ((features - baseline) * score.gradient(features))[0]
+    return (features - baseline)[0] * slopes
 
 
 def integrated_gradients(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from asr.explain.recording import LayerOutput, by_time, record, time_axes
 from asr.models import Network
+from asr.models.cells import first_gates
 
 # Layers that are drawn; of a deeper network so many, evenly spread.
 MOST_LAYERS = 12
@@ -46,7 +47,7 @@ def layer_outputs(network: Network, features: Tensor) -> Layers:
 
     outputs = []
     calls = record(network, features, choose)
-    for call, axis in zip(calls, time_axes(network, features, choose), strict=True):
+    for call, axis in zip(calls, time_axes(calls, network, features, choose), strict=True):
         if axis is None:
             continue
         channels = _channel_axis(call.output, axis)
@@ -99,24 +100,7 @@ def lstm_gates(network: Network, features: Tensor) -> Gates | str:
     return Gates(call.name, *(x.cpu() for x in run_lstm(lstm, inputs)))
 
 
-@torch.no_grad()
 def run_lstm(lstm: nn.LSTM, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Run the first layer and direction of an LSTM over (T, F): i, f, o and c, (T, H) each."""
-    size = lstm.hidden_size
-    weights = dict(lstm.named_parameters())
-    # PyTorch's weights stand in the order i, f, g, o; its biases are two, or none.
-    drive = inputs @ weights["weight_ih_l0"].T  # (T, 4 H)
-    if lstm.bias:
-        drive = drive + weights["bias_ih_l0"] + weights["bias_hh_l0"]
-    hidden, cell = inputs.new_zeros(lstm.proj_size or size), inputs.new_zeros(size)
-    rows = []
-    for step in drive:
-        i, f, g, o = (step + weights["weight_hh_l0"] @ hidden).split(size)
-        i, f, o = i.sigmoid(), f.sigmoid(), o.sigmoid()
-        cell = f * cell + i * g.tanh()
-        hidden = o * cell.tanh()
-        if lstm.proj_size:
-            hidden = weights["weight_hr_l0"] @ hidden
-        rows.append(torch.stack([i, f, o, cell]))
-    i, f, o, c = torch.stack(rows, 1)  # (T, H) each
-    return i, f, o, c
+    gates = first_gates(lstm, inputs[:, None])
+    return gates.input[:, 0], gates.forget[:, 0], gates.output[:, 0], gates.cell[:, 0]

@@ -101,10 +101,10 @@ METHODS: dict[str, Method] = {
 
 def compute_maps(score: ScoredNetwork, features: Tensor) -> dict[str, SaliencyMap]:
     """Compute the maps of features (1, T, F) by all methods but integrated gradients."""
-    baseline = mean_baseline(features)
+    slopes = gradient(score, features)
     results: dict[str, Tensor | str | tuple[Tensor, str]] = {
-        "gradient": gradient(score, features, baseline),
-        "gradient_times_input": gradient_times_input(score, features, baseline),
+        "gradient": slopes,
+        "gradient_times_input": gradient_times_input(slopes, features, mean_baseline(features)),
         "guided_backpropagation": _through_rectifiers(score, features, guide),
         "deconvolution": _through_rectifiers(score, features, deconvolve),
     }

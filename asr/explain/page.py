@@ -80,6 +80,7 @@ class Explanation(NamedTuple):
         integral: how complete integrated gradients are.
         deletions: curves.
         randomisation: rank correlations.
+        slopes: of the score by the samples (L,), or None.
     """
 
     score: float
@@ -89,6 +90,7 @@ class Explanation(NamedTuple):
     integral: Integral
     deletions: Deletions
     randomisation: Randomisation
+    slopes: np.ndarray | None
 
 
 def explain_word(
@@ -109,6 +111,8 @@ def explain_word(
     logger.info("random weights")
     frames = frames_near(model, subject, choice)
     randomisation = randomise_maps(scored, subject.features, maps, frames, options.seed)
+    waveform = torch.from_numpy(subject.waveform).to(model.device)
+    slopes = sample_gradient(scored, model.features, waveform)
     return Explanation(
         float(value),
         float(score.probability(value)),
@@ -117,6 +121,7 @@ def explain_word(
         integral,
         deletions,
         randomisation,
+        None if slopes is None else slopes.cpu().numpy(),
     )
 
 
@@ -192,11 +197,6 @@ def _tiles(subject: Subject, choice: Choice, found: Explanation) -> list[tuple[s
 
 
 def _draw_scene(model: AcousticModel, subject: Subject, choice: Choice, found: Explanation) -> str:
-    scored = ScoredNetwork(
-        model.network, score_of(subject.log_probs, subject.labels, choice.places)
-    )
-    waveform = torch.from_numpy(subject.waveform).to(model.device)
-    slopes = sample_gradient(scored, model.features, waveform)
     features = subject.features[0].cpu().numpy()
     same = features.shape == subject.energies.shape
     # Frames that hold as many values as samples, and are no bands, are the samples themselves.
@@ -214,7 +214,7 @@ def _draw_scene(model: AcousticModel, subject: Subject, choice: Choice, found: E
         over_samples=over_samples,
     )
     maps = [made for made in found.maps.values() if made.values is not None]
-    return draw_scene(scene, maps, None if slopes is None else slopes.cpu().numpy())
+    return draw_scene(scene, maps, found.slopes)
 
 
 def _describe(name: str, found: Explanation) -> dict[str, str]:

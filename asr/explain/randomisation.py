@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asr.evaluation.ranks import ranks
 from asr.explain.gradients import FIRST_STEPS
 from asr.explain.methods import SaliencyMap, compute_integral, compute_maps
 from asr.explain.recording import modules_of, record
@@ -110,13 +111,6 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
     scale = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / scale) if scale > 0 else float("nan")
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Rank (n,) values from 0; equal ones share the mean of their ranks."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts + 1) / 2)[places]
 
 
 def _similarity(

@@ -4,7 +4,7 @@ Networks are known by their Protocol and by the types of their modules alone: a 
 `nn.Conv1d` or `nn.Conv2d`, whoever holds it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -85,16 +85,23 @@ def record(network: Network, features: Tensor, choose: Choose) -> list[Call]:
     return calls
 
 
-def time_axes(network: Network, features: Tensor, choose: Choose) -> list[int | None]:
+def time_axes(
+    once: Sequence[Call], network: Network, features: Tensor, choose: Choose
+) -> list[int | None]:
     """Find the axis of time of every call's output: the one that grows with the features.
 
     Layouts differ from network to network, and a shape alone does not say what is time: the network
     is run once more on the same features twice over.
 
+    Args:
+        once: calls of the modules that `choose` chooses, on the features.
+        network: that was called.
+        features: (1, T, F).
+        choose: as in `record`.
+
     Returns:
-        An axis for each call of `record`, None where no single one or more than one grew.
+        An axis for each call, None where no single one or more than one grew.
     """
-    once = record(network, features, choose)
     twice = record(network, torch.cat([features, features], 1), choose)
     axes: list[int | None] = []
     for short, long in zip(once, twice, strict=True):

@@ -169,7 +169,6 @@ class IdentityRNN(nn.RNN):
             nn.init.zeros_(bias)
 
 
-@torch.no_grad()
 def gates_over_time(layer: nn.LSTM | LoopedLSTM, x: Tensor) -> Gates:
     """Compute what the gates of a layer do while it reads an input, from a state of zero.
 
@@ -187,15 +186,25 @@ def gates_over_time(layer: nn.LSTM | LoopedLSTM, x: Tensor) -> Gates:
     if isinstance(layer, nn.LSTM):
         if layer.num_layers > 1 or layer.bidirectional or layer.batch_first or layer.proj_size:
             raise ValueError(f"layer must be one layer of one direction, got {layer}")
-        weight_ih, weight, *biases = layer.all_weights[0]
-        bias = biases[0] + biases[1] if biases else None
+    elif not isinstance(layer, LoopedLSTM):
+        raise ValueError(f"layer must be an LSTM to have gates, got {type(layer).__name__}")
+    return first_gates(layer, x)
+
+
+@torch.no_grad()
+def first_gates(layer: nn.LSTM | LoopedLSTM, x: Tensor) -> Gates:
+    """As `gates_over_time`, of the first layer and direction that an LSTM has."""
+    if isinstance(layer, nn.LSTM):
+        weights = dict(layer.named_parameters())
+        weight_ih, weight = weights["weight_ih_l0"], weights["weight_hh_l0"]
+        bias = weights["bias_ih_l0"] + weights["bias_hh_l0"] if layer.bias else None
+        if layer.proj_size:  # R sees P h, which is R P that sees h
+            weight = weight @ weights["weight_hr_l0"]
         peepholes = weight.new_zeros(3, layer.hidden_size)
         equations = partial(peephole_equations, peepholes=peepholes)
-    elif isinstance(layer, LoopedLSTM):
+    else:
         weight_ih, weight, bias = layer.weight_ih, layer.weight_hh, layer.bias
         equations = layer.equations
-    else:
-        raise ValueError(f"layer must be an LSTM to have gates, got {type(layer).__name__}")
     zero = x.new_zeros(x.shape[1], layer.hidden_size)
     projected = functional.linear(x, weight_ih, bias)  # (T, N, K)
     frames = follow(equations, projected, weight, zero, zero)

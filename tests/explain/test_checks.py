@@ -6,13 +6,13 @@ import tones
 import torch
 from torch import nn
 
+from asr.evaluation.ranks import ranks
 from asr.explain.deletion import SHARES, area_under, curve, delete_frames, without
 from asr.explain.methods import METHODS, SaliencyMap, compute_integral, compute_maps
 from asr.explain.randomisation import (
     randomise,
     randomise_maps,
     rank_correlation,
-    ranks,
     stages_of,
 )
 from asr.explain.score import ScoredNetwork, WordScore, score_of

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from asr.explain.class_activation import class_activation, weigh_maps
-from asr.explain.recording import by_time, time_axes
+from asr.explain.recording import by_time, record, time_axes
 from asr.explain.score import WordScore
 from tests.explain.toys import Function, linear, scored
 
@@ -113,6 +113,10 @@ def test_coarse_maps_are_brought_to_the_size_of_the_features():
     assert found.tolist() == [[1.0, 1.0], [1.5, 1.5], [2.5, 2.5], [3.0, 3.0]]
 
 
+def axes_of(network, choose):
+    return time_axes(record(network, FEATURES, choose), network, FEATURES, choose)
+
+
 @pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 1, 3, 2)])
 def test_time_is_the_axis_that_grows(axes):
     score = scored(
@@ -122,15 +126,15 @@ def test_time_is_the_axis_that_grows(axes):
         score=WordScore(COUNTS),
     )
 
-    found = time_axes(score.network, FEATURES, lambda _, module: isinstance(module, nn.Conv2d))
-
-    assert found == [axes.index(2)]
+    assert axes_of(score.network, lambda _, module: isinstance(module, nn.Conv2d)) == [
+        axes.index(2)
+    ]
 
 
 def test_output_that_does_not_follow_time_has_no_axis():
     score = scored(Function(lambda x: x[:, :3]), linear(torch.ones(2, 2)), score=WordScore(COUNTS))
 
-    assert time_axes(score.network, FEATURES, lambda name, _: name == "layers.1") == [None]
+    assert axes_of(score.network, lambda name, _: name == "layers.1") == [None]
 
 
 def test_layouts_become_frames_first():
