@@ -51,6 +51,16 @@ def test_network_and_features_are_those_of_the_file(corpus, tmp_path, first):
     assert config["features"] == theirs["features"]
 
 
+def test_preset_keeps_the_network_of_the_file(corpus, tmp_path, first):
+    config = compose(corpus, tmp_path, first, "preset=auto")
+
+    theirs = read_checkpoint(first)[0]["config"]
+    assert config["model"] == theirs["model"] | {"dropout": 0.2}
+    assert config["features"] == theirs["features"]
+    assert config["optimizer"]["lr"] == 1e-3
+    assert "the network of the file" in config["preset"][1]
+
+
 def test_another_network_may_be_chosen(corpus, tmp_path, first):
     config = compose(corpus, tmp_path, first, "model=ds2_gru", "features.normalize=none")
 
