@@ -14,9 +14,7 @@ MAX_N_MELS = 1024
 
 def mel_points(count: int, f_min: float, f_max: float) -> Tensor:
     """Frequencies from `f_min` to `f_max` at equal distances on the mel scale, (count,) Hz."""
-    low, high = _to_mel(torch.tensor([f_min, f_max], dtype=torch.float64))
-    mel = low + (high - low) * torch.arange(count, dtype=torch.float64) / (count - 1)
-    return 700.0 * torch.expm1(mel / 1127.0)
+    return 700.0 * torch.expm1(_mel_points(count, f_min, f_max) / 1127.0)
 
 
 def mel_filterbank(n_mels: int, n_fft: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:
@@ -26,8 +24,7 @@ def mel_filterbank(n_mels: int, n_fft: int, sample_rate: int, f_min: float, f_ma
     """
     bins = torch.arange(n_fft // 2, dtype=torch.float64) * sample_rate / n_fft
     mel = _to_mel(bins)[:, None]  # (n_fft / 2, 1)
-    low, high = _to_mel(torch.tensor([f_min, f_max], dtype=torch.float64))
-    edges = low + (high - low) * torch.arange(n_mels + 2, dtype=torch.float64) / (n_mels + 1)
+    edges = _mel_points(n_mels + 2, f_min, f_max)
     rising = (mel - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - mel) / (edges[2:] - edges[1:-1])
     bank = torch.minimum(rising, falling).clamp_min(0.0)
@@ -53,6 +50,11 @@ def check_mel(n_mels: int, sample_rate: int, f_min: float, f_max: float) -> None
         raise ValueError(
             f"0 <= f_min < f_max <= sample_rate / 2 must hold, got {f_min}, {f_max}, {sample_rate}"
         )
+
+
+def _mel_points(count: int, f_min: float, f_max: float) -> Tensor:
+    low, high = _to_mel(torch.tensor([f_min, f_max], dtype=torch.float64))
+    return low + (high - low) * torch.arange(count, dtype=torch.float64) / (count - 1)
 
 
 def _to_mel(frequency: Tensor) -> Tensor:
