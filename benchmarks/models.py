@@ -1,14 +1,22 @@
-"""Every network of `conf/model`: weights, receptive field, speed of training and of recognition.
+"""Every network of `conf/model`: its weights, its speed, and what runs of it came to.
 
-    python benchmarks/models.py
-    python benchmarks/models.py --models ds2_lstm quartznet conformer --threads 1
+    python benchmarks/models.py speed
+    python benchmarks/models.py speed --models ds2_lstm quartznet conformer --threads 1
+    python benchmarks/models.py runs runs/networks/ds2_lstm runs/networks/*
+    python benchmarks/models.py runs --changes runs/one_change/plain runs/one_change/*
 
-A step is a real one: features, network, CTC loss, gradient, AdamW, on a batch of noise with texts
-of characters. Networks take turns, `--repeats` times over. Speed is audio over time, from the least
-and from the median of a network's times; relative speed is the median over the turns of the first
-network's time over its own. Several threads are timed by the clock, one by the processor time of
-the process, which other work on the machine disturbs less. Before anything is timed, a short
+`speed` times real steps: features, network, CTC loss, gradient, AdamW, on a batch of noise with
+texts of characters. Networks take turns, `--repeats` times over. Speed is audio over time, from the
+least and from the median of a network's times; relative speed is the median over the turns of the
+first network's time over its own. Several threads are timed by the clock, one by the processor time
+of the process, which other work on the machine disturbs less. Before anything is timed, a short
 utterance alone is held to the same in the batch.
+
+`runs` reads folders that `asr train` and `asr decode` left. All must have heard the same speech.
+"dev at N s" is the error rate on the dev set at the last validation within the seconds that the
+first run took, in the middle of the others' schedules. With `--changes`, each run differs from the
+first by one thing, and the table says by how much the error rate on the same utterances differs
+(paired bootstrap).
 """
 
 import argparse
@@ -21,11 +29,14 @@ from typing import NamedTuple
 import torch
 from turns import time_in_turns
 
+from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel, build_model
 from asr.cli.assembly import build_tokenizer
 from asr.cli.environment import environment
 from asr.cli.hydra_config import build, compose_config
 from asr.data.loading import Batch
+from asr.evaluation.comparison import compare_results
+from asr.evaluation.run_record import Result, RunRecord, read_run
 from asr.training.precision import choose_precision
 from asr.training.step import Stepper
 
@@ -109,7 +120,7 @@ def row(contestant: Contestant, times: list[list[float]], first: list[list[float
     return cells
 
 
-def run(args: argparse.Namespace) -> None:
+def show_speed(args: argparse.Namespace) -> None:
     """Measure, and print the table."""
     torch.set_num_threads(args.threads)
     contestants = [make_contestant(name, args.precision) for name in args.models]
@@ -134,24 +145,114 @@ def run(args: argparse.Namespace) -> None:
     print(f"batch {args.batch} x {args.seconds} s, {args.repeats} turns; audio, s a second")
     header = ["model", "million", "frame ms", "sees s", "train max", "median", "relative"]
     header += ["recognise max", "median", "relative"]
-    print("| " + " | ".join(header) + " |")
-    print("|---" + "|---:" * (len(header) - 1) + "|")
+    rows = []
     for number, contestant in enumerate(contestants):
         own, first = ([kind[i] for kind in times] for i in (number, 0))
-        print("| " + " | ".join(row(contestant, own, first, args.batch * args.seconds)) + " |")
+        rows.append(row(contestant, own, first, args.batch * args.seconds))
+    print_table(header, rows)
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print a table of Markdown."""
+    print("| " + " | ".join(header) + " |")
+    print("|---" + "|---:" * (len(header) - 1) + "|")
+    for cells in rows:
+        print("| " + " | ".join(cells) + " |")
+
+
+def results_of(run: RunRecord) -> dict[str, Result]:
+    """What each decoder made of the test set."""
+    found = {result.decoder: result for result in run.results if result.score is not None}
+    assert "greedy" in found, f"{run.path}: decode it greedily first"
+    return found
+
+
+def rate_within(run: RunRecord, seconds: float) -> str:
+    """Error rate of the last validation within so many seconds of training, in percent."""
+    rows = [row for row in run.history if row["seconds"] <= seconds]
+    return f"{100 * rows[-1][f'dev_{run.metric}']:.1f}" if rows else "-"
+
+
+def rate_and_interval(run: RunRecord, result: Result | None) -> str:
+    """Error rate with its interval, in percent."""
+    if result is None or result.score is None:
+        return "-"
+    rate = result.score.error_rate(run.metric)
+    return f"{100 * rate.rate:.1f} ({100 * rate.low:.1f} - {100 * rate.high:.1f})"
+
+
+def cost(run: RunRecord) -> list[str]:
+    """Weights in millions, seconds of features that a frame depends on, epochs, seconds."""
+    model = load_checkpoint(run.path / "ckpt/best.ckpt")
+    weights = sum(p.numel() for p in model.network.parameters())
+    field = model.network.receptive_field
+    sees = (
+        "all" if field is None else f"{field * model.features.hop_length / model.sample_rate:.2f}"
+    )
+    last = run.history[-1]
+    return [f"{weights / 1e6:.2f}", sees, f"{last['epoch']:g}", f"{last['seconds']:.0f}"]
+
+
+def show_networks(runs: list[RunRecord]) -> None:
+    """Print what every run cost and what errors it makes."""
+    budget = runs[0].history[-1]["seconds"]
+    header = ["run", "million", "sees s", "epochs", "seconds", f"dev at {budget:.0f} s", "dev, end"]
+    header += ["test, greedy", "test, beam", "real-time factor"]
+    rows = []
+    for run in runs:
+        results = results_of(run)
+        score = results["greedy"].score
+        cells = [run.name, *cost(run), rate_within(run, budget), rate_within(run, float("inf"))]
+        cells += [rate_and_interval(run, results.get(name)) for name in ("greedy", "beam")]
+        rows.append([*cells, f"{score.real_time_factor:.4f}" if score else "-"])
+    print_table(header, rows)
+
+
+def show_changes(runs: list[RunRecord]) -> None:
+    """Print how the errors of every run differ from the first one's, on the same utterances."""
+    first = results_of(runs[0])["greedy"]
+    rows = []
+    for run in runs:
+        result = results_of(run)["greedy"]
+        cells = [run.name, f"{run.history[-1]['seconds']:.0f}", rate_within(run, float("inf"))]
+        cells.append(rate_and_interval(run, result))
+        if run is not runs[0]:
+            change = compare_results(first, result, run.metric).change
+            low, high = 100 * change.low, 100 * change.high
+            cells += [f"{100 * change.difference:+.1f}", f"{low:+.1f} to {high:+.1f}"]
+        rows.append(cells + ["-"] * (6 - len(cells)))
+    print_table(["run", "seconds", "dev", "test", "difference", "95 % interval"], rows)
+
+
+def show_runs(args: argparse.Namespace) -> None:
+    """Print the table of some runs, each once."""
+    paths = {path.resolve(): path for path in args.runs}
+    runs = [read_run(path) for path in paths.values()]
+    show = show_changes if args.changes else show_networks
+    show(runs)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
     choices = sorted(path.stem for path in CONF.glob("*.yaml"))
     default = ["ds2_lstm", *(name for name in choices if name != "ds2_lstm")]
-    parser.add_argument("--models", nargs="+", choices=choices, default=default, metavar="MODEL")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=32, help="utterances")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each utterance")
-    parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
-    run(parser.parse_args())
+    speed = commands.add_parser("speed", help="time training steps and recognition")
+    speed.add_argument("--models", nargs="+", choices=choices, default=default, metavar="MODEL")
+    speed.add_argument("--threads", type=int, default=2)
+    speed.add_argument("--repeats", type=int, default=5)
+    speed.add_argument("--batch", type=int, default=32, help="utterances")
+    speed.add_argument("--seconds", type=float, default=2.0, help="of each utterance")
+    speed.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
+    speed.set_defaults(show=show_speed)
+    runs = commands.add_parser("runs", help="lay out what runs cost and what errors they make")
+    runs.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders, the first first")
+    runs.add_argument("--changes", action="store_true", help="differences from the first run")
+    runs.set_defaults(show=show_runs)
+    args = parser.parse_args()
+    args.show(args)
 
 
 if __name__ == "__main__":
