@@ -1,6 +1,6 @@
 """Draw alpha, beta and the occupancies of one utterance, by a trained model.
 
-    python benchmarks/ctc_picture.py --checkpoint runs/speech_commands_seed1/ckpt/best.ckpt \
+    python benchmarks/ctc_picture.py --checkpoint runs/speech_commands_letters_seed1/ckpt/best.ckpt \
         --audio happy.opus --text happy -o docs/images/ctc_variables.png
 
 Alpha and beta are computed here, in logarithms, as the textbook has them; before anything is drawn

@@ -1,6 +1,6 @@
 """Save a model's log-probabilities of a test set, for benchmarks/{decoding,confidence}.py.
 
-    python benchmarks/emissions.py --checkpoint runs/speech_commands_seed1/ckpt/best.ckpt \
+    python benchmarks/emissions.py --checkpoint runs/speech_commands_letters_seed1/ckpt/best.ckpt \
         --data speech_commands -o commands.safetensors
 
 The format is that of `asr tune log_probs=...`.
