@@ -1,7 +1,8 @@
 """Draw alpha, beta and the occupancies of one utterance, by a trained model.
 
-    python benchmarks/ctc_picture.py --checkpoint runs/speech_commands_letters_seed1/ckpt/best.ckpt \
-        --audio happy.opus --text happy -o docs/images/ctc_variables.png
+    python benchmarks/ctc_picture.py --audio happy.opus --text happy \
+        --checkpoint runs/speech_commands_letters_seed1/ckpt/best.ckpt \
+        -o docs/images/ctc_variables.png
 
 Alpha and beta are computed here, in logarithms, as the textbook has them; before anything is drawn
 their product is asserted to be what the kernels of `asr.ctc` return.
