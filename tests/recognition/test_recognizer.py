@@ -156,7 +156,7 @@ def test_shortest_usable_waveform_is_transcribed(model):
         (np.zeros(8000), None, ValueError, "sample_rate must be given"),
         (np.zeros(8000), 0, ValueError, "sample_rate must be 1000"),
         ("a.wav", 16000, ValueError, "sample_rate is for waveforms"),
-        ([1.0, 2.0], RATE, TypeError, "must be a path or a waveform .* got float"),
+        ([1.0, 2.0], RATE, TypeError, "must be a path, a waveform .* got float"),
         (None, None, TypeError, "got NoneType"),
     ],
 )
@@ -201,13 +201,15 @@ def test_chunks_give_as_many_frames_as_the_whole(num_samples, rng):
     model = Recognizer(tones.untrained_model())
     waveform = rng.standard_normal(num_samples).astype(np.float32) / 10
     seen = []
-    model.decoder = lambda log_probs, lengths: seen.append(lengths.tolist()) or [[EMPTY]]
+    model.decoder = lambda log_probs, lengths: (
+        seen.extend(lengths.tolist()) or [[EMPTY]] * len(lengths)
+    )
 
     model.transcribe(waveform, RATE)
 
     features, network = model.model.features, model.model.network
     whole = network.output_lengths(features.num_frames(torch.tensor([num_samples])))
-    assert seen == [whole.tolist()]
+    assert sum(seen) == int(whole)
 
 
 class EMPTY:
