@@ -72,7 +72,9 @@ def compare_errors(path: Path, checkpoint: Path, manifest: Path, lm: Path | None
         recognizer = asr.load(checkpoint, lm=model)
         order = in_order(len(utterances))
         texts = [utterances[i].text for i in order]
-        apart = [t.text for t in recognizer.transcribe([utterances[i].audio for i in order])]
+        apart = [
+            t.text for t in recognizer.transcribe([utterances[i].audio_filepath for i in order])
+        ]
         joined = recognizer.transcribe(path).text
         rates = [
             word_error_rate(texts, apart),
@@ -80,7 +82,9 @@ def compare_errors(path: Path, checkpoint: Path, manifest: Path, lm: Path | None
             word_error_rate([" ".join(apart)], [joined]),
         ]
         print(f"{'greedy' if model is None else 'with ' + model.name}:")
-        for name, rate in zip(("one by one", "joined", "joined against one by one"), rates):
+        for name, rate in zip(
+            ("one by one", "joined", "joined against one by one"), rates, strict=True
+        ):
             print(f"  {name:26} WER {100 * rate.rate:5.2f} %  ins / del / sub {rate[1:4]}")
         assert rates[1].rate - rates[0].rate <= MAX_LOSS, "words are lost at seams"
 
@@ -107,12 +111,11 @@ def write_joined(path: Path, manifest: Path, least_s: float = 0.0) -> float:
 
 def read_in_order(manifest: Path) -> Iterator[np.ndarray]:
     """Waveforms of a manifest."""
-    from asr.audio import read_audio
     from asr.data.manifest import read_manifest
 
     utterances = list(read_manifest(manifest))
     for i in in_order(len(utterances)):
-        yield read_audio(utterances[i].audio, RATE).waveform
+        yield utterances[i].waveform(RATE)
 
 
 def write_noise(path: Path, seconds: int, rate: int) -> None:

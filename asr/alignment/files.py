@@ -10,9 +10,9 @@ from asr.data.manifest import Utterance, write_manifest
 from asr.data.unusable import Unusable
 from asr.evaluation.results import trn_ids
 from asr.files import write_atomically, write_json_lines
-from asr.recognition.formats import finite, format_transcripts, word_record
+from asr.recognition.formats import format_transcripts
 from asr.recognition.textgrid import format_textgrid
-from asr.recognition.transcripts import TimedWord, Transcript
+from asr.recognition.transcripts import TimedWord, Transcript, finite, word_record
 
 FORMATS = ("json", "ctm", "textgrid")
 # What an alignment adds to an utterance of a manifest.

@@ -115,5 +115,5 @@ def _search(folder: Path) -> list[Recording]:
     if not audio:
         raise ValueError(f"{folder}: no recording below it ({' '.join(sorted(SUFFIXES))})")
     if len(audio) < len(files):
-        logger.info("%s: %d files are no recordings", folder, len(files) - len(audio))
+        logger.info("%s: passed over what is no recording: %d", folder, len(files) - len(audio))
     return [Recording(path, str(path), path.relative_to(folder)) for path in audio]

@@ -1,14 +1,13 @@
 """The text formats that transcripts are written in."""
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from asr.recognition.subtitles import READABLE, SubtitleLayout, format_srt, format_vtt
 from asr.recognition.textgrid import format_textgrid
-from asr.recognition.transcripts import Segment, TimedWord, Transcript
+from asr.recognition.transcripts import Segment, Transcript, finite, word_record
 
 # Each with the ending of its files.
 FORMATS = {
@@ -123,21 +122,6 @@ def _segment_record(segment: Segment) -> dict[str, object]:
             {"text": other.text, "score": finite(other.score)} for other in segment.alternatives
         ]
     return record
-
-
-def word_record(word: TimedWord) -> dict[str, object]:
-    """JSON object of a word: milliseconds are finer than any frame."""
-    return {
-        "word": word.word,
-        "start": round(word.start_s, 3),
-        "end": round(word.end_s, 3),
-        "confidence": round(word.confidence, 4),
-    }
-
-
-def finite(score: float, digits: int = 4) -> float | None:
-    """Round a score for JSON, which has no infinities."""
-    return round(score, digits) if math.isfinite(score) else None
 
 
 def _format_ctm(transcript: Transcript) -> str:

@@ -126,3 +126,18 @@ def time_words(
         )
         for w in words
     ]
+
+
+def word_record(word: TimedWord) -> dict[str, object]:
+    """JSON object of a word: milliseconds are finer than any frame."""
+    return {
+        "word": word.word,
+        "start": round(word.start_s, 3),
+        "end": round(word.end_s, 3),
+        "confidence": round(word.confidence, 4),
+    }
+
+
+def finite(score: float, digits: int = 4) -> float | None:
+    """Round a score for JSON, which has no infinities."""
+    return round(score, digits) if math.isfinite(score) else None
