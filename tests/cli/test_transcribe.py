@@ -188,8 +188,9 @@ def test_recordings_that_differ_in_their_ending_keep_it(folder):
 def test_channels_are_transcribed_one_by_one(folder, capsys):
     rng = np.random.default_rng(1)
     two = [tones.speak(text, rng) for text in ("dab", "ab cad")]
-    size = max(map(len, two))
-    samples = np.stack([np.pad(waveform, (0, size - len(waveform))) for waveform in two], axis=1)
+    samples = 1e-3 * rng.standard_normal((max(map(len, two)), 2))
+    for channel, waveform in enumerate(two):
+        samples[: len(waveform), channel] = waveform
     soundfile.write(folder / "call.wav", samples, tones.SAMPLE_RATE)
 
     assert transcribe("call.wav", "--per-channel") == 0
@@ -241,7 +242,6 @@ def test_every_option_of_the_beam_search_reaches_it(folder, made, capsys):
 
     record = json.loads(capsys.readouterr().out)
     assert record["text"] == "ab cad"
-    assert len(record["segments"][0]["alternatives"]) == 2
     (options,) = made
     assert options["hotwords"] == ["cad", "ab cad"]
     names = {word[2:].split("=")[0].replace("-", "_") for word in words} - {"format"}
