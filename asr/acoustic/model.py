@@ -19,7 +19,7 @@ from asr.models import (
     ClipNetwork,
     Network,
 )
-from asr.text import PhoneTokenizer, TextNormalizer, Tokenizer, spelling
+from asr.text import BLANK, PhoneTokenizer, TextNormalizer, Tokenizer, spelling
 
 # Padded audio that goes through the network at once.
 BATCH_S = 120.0
@@ -160,10 +160,25 @@ class AcousticModel:
         lengths = torch.tensor([len(seen) for seen in samples])
         padded = torch.nn.utils.rnn.pad_sequence(samples, batch_first=True)
         rows, row_lengths = self._run(padded, lengths)
-        return [
+        cores = [
             keep_core(row[:length], chunk, self.samples_per_frame)
             for row, length, chunk in zip(rows, row_lengths.tolist(), chunks, strict=True)
         ]
+        for core, chunk in zip(cores, chunks, strict=True):
+            if chunk.ends_in_silence and not chunk.is_last:
+                self._separate(core)
+        return cores
+
+    def _separate(self, core: Tensor) -> None:
+        """End a piece (T, C) with the separator of words, where it ends in a blank.
+
+        The network took the piece for a whole utterance, after whose last word nothing stands; who
+        decodes a recording as a whole would join that word and the next.
+        """
+        tokens = self.tokenizer.tokens
+        if " " in tokens and len(core) and core[-1].argmax() == BLANK:
+            pair = [BLANK, tokens.index(" ")]
+            core[-1, pair] = core[-1, pair[::-1]]
 
     def _num_seen(self, chunk: Chunk) -> int:
         """Samples of a chunk that the network sees: at a silence, none that gives a frame too many.

@@ -36,7 +36,7 @@ class Segment:
         start_s: seconds, where the first word begins.
         end_s: seconds, where the last word ends.
         score: what the decoder ranked by, in nats.
-        alternatives: the n-best list, best first, `text` among them; empty where it has one reading.
+        alternatives: the n-best list, best first, `text` among them; empty if it has one reading.
     """
 
     text: str

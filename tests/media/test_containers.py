@@ -47,9 +47,11 @@ def test_sound_of_a_container_is_read(tmp_path, kind):
         waveform = np.concatenate([*stream_audio(path, 16000, channel)])
         assert len(waveform) == pytest.approx(1.5 * 16000, abs=0.1 * 16000)
         assert loudest(waveform, 16000) == pytest.approx(frequency, abs=5)
-        assert np.abs(waveform[4000:-4000]).max() == pytest.approx(0.3, abs=0.05)
+        assert np.abs(waveform[4000:-4000]).max() == pytest.approx(
+            0.3, abs=0.15
+        )  # AAC mixes them a little
     mixed = np.concatenate([*stream_audio(path, 16000)])
-    assert np.abs(mixed[4000:-4000]).max() < 0.35
+    assert 0.2 < np.abs(mixed[4000:-4000]).max() < 0.45
 
 
 def test_pieces_of_a_container_are_those_of_the_whole(tmp_path, monkeypatch):
