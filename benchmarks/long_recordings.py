@@ -86,7 +86,7 @@ def compare_errors(path: Path, checkpoint: Path, manifest: Path, lm: Path | None
         for name, rate in zip(
             ("one by one", "joined", "joined against one by one"), rates, strict=True
         ):
-            print(f"  {name:26} WER {100 * rate.rate:5.2f} %  ins / del / sub {rate[1:4]}", flush=True)
+            print(f"  {name:26} WER {100 * rate.rate:5.2f} %  ins / del / sub {rate[1:4]}")
         losses.append(rates[1].rate - rates[0].rate)
     assert max(losses) <= MAX_LOSS, "joined utterances have more errors than single ones"
 
