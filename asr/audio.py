@@ -104,13 +104,13 @@ def read_audio(
             or far out of [-1, 1].
     """
     if sample_rate is not None:
-        _check_rate(sample_rate)
+        check_rate(sample_rate)
     with _open(path) as file:
         info = _checked_info(path, file, max_duration_s)
         blocks = [*_mono_blocks(path, file)]
     waveform = blocks[0] if len(blocks) == 1 else np.concatenate([np.empty(0, np.float32), *blocks])
     _check_count(path, len(waveform), info)
-    _check_samples(path, waveform)
+    check_samples(path, waveform)
     target_rate = sample_rate or info.sample_rate
     waveform = resample(waveform, info.sample_rate, target_rate)
     np.clip(waveform, -1.0, 1.0, out=waveform)
@@ -140,15 +140,18 @@ def read_segment(path: str | Path, start_s: float, end_s: float) -> Audio:
         waveform = np.concatenate([np.empty(0, np.float32), *blocks])
     waveform = waveform[start:] if file.format == "MP3" else waveform
     _check_count(path, len(waveform), info._replace(num_samples=stop - start))
-    _check_samples(path, waveform, start)
+    check_samples(path, waveform, start)
     return Audio(waveform.clip(-1.0, 1.0), info.sample_rate, info.sample_rate, info.channels)
 
 
-def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
+def read_blocks(
+    path: str | Path, sample_rate: int, channel: int | None = None
+) -> Iterator[np.ndarray]:
     """Read an audio file piece by piece: what `read_audio` gives, in memory that does not grow.
 
     Args:
         sample_rate: Hz to resample to.
+        channel: the one to read, from 0; None averages all.
 
     Yields:
         Consecutive pieces (L,), some seconds or minutes long.
@@ -156,28 +159,29 @@ def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
     Raises:
         AudioError: as `read_audio`, with the piece that is broken; pieces before it were good.
     """
-    _check_rate(sample_rate)
+    check_rate(sample_rate)
     with _open(path) as file:
         info = _checked_info(path, file)
-        for block in _resampled(_good_blocks(path, file, info), info.sample_rate, sample_rate):
+        blocks = _good_blocks(path, file, info, channel)
+        for block in resample_blocks(blocks, info.sample_rate, sample_rate):
             yield block.clip(-1.0, 1.0)
 
 
 def _good_blocks(
-    path: str | Path, file: soundfile.SoundFile, info: AudioInfo
+    path: str | Path, file: soundfile.SoundFile, info: AudioInfo, channel: int | None
 ) -> Iterator[np.ndarray]:
     num_samples = 0
-    for block in _mono_blocks(path, file):
-        _check_samples(path, block, num_samples)
+    for block in _mono_blocks(path, file, channel=channel):
+        check_samples(path, block, num_samples)
         num_samples += len(block)
         yield block
     _check_count(path, num_samples, info)
 
 
-def _resampled(
+def resample_blocks(
     blocks: Iterator[np.ndarray], source_rate: int, sample_rate: int
 ) -> Iterator[np.ndarray]:
-    """Resample consecutive pieces to pieces of what `resample` makes of the whole.
+    """Resample consecutive pieces (L,) to pieces of what `resample` makes of the whole.
 
     Every sample is computed where its filter's whole support is at hand.
     """
@@ -213,8 +217,8 @@ def resample(waveform: np.ndarray, source_rate: int, sample_rate: int) -> np.nda
     Raises:
         ValueError: a rate is out of range.
     """
-    _check_rate(source_rate)
-    _check_rate(sample_rate)
+    check_rate(source_rate)
+    check_rate(sample_rate)
     waveform = np.asarray(waveform, dtype=np.float32)
     if source_rate == sample_rate or waveform.size == 0:
         return waveform
@@ -268,7 +272,7 @@ def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
     Raises:
         ValueError: the waveform is not one-dimensional, is empty or not finite.
     """
-    _check_rate(sample_rate)
+    check_rate(sample_rate)
     waveform = np.asarray(waveform)
     if waveform.ndim != 1 or waveform.size == 0:
         raise ValueError(f"waveform must be (L,) with L >= 1, got shape {waveform.shape}")
@@ -348,17 +352,25 @@ def _check_not_cut(path: str | Path, file: soundfile.SoundFile) -> None:
 
 
 def _mono_blocks(
-    path: str | Path, file: soundfile.SoundFile, most: int | None = None
+    path: str | Path,
+    file: soundfile.SoundFile,
+    most: int | None = None,
+    channel: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Average the channels of all samples that the file really holds, or of the first `most`."""
+    """Mix down all samples that the file really holds, or the first `most`."""
     frames = max(1, _BLOCK_SAMPLES // file.channels)
     left = file.frames if most is None else most
     try:
         while len(block := file.read(min(frames, left), "float32", always_2d=True)):
-            yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
+            yield mix_down(block, channel)
             left -= 0 if most is None else len(block)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path}: cannot be decoded: {_reason(error)}") from error
+
+
+def mix_down(block: np.ndarray, channel: int | None = None) -> np.ndarray:
+    """Average the channels of samples (L, channels), or take one of them, from 0: (L,)."""
+    return block.mean(axis=1) if channel is None and block.shape[1] > 1 else block[:, channel or 0]
 
 
 def _check_count(path: str | Path, num_samples: int, info: AudioInfo) -> None:
@@ -368,7 +380,7 @@ def _check_count(path: str | Path, num_samples: int, info: AudioInfo) -> None:
         raise AudioError(f"{path}: holds no samples")
 
 
-def _check_samples(path: str | Path, waveform: np.ndarray, first: int = 0) -> None:
+def check_samples(path: str | Path, waveform: np.ndarray, first: int = 0) -> None:
     """Check samples (L,) of a file, of which they are those from `first` on."""
     if not np.isfinite(waveform).all():
         index = int(np.argmin(np.isfinite(waveform)))
@@ -380,7 +392,8 @@ def _check_samples(path: str | Path, waveform: np.ndarray, first: int = 0) -> No
         raise AudioError(f"{path}: float samples must lie in [-1, 1], the peak is {peak:.6g}")
 
 
-def _check_rate(sample_rate: int) -> None:
+def check_rate(sample_rate: int) -> None:
+    """Refuse a sample rate that no recording has, by a ValueError."""
     if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
         raise ValueError(
             f"sample_rate must be {MIN_SAMPLE_RATE}..{MAX_SAMPLE_RATE} Hz, got {sample_rate}"

@@ -268,14 +268,14 @@ DEFECTS = (
     Defect(
         "recognition: words are timed in samples of another rate",
         "asr/recognition/recognizer.py",
-        "emitted.num_samples / self.sample_rate",
-        "emitted.num_samples / 16000",
+        "read_s = piece.num_samples / self.sample_rate",
+        "read_s = piece.num_samples / 16000",
         ("recognition/test_recognizer.py",),
     ),
     Defect(
         "recognition: a broken file in a list ends it",
         "asr/acoustic/recordings.py",
-        "            emitted.error = error\n",
+        "            reading.error = error\n",
         "            raise\n",
         ("recognition/test_recognizer.py",),
     ),

@@ -1,9 +1,10 @@
 """Cutting long recordings so that memory stays bounded, and stitching what comes out.
 
-The model sees overlapping chunks; of each it keeps the frames of its core, away from the chunk's
-ends, where it had context on both sides. Cores lie side by side, so that their frames, joined, are
-as many as those of the whole recording. Why cores end where it is quiet: a word that straddles two
-chunks may be heard twice, or in neither.
+The model sees chunks that begin and end in silences, alone. Where there is no silence, chunks
+overlap: of each the model keeps the frames of its core, away from the chunk's ends, where it had
+context on both sides, and cores end where it is quiet: a word that straddles two chunks may be
+heard twice, or in neither. Cores lie side by side, so that their frames, joined, are as many as
+those of the whole recording.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,9 +13,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from torch import Tensor
 
-# Training utterances are rarely longer, and a recurrent model is best at lengths it was trained on.
+from asr.acoustic.silences import find_cut
+
+# What is no longer is not cut; training utterances are rarely longer.
 MAX_CHUNK_S = 30.0
-# Context beside a core, on both sides: several words.
+# Context beside a core that does not end in silence, on both sides: several words.
 MARGIN_S = 1.5
 # A core ends at the quietest place of its last seconds.
 SEARCH_S = 10.0
@@ -33,12 +36,16 @@ class Chunk(NamedTuple):
     samples: np.ndarray  # (L,)
     core_start: int
     core_end: int
+    ends_in_silence: bool  # or with the recording
+    is_last: bool
 
 
 def cut_chunks(
     blocks: Iterable[np.ndarray], sample_rate: int, frame_samples: int
 ) -> Iterator[Chunk]:
     """Cut a recording into chunks of at most `MAX_CHUNK_S` while it is read; a short one stays one.
+
+    A longer one is cut at its silences (`find_cut`), and where there are none at quiet places.
 
     Where it is cut depends on the samples alone, not on the blocks that they come in.
 
@@ -54,21 +61,30 @@ def cut_chunks(
     margin = _down(int(MARGIN_S * sample_rate), frame_samples)
     held = np.empty(0, np.float32)  # from the beginning of the next chunk on
     core_start = 0  # in `held`
+    is_long = False
     for block in blocks:
         held = np.concatenate([held, block]) if len(held) else block
         while len(held) > longest:
+            is_long = True
+            if cut := find_cut(held[:longest], core_start, sample_rate, frame_samples):
+                yield Chunk(held[:cut], core_start, cut, True, False)
+                held, core_start = held[cut:], 0
+                continue
             latest = _down(core_start + longest - 2 * margin, frame_samples)
             earliest = latest - int(SEARCH_S * sample_rate)
             cut = _down(find_quiet(held, earliest, latest, sample_rate), frame_samples)
-            yield Chunk(held[: cut + margin], core_start, cut)
+            yield Chunk(held[: cut + margin], core_start, cut, False, False)
             held, core_start = held[cut - margin :], margin
-    yield Chunk(held, core_start, len(held))
+    while is_long and (cut := find_cut(held, core_start, sample_rate, frame_samples)):
+        yield Chunk(held[:cut], core_start, cut, True, False)
+        held, core_start = held[cut:], 0
+    yield Chunk(held, core_start, len(held), True, True)
 
 
 def keep_core(rows: Tensor, chunk: Chunk, frame_samples: int) -> Tensor:
     """Drop the frames (T, C) of a chunk's margins."""
     first = chunk.core_start // frame_samples
-    if chunk.core_end == len(chunk.samples):  # the recording's end has a rounded-up last frame
+    if chunk.is_last:  # the recording's end has a rounded-up last frame
         return rows[first:].clone()
     return rows[first : chunk.core_end // frame_samples].clone()
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from asr.acoustic.model import AcousticModel
-from asr.acoustic.recordings import Emitted, process_recordings
+from asr.acoustic.recordings import Piece, process_recordings
 from asr.alignment.spans import Alignment, align_labels, time_alignment
 from asr.data.loading import Speech
 from asr.data.unusable import Unusable
@@ -18,7 +18,7 @@ def align_each(
     """Align utterances with their texts, in order; results come as they are done.
 
     Some minutes of audio are in memory at a time, and long recordings go through the model in
-    overlapping chunks. An empty text is aligned with silence: no words.
+    chunks. An empty text is aligned with silence: no words.
 
     Args:
         model: the model.
@@ -66,19 +66,19 @@ class _Recording:
         return [waveform]
 
 
-def _align(model: AcousticModel, group: list[Emitted[_Recording]]) -> list[Alignment | Unusable]:
+def _align(model: AcousticModel, group: list[Piece[_Recording]]) -> list[Alignment | Unusable]:
     framed = align_labels(
-        [emitted.log_probs for emitted in group],
-        [emitted.recording.labels for emitted in group],
+        [piece.log_probs for piece in group],
+        [piece.recording.labels for piece in group],
         model.tokenizer.tokens,
     )
     results: list[Alignment | Unusable] = []
-    for emitted, aligned in zip(group, framed, strict=True):
-        utterance = emitted.recording.utterance
+    for piece, aligned in zip(group, framed, strict=True):
+        utterance = piece.recording.utterance
         if isinstance(aligned, str):
             results.append(Unusable(utterance.id, aligned))
             continue
-        duration_s = emitted.num_samples / model.sample_rate
+        duration_s = piece.num_samples / model.sample_rate
         alignment = time_alignment(aligned, model.seconds_per_frame, duration_s)
         words = [word.word for word in alignment.words]
         if words == model.tokenizer.reference(utterance.text).split():

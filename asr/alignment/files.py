@@ -6,18 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from asr.alignment.spans import Alignment
-from asr.alignment.textgrid import format_textgrid
 from asr.data.manifest import Utterance, write_manifest
 from asr.data.unusable import Unusable
 from asr.evaluation.results import trn_ids
 from asr.files import write_atomically, write_json_lines
-from asr.recognition.transcripts import (
-    TimedWord,
-    Transcript,
-    finite,
-    format_transcripts,
-    word_record,
-)
+from asr.recognition.formats import format_transcripts
+from asr.recognition.textgrid import format_textgrid
+from asr.recognition.transcripts import TimedWord, Transcript, finite, word_record
 
 FORMATS = ("json", "ctm", "textgrid")
 # What an alignment adds to an utterance of a manifest.

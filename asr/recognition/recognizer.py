@@ -6,25 +6,22 @@ model.transcribe("speech.wav").text
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import overload
-
-import numpy as np
-from torch import Tensor
+from typing import NamedTuple, overload
 
 from asr.acoustic.checkpoint import load_checkpoint
+from asr.acoustic.chunks import MAX_CHUNK_S
 from asr.acoustic.model import AcousticModel, pad_log_probs
-from asr.acoustic.recordings import Emitted, process_recordings
-from asr.audio import MAX_PEAK, AudioError, audio_info, read_blocks, resample
+from asr.acoustic.recordings import Piece, process_recordings
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, Hypothesis, NGramLM
 from asr.decoding.hypothesis import split_by_token
-from asr.recognition.transcripts import Transcript, time_words
+from asr.recognition.segments import Segmenter
+from asr.recognition.sources import AudioInput, Source
+from asr.recognition.transcripts import Alternative, Segment, Transcript, time_words
 
-# More rows than that are samples: somebody passed (L, channels).
-MAX_CHANNELS = 64
-
-AudioInput = str | os.PathLike[str] | np.ndarray | Tensor
+# Told of every segment as it is done.
+OnSegment = Callable[[Segment], None]
 
 logger = logging.getLogger(__name__)
 
@@ -96,12 +93,13 @@ class Recognizer:
     ) -> Transcript | list[Transcript]:
         """Transcribe one recording, or a list of them.
 
-        Recordings over 30 s go through the model in overlapping chunks. Channels are averaged and
-        sample rates converted; the transcript's `notes` say so.
+        Recordings over 30 s are cut at silences into segments, which are recognised one by one.
+        Channels are averaged and sample rates converted; the transcript's `notes` say so.
 
         Args:
-            audio: a file's path, or a floating-point waveform in [-1, 1], (L,) or (channels, L),
-                numpy or torch; or a list or tuple of these.
+            audio: a file's path (or an `AudioFile`); a floating-point waveform in [-1, 1], (L,) or
+                (channels, L), numpy or torch; an iterator over consecutive pieces of a waveform; or
+                a list or tuple of these. However it comes, the same audio has the same transcript.
             sample_rate: Hz of waveforms; files know their own.
 
         Returns:
@@ -110,149 +108,135 @@ class Recognizer:
 
         Raises:
             AudioError: a single recording cannot be used; the message says why.
-            TypeError: something is neither path nor floating-point waveform.
-            ValueError: a waveform came without `sample_rate`, or only paths came with one.
+            TypeError: something is none of these.
+            ValueError: a waveform came without `sample_rate`, or only files came with one.
         """
-        recordings: list[AudioInput] = [*audio] if isinstance(audio, list | tuple) else [audio]
-        for recording in recordings:
-            _check_input(recording, sample_rate)
-        only_files = all(isinstance(recording, str | os.PathLike) for recording in recordings)
-        if sample_rate is not None and recordings and only_files:
+        if not isinstance(audio, list | tuple):
+            source = self._open(audio, sample_rate)
+            return self._join(source, list(self._pieces(source)))
+        sources = [Source(recording, sample_rate, self.model) for recording in audio]
+        if sample_rate is not None and sources and all(source.is_file for source in sources):
             raise ValueError(f"sample_rate is for waveforms, files know theirs; got {sample_rate}")
-        if isinstance(audio, list | tuple):
-            return list(self.transcribe_each(recordings, sample_rate))
-        ((_, result),) = self._process([_Recording(audio, sample_rate, self.model)])
-        if isinstance(result, ValueError):
-            raise result
-        return result
+        return list(self._transcribe_each(sources))
 
     def transcribe_each(
-        self, recordings: Iterable[AudioInput], sample_rate: int | None = None
+        self,
+        recordings: Iterable[AudioInput],
+        sample_rate: int | None = None,
+        on_segment: OnSegment | None = None,
     ) -> Iterator[Transcript]:
         """Like `transcribe` of a list, but results come as they are done, in order.
 
-        Some minutes of audio are in memory at a time, however many recordings there are.
+        Some minutes of audio are in memory at a time, however many and long the recordings are.
+
+        Args:
+            recordings: read no further than needed.
+            sample_rate: Hz of waveforms.
+            on_segment: called with each segment, long before a long recording is done.
         """
-        for recording, result in self._process(self._open(recordings, sample_rate)):
+        sources = (Source(recording, sample_rate, self.model) for recording in recordings)
+        yield from self._transcribe_each(sources, on_segment)
+
+    def segments(self, audio: AudioInput, sample_rate: int | None = None) -> Iterator[Segment]:
+        """Transcribe one recording segment by segment, while it is read.
+
+        Args:
+            audio: as `transcribe` takes one recording.
+            sample_rate: Hz of a waveform.
+
+        Yields:
+            What `transcribe` has in `segments`, in order.
+
+        Raises:
+            AudioError: the recording cannot be used, from here on; other errors as `transcribe`.
+        """
+        for piece in self._pieces(self._open(audio, sample_rate)):
+            if piece.segment.says_something:
+                yield piece.segment
+
+    def _open(self, audio: AudioInput, sample_rate: int | None) -> Source:
+        source = Source(audio, sample_rate, self.model)
+        if sample_rate is not None and source.is_file:
+            raise ValueError(f"sample_rate is for waveforms, files know theirs; got {sample_rate}")
+        return source
+
+    def _pieces(self, source: Source) -> Iterator["_Decoded"]:
+        for _, result in self._process([source]):
+            if isinstance(result, ValueError):
+                raise result
+            yield result
+
+    def _transcribe_each(
+        self, sources: Iterable[Source], on_segment: OnSegment | None = None
+    ) -> Iterator[Transcript]:
+        pieces: list[_Decoded] = []
+        for source, result in self._process(sources):
             if isinstance(result, ValueError):
                 logger.warning("not transcribed: %s", result)
-                yield Transcript("", audio=recording.name, error=str(result))
-            else:
-                yield result
-
-    def _open(
-        self, recordings: Iterable[AudioInput], sample_rate: int | None
-    ) -> Iterator["_Recording"]:
-        for recording in recordings:
-            _check_input(recording, sample_rate)
-            yield _Recording(recording, sample_rate, self.model)
+                yield Transcript("", audio=source.name, error=str(result), channel=source.channel)
+                pieces = []
+                continue
+            pieces.append(result)
+            if on_segment is not None:
+                on_segment(result.segment)
+            if result.is_last:
+                yield self._join(source, pieces)
+                pieces = []
 
     def _process(
-        self, recordings: Iterable["_Recording"]
-    ) -> Iterator[tuple["_Recording", Transcript | ValueError]]:
-        return process_recordings(self.model, recordings, self._decode)
+        self, sources: Iterable[Source]
+    ) -> Iterator[tuple[Source, "_Decoded | ValueError"]]:
+        def make_splitter() -> Segmenter:
+            longest = self.model.num_frames(int(MAX_CHUNK_S * self.sample_rate))
+            return Segmenter(self.model, longest)
 
-    def _decode(self, group: list[Emitted["_Recording"]]) -> list[Transcript]:
-        n_best = self.decoder(*pad_log_probs([emitted.log_probs for emitted in group]))
+        return process_recordings(self.model, sources, self._decode, make_splitter)
+
+    def _decode(self, group: list[Piece[Source]]) -> list["_Decoded"]:
+        n_best = self.decoder(*pad_log_probs([piece.log_probs for piece in group]))
         return [
-            self._transcript(emitted, hypotheses[0])
-            for emitted, hypotheses in zip(group, n_best, strict=True)
+            self._describe(piece, hypotheses)
+            for piece, hypotheses in zip(group, n_best, strict=True)
         ]
 
-    def _transcript(self, emitted: Emitted["_Recording"], hypothesis: Hypothesis) -> Transcript:
-        recording, duration_s = emitted.recording, emitted.num_samples / self.sample_rate
-        joint = " " if self.model.separates_words else ""
-        if not joint:
-            hypothesis = split_by_token(hypothesis, emitted.log_probs.numpy())
-        words = time_words(hypothesis.words, self.model.seconds_per_frame, duration_s)
+    def _describe(self, piece: Piece[Source], n_best: list[Hypothesis]) -> "_Decoded":
+        """Turn hypotheses of a piece into a segment, in seconds of the recording."""
+        best = n_best[0]
+        if not self._joint:
+            best = split_by_token(best, piece.log_probs.numpy())
+        read_s = piece.num_samples / self.sample_rate
+        frame_s = self.model.seconds_per_frame
+        words = time_words(best.words, frame_s, read_s, piece.first_frame)
+        start_s = piece.first_frame * frame_s
+        end_s = min(start_s + len(piece.log_probs) * frame_s, read_s)
+        if words:
+            start_s, end_s = words[0].start_s, words[-1].end_s
+        others = [Alternative(h.text, h.score) for h in n_best] if len(n_best) > 1 else []
+        segment = Segment(best.text, words, start_s, end_s, best.score, others)
+        return _Decoded(segment, read_s, piece.is_last)
+
+    def _join(self, source: Source, pieces: list["_Decoded"]) -> Transcript:
+        segments = [piece.segment for piece in pieces]
         return Transcript(
-            hypothesis.text,
-            words,
-            duration_s,
-            hypothesis.score,
-            recording.name,
-            recording.notes,
-            joint=joint,
+            self._joint.join(segment.text for segment in segments if segment.text),
+            [word for segment in segments for word in segment.words],
+            pieces[-1].read_s,
+            sum(segment.score for segment in segments),
+            source.name,
+            source.notes,
+            joint=self._joint,
+            segments=[segment for segment in segments if segment.says_something],
+            channel=source.channel,
         )
 
-
-class _Recording:
-    """A file or a waveform that becomes mono at the model's rate and notes what that took."""
-
-    def __init__(self, audio: AudioInput, sample_rate: int | None, model: AcousticModel) -> None:
-        self.name = "" if isinstance(audio, np.ndarray | Tensor) else os.fspath(audio)
-        self.notes: list[str] = []
-        self._audio = audio
-        self._source_rate = sample_rate
-        self._model = model
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Consecutive pieces (L,); raises AudioError where they cannot be had."""
-        num_samples = 0
-        for block in self._read():
-            num_samples += len(block)
-            yield block
-        try:
-            self._model.check_length(num_samples)
-        except ValueError as error:
-            raise AudioError(f"{self.name or 'waveform'}: {error}") from error
-
-    def _read(self) -> Iterator[np.ndarray]:
-        if isinstance(self._audio, np.ndarray | Tensor):
-            waveform, channels = _mix_down(_as_array(self._audio))
-            assert self._source_rate is not None  # `_check_input`
-            self._note(channels, self._source_rate)
-            yield resample(waveform, self._source_rate, self._model.sample_rate).clip(-1.0, 1.0)
-            return
-        path = Path(self._audio)
-        info = audio_info(path)
-        self._note(info.channels, info.sample_rate)
-        yield from read_blocks(path, self._model.sample_rate)
-
-    def _note(self, channels: int, source_rate: int) -> None:
-        if channels > 1:
-            self.notes.append(f"{channels} channels averaged to one")
-        if source_rate != self._model.sample_rate:
-            rates = f"{source_rate} Hz to {self._model.sample_rate} Hz"
-            self.notes.append(f"resampled from {rates}")
+    @property
+    def _joint(self) -> str:
+        return " " if self.model.separates_words else ""
 
 
-def _check_input(recording: AudioInput, sample_rate: int | None) -> None:
-    """Refuse what no recording can be."""
-    if isinstance(recording, np.ndarray | Tensor):
-        if sample_rate is None:
-            raise ValueError("sample_rate must be given with a waveform, got None")
-    elif not isinstance(recording, str | os.PathLike):
-        kind = type(recording).__name__
-        raise TypeError(f"audio must be a path or a waveform (numpy or torch), got {kind}")
+class _Decoded(NamedTuple):
+    """A piece of a recording; `read_s` seconds of it were read by then, all with the last."""
 
-
-def _as_array(waveform: np.ndarray | Tensor) -> np.ndarray:
-    """Copy a tensor from any device; refuse what is not floating point."""
-    if isinstance(waveform, Tensor):
-        waveform = waveform.detach().cpu()
-        # numpy has no bfloat16.
-        waveform = (waveform.float() if waveform.is_floating_point() else waveform).numpy()
-    if not np.issubdtype(waveform.dtype, np.floating):
-        raise TypeError(
-            f"a waveform must be floating point in [-1, 1], got {waveform.dtype}; "
-            "divide 16-bit samples by 32768"
-        )
-    return waveform
-
-
-def _mix_down(waveform: np.ndarray) -> tuple[np.ndarray, int]:
-    """Check a waveform, average its channels, and return (L,) float32 and their number."""
-    if waveform.ndim not in (1, 2):
-        raise ValueError(f"a waveform must be (L,) or (channels, L), got {waveform.shape}")
-    channels = waveform.shape[0] if waveform.ndim == 2 else 1
-    if waveform.size == 0:
-        raise AudioError("waveform: holds no samples")
-    if channels > MAX_CHANNELS:
-        raise ValueError(f"a waveform must be (channels, L), got {waveform.shape}: transpose it")
-    if not np.isfinite(waveform).all():
-        raise AudioError("waveform: samples must be finite, got NaN or infinity")
-    if (peak := float(np.abs(waveform).max())) > MAX_PEAK:
-        raise AudioError(f"waveform: samples must lie in [-1, 1], the peak is {peak:.6g}")
-    mono = waveform.mean(axis=0) if waveform.ndim == 2 else waveform
-    return mono.astype(np.float32), channels
+    segment: Segment
+    read_s: float
+    is_last: bool

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from asr.alignment.files import add_alignment, format_ctm, safe_names, write_alignments
 from asr.alignment.spans import Alignment
-from asr.alignment.textgrid import format_textgrid
 from asr.data.manifest import Utterance, read_manifest
 from asr.data.unusable import Unusable
+from asr.recognition.textgrid import format_textgrid
 from asr.recognition.transcripts import TimedWord
 
 WORDS = [TimedWord("don't", 0.08, 0.4, 0.75), TimedWord("stop", 0.4, 1.0, 0.5)]

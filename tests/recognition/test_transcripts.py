@@ -8,17 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.recognition.transcripts import (
+from asr.recognition.formats import format_transcripts
+from asr.recognition.subtitles import (
     CUE_PAUSE_S,
     MAX_CUE_LINES,
     MAX_CUE_S,
-    MAX_LINE_CHARACTERS,
-    TimedWord,
-    Transcript,
-    format_transcripts,
+    MAX_LINE_WIDTH,
     make_cues,
-    time_words,
 )
+from asr.recognition.transcripts import TimedWord, Transcript, time_words
 
 
 class FramedWord(NamedTuple):
@@ -68,6 +66,7 @@ def test_json_holds_all_of_a_transcript():
         "text": "turn left",
         "duration": 2.0,
         "score": -1.25,
+        "segments": [],
         "words": [
             {"word": "turn", "start": 0.5, "end": 0.75, "confidence": 0.9},
             {"word": "left", "start": 1.0, "end": 1.25, "confidence": 0.8125},
@@ -162,7 +161,7 @@ def test_cues_are_readable_and_never_overlap(words):
     for cue in cues:
         assert cue.start_s < cue.end_s <= cue.start_s + MAX_CUE_S
         assert len(cue.lines) <= MAX_CUE_LINES
-        assert all(len(line) <= MAX_LINE_CHARACTERS or " " not in line for line in cue.lines)
+        assert all(len(line) <= MAX_LINE_WIDTH or " " not in line for line in cue.lines)
     assert all(a.end_s <= b.start_s for a, b in pairwise(cues))
 
 

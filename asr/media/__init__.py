@@ -1,0 +1,1 @@
+"""Recordings as people have them, piece by piece: audio files, and the sound of videos."""
