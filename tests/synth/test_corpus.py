@@ -18,7 +18,8 @@ import soundfile
 import asr.synth.corpus as synth
 from asr.data.manifest import read_manifest
 from asr.synth import espeak, grammar, recording
-from asr.synth.corpus import ACCENTS, SPLITS, VARIANTS, SynthRequest, generate
+from asr.synth.corpus import SPLITS, SynthRequest, generate
+from asr.synth.voices import ACCENTS, VARIANTS
 
 REQUEST = SynthRequest(train_hours=0.015, num_dev=9, num_test=9, num_lm_sentences=300, seed=3)
 MANNER = espeak.Manner(words_per_minute=170, pitch=50, pitch_range=50, word_gap=0)
