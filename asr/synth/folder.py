@@ -46,7 +46,8 @@ def claim_folder(out: Path, parameters: Mapping[str, object], overwrite: bool) -
 
     Raises:
         FileExistsError: there is another one and `overwrite` is False.
-        ValueError: `out` is no folder.
+        OSError: the folder cannot be made or written to.
+        ValueError: `out` is a file.
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file, not a folder to write to")
@@ -65,7 +66,10 @@ def claim_folder(out: Path, parameters: Mapping[str, object], overwrite: bool) -
     # The record goes last: cut short here, the folder is still known as the other corpus.
     for path in present:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{out}: the folder cannot be made ({error.strerror})") from error
     write_record(out, parameters, None)
 
 

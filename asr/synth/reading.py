@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +54,8 @@ _changes: list[Change] = []  # of this worker
 
 def start_reader(surroundings: Surroundings) -> None:
     """Prepare a worker: build its rooms and noise, once."""
+    # Ctrl-C reaches all processes of a terminal: the parent alone says when to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A worker whose parent was killed would wait for work for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _changes[:] = surroundings.changes()

@@ -186,11 +186,10 @@ def plan_readings(
 ) -> Iterator[Reading]:
     """Plan utterances without end: all texts in another order each time, each by another voice.
 
-    A text meets every voice before it meets one again. With fewer texts than voices, a few times
-    through the texts bring all voices.
+    A text meets every voice before it meets one again. The first time through the texts spreads
+    them over all voices, so that few texts soon bring every voice.
     """
     order = shuffled_voices(split, request.seed, request.accents)
-    stride = max(1, len(order) // len(texts))
     index = 0
     for lap in itertools.count():
         rng = random.Random(f"{request.seed} {split} texts {lap}")
@@ -199,7 +198,7 @@ def plan_readings(
             yield Reading(
                 folder / f"{split}-{index:07d}.wav",
                 texts[number],
-                order[(number * stride + lap) % len(order)],
+                order[(number * len(order) // len(texts) + lap) % len(order)],
                 (request.seed, SPLITS.index(split), index),
             )
             index += 1

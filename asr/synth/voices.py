@@ -57,8 +57,8 @@ def find_accents(language: str) -> tuple[str, ...]:
         return ACCENTS
     by_code = _read_languages()
     own = [code for code, names in by_code.items() if wanted in names]
-    accents = [code for code in by_code if code.startswith(f"{wanted}-") and code not in own]
-    found = [*own, *(code for code in accents if not _SCRIPT.search(code))]
+    own += [code for code in by_code if code.startswith(f"{wanted}-") and code not in own]
+    found = [code for code in own if code == wanted or not _SCRIPT.search(code)]
     if not found:
         known = " ".join(sorted({code.partition("-")[0] for code in by_code}))
         raise ValueError(f"espeak-ng has no voice of '{language}'; its languages: {known}")
