@@ -19,7 +19,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
@@ -145,8 +145,8 @@ def read_script(
     rejected, summaries = list(script.rejected), {}
     with _readers(num_workers, request.surroundings) as pool:
         for split in SPLITS:
-            place = partial_folder(out, split)
-            place = place if place.exists() else out / split if (out / split).exists() else place
+            folder, partial = out / split, partial_folder(out, split)
+            place = folder if folder.exists() else partial
             readings = plan_readings(place, split, texts[split], request)
             spoken = _read_ahead(pool, readings, _READINGS_AHEAD * num_workers)
             with closing(spoken):
@@ -219,7 +219,7 @@ def _readers(num_workers: int, surroundings: Surroundings) -> Iterator[ProcessPo
 
 def _read_ahead(
     pool: ProcessPoolExecutor, readings: Iterator[Reading], ahead: int
-) -> Iterator[tuple[Reading, Spoken]]:
+) -> Generator[tuple[Reading, Spoken], None, None]:
     """Give readings in their order with what became of them; a few more are under way."""
     waiting: deque[tuple[Reading, Future[Spoken]]] = deque()
     try:
