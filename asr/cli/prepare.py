@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from asr.cli import prepare_synth
 from asr.cli.text_options import (
     add_text_arguments,
     describe_characters,
@@ -17,7 +18,6 @@ from asr.corpora.prepare import prepare
 from asr.corpora.verification import VerificationRules
 from asr.data.manifest import read_manifest
 from asr.files import printable, write_atomically
-from asr.synth.corpus import QUICKSTART, TINY, SynthRequest, generate
 from asr.text import SentencePieceTokenizer
 
 EXAMPLE = """examples:
@@ -27,6 +27,7 @@ EXAMPLE = """examples:
   asr prepare auto --from ~/recordings --out data/mine --alphabet de
   asr prepare auto --from ~/recordings --out data/mine --alphabet auto --language tr --yes
   asr prepare synth --out data/synth
+  asr prepare synth --text sentences.txt --hours 10 --out data/read
   asr prepare fsdd --from ~/free-spoken-digit-dataset --out data/fsdd
   asr prepare librispeech --from ~/LibriSpeech --out data/librispeech
   asr prepare sentencepiece --manifest data/mine/train.jsonl --vocab-size 256 --out pieces.model
@@ -43,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.epilog = EXAMPLE
     kinds = parser.add_subparsers(dest="corpus", metavar="CORPUS", required=True)
-    _add_synth(kinds.add_parser("synth", help="make the embedded corpus of synthetic speech"))
+    prepare_synth.add_arguments(
+        kinds.add_parser("synth", help="make synthetic speech: the embedded corpus, or of any text")
+    )
     _add_sentencepiece(kinds.add_parser("sentencepiece", help="train word pieces"))
     listed = {AUTO: "find out which of those below it is, and say why"}
     listed |= {name: layout.expected for name, layout in IMPORTERS.items()}
@@ -58,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.corpus == "synth":
-        return _run_synth(args)
+        return prepare_synth.run(args)
     if args.corpus == "sentencepiece":
         return _run_sentencepiece(args)
     return _run_corpus(args)
@@ -157,30 +160,6 @@ def _run_corpus(args: argparse.Namespace) -> int:
     if normalizer.alphabet is None:
         print("\n".join(describe_characters(report.characters)))
     print("\n".join(map(printable, report.lines())))
-    return 0
-
-
-def _add_synth(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("data/synth"), metavar="DIR")
-    parser.add_argument("--size", choices=("quickstart", "tiny"), default="quickstart")
-    parser.add_argument("--hours", type=float, help="of training speech, instead of --size's")
-    parser.add_argument("--seed", type=int, default=QUICKSTART.seed)
-    parser.add_argument("--workers", type=int, help="processes that speak (default: one a core)")
-    parser.add_argument("--overwrite", action="store_true", help="replace another corpus in --out")
-
-
-def _run_synth(args: argparse.Namespace) -> int:
-    size = TINY if args.size == "tiny" else QUICKSTART
-    request = SynthRequest(
-        train_hours=size.train_hours if args.hours is None else args.hours,
-        num_dev=size.num_dev,
-        num_test=size.num_test,
-        num_lm_sentences=size.num_lm_sentences,
-        seed=args.seed,
-    )
-    splits = generate(args.out, request, num_workers=args.workers, overwrite=args.overwrite)
-    for name, split in splits.items():
-        print(f"{name:<6} {split.num_utterances:>7} utterances {split.hours:>8.2f} h")
     return 0
 
 

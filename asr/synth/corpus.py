@@ -11,49 +11,36 @@ and an interruption change nothing: finished files are kept, folders are renamed
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from asr.audio import audio_info
 from asr.data.manifest import Utterance, write_manifest
-from asr.files import parse_json, read_text, write_atomically
+from asr.files import write_atomically
 from asr.synth import espeak
-from asr.synth.grammar import Split, compose_for, transcript
-from asr.synth.recording import record_utterance
-
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
-
-ACCENTS = (
-    *("en-us", "en-us-nyc", "en", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan"),
-    *("en-gb-x-gbcwmd", "en-029"),
+from asr.synth.folder import (
+    LM_TEXT_NAME,
+    SplitSummary,
+    claim_folder,
+    find_made,
+    partial_folder,
+    write_record,
 )
-# Left out: whispers, croaks, robots, a child's 350 Hz, and copies of these with one value changed.
-VARIANTS: dict[Split, tuple[str, ...]] = {
-    "train": (
-        *("m1", "m2", "m4", "m5", "m7", "m8", "f1", "f3", "f5", "Alex", "Andrea", "Denis", "Diogo"),
-        *("Gene2", "Henrique", "Hugo", "Jacky", "Lee", "Mike", "Nguyen", "Reed", "adam", "anika"),
-        *("antonio", "aunty", "belinda", "benjamin", "boris", "david", "ed", "grandma", "grandpa"),
-        *("iven3", "john", "kaukovalta", "klatt3", "linda", "marcelo", "max", "michel", "miguel"),
-        *("norbert", "pablo", "paul", "pedro", "rob", "robert", "sandro", "victor"),
-    ),
-    "dev": ("m6", "f2", "shelby", "quincy", "gustave", "klatt4"),
-    "test": ("m3", "f4", "Annie", "steph", "Andy", "Mario", "travis", "edward"),
-}
+from asr.synth.grammar import SPLITS, Split, compose_for, transcript
+from asr.synth.recording import record_utterance
+from asr.synth.voices import shuffled_voices
 
 _RECIPE = 1  # to be raised whenever the same request gives other bytes
 _MEAN_DURATION_S = 2.9
 _NEW_SENTENCE_TRIES = 30
-_RECORD = "synth.json"
 
 
 @dataclass(frozen=True)
@@ -93,13 +80,6 @@ QUICKSTART = SynthRequest()
 TINY = SynthRequest(train_hours=0.05, num_dev=12, num_test=12, num_lm_sentences=5_000)
 
 
-class SplitSummary(NamedTuple):
-    """What a finished split holds."""
-
-    num_utterances: int
-    hours: float
-
-
 class _Task(NamedTuple):
     """One utterance to speak, all that a worker needs."""
 
@@ -136,13 +116,11 @@ def generate(
     if num_workers < 1:
         raise ValueError(f"num_workers must be >= 1, got {num_workers}")
     out = Path(out)
-    record = _read_record(out)
-    begun = record is not None and record["parameters"] == _parameters(request)
-    if record is not None and begun and record["splits"] is not None:
-        return {split: SplitSummary(*record["splits"][split]) for split in SPLITS}
+    parameters = _parameters(request)
+    if (made := find_made(out, parameters)) is not None:
+        return made
     espeak.require_espeak()
-    if not begun:
-        _claim_folder(out, request, record, overwrite)
+    claim_folder(out, parameters, overwrite)
     texts = {split: compose_sentences(request, split) for split in SPLITS}
     summaries: dict[Split, SplitSummary] = {}
     # Spawned, not forked: a worker that loads espeak-ng shares nothing with this process.
@@ -153,14 +131,9 @@ def generate(
             write_manifest(out / f"{split}.jsonl", utterances)
             hours = sum(utterance.duration for utterance in utterances) / 3600
             summaries[split] = SplitSummary(len(utterances), round(hours, 4))
-    write_atomically(out / "lm_text.txt", "".join(f"{line}\n" for line in compose_lm_text(request)))
-    _write_record(out, request, summaries)
+    write_atomically(out / LM_TEXT_NAME, "".join(f"{line}\n" for line in compose_lm_text(request)))
+    write_record(out, parameters, summaries)
     return summaries
-
-
-def voices(split: Split) -> list[str]:
-    """List a split's speakers by espeak-ng's names: every variant in every accent."""
-    return [f"{accent}+{variant}" for variant in VARIANTS[split] for accent in ACCENTS]
 
 
 def compose_sentences(request: SynthRequest, split: Split) -> list[str]:
@@ -186,25 +159,6 @@ def compose_lm_text(request: SynthRequest) -> Iterator[str]:
         yield transcript(compose_for("train", rng))
 
 
-def _claim_folder(
-    out: Path, request: SynthRequest, record: dict[str, Any] | None, overwrite: bool
-) -> None:
-    """Empty the folder of any other corpus, if that is allowed, and write down the request."""
-    names = [*SPLITS, *(f".{split}.partial" for split in SPLITS)]
-    names += [*(f"{split}.jsonl" for split in SPLITS), "lm_text.txt", _RECORD]
-    present = [out / name for name in names if (out / name).exists()]
-    if present and not overwrite:
-        raise FileExistsError(
-            f"{out} holds {_describe_difference(record, _parameters(request))}; "
-            "choose another folder or allow overwriting"
-        )
-    # The record goes last: cut short here, the folder is still known as the other corpus.
-    for path in present:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    out.mkdir(parents=True, exist_ok=True)
-    _write_record(out, request, None)
-
-
 def _speak_split(
     out: Path,
     request: SynthRequest,
@@ -214,7 +168,7 @@ def _speak_split(
     progress: bool,
 ) -> Iterator[Utterance]:
     """Speak the utterances of a split that are not there yet, and give all of them in order."""
-    folder, partial = out / split, out / f".{split}.partial"
+    folder, partial = out / split, partial_folder(out, split)
     place = folder if folder.exists() else partial
     place.mkdir(exist_ok=True)
     tasks = _plan(place, request, split, sentences)
@@ -229,8 +183,7 @@ def _speak_split(
 
 def _plan(place: Path, request: SynthRequest, split: Split, sentences: list[str]) -> list[_Task]:
     """Give each sentence a file, a voice (all in turn, in shuffled order) and a seed."""
-    rng = random.Random(f"{request.seed} {split} voices")
-    order = sorted(voices(split), key=lambda _: rng.random())
+    order = shuffled_voices(split, request.seed)
     return [
         _Task(
             place / f"{split}-{index:06d}.wav",
@@ -251,37 +204,3 @@ def _speak(task: _Task) -> float:
 
 def _parameters(request: SynthRequest) -> dict[str, object]:
     return {**asdict(request), "recipe": _RECIPE}
-
-
-def _read_record(out: Path) -> dict[str, Any] | None:
-    """Read synth.json: {"parameters": {...}, "splits": {split: [utterances, hours]} or null}."""
-    path = out / _RECORD
-    if not path.exists():
-        return None
-    try:
-        record = parse_json(read_text(path))
-        if not isinstance(record, dict) or set(record) != {"parameters", "splits"}:
-            raise ValueError("it must have the keys parameters and splits")
-    except ValueError as error:
-        raise ValueError(f"{path}: not the record of a corpus: {error}") from error
-    return record
-
-
-def _write_record(
-    out: Path, request: SynthRequest, summaries: dict[Split, SplitSummary] | None
-) -> None:
-    record = {"parameters": _parameters(request), "splits": summaries}
-    write_atomically(out / _RECORD, json.dumps(record, indent=2) + "\n")
-
-
-def _describe_difference(record: dict[str, Any] | None, asked: dict[str, object]) -> str:
-    """Say in words what is in the folder instead of what is asked."""
-    if record is None:
-        return f"files that are no corpus of ours (there is no {_RECORD})"
-    there = record["parameters"]
-    different = [
-        f"{name} {there.get(name)} instead of {value}"
-        for name, value in asked.items()
-        if there.get(name) != value
-    ]
-    return "another corpus: " + ", ".join(different)

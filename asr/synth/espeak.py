@@ -58,6 +58,17 @@ def require_espeak() -> None:
         )
 
 
+def data_folder() -> Path:
+    """Find espeak-ng's languages and voices, without loading anything of it.
+
+    Raises:
+        ModuleNotFoundError: the extra `synth` is not installed.
+    """
+    require_espeak()
+    spec = importlib.util.find_spec("espeakng_loader")
+    return Path(str(spec and spec.origin)).parent / "espeak-ng-data"
+
+
 def speak(text: str, voice: str, manner: Manner) -> np.ndarray:
     """Speak one sentence in a worker process.
 
@@ -88,10 +99,8 @@ def speak(text: str, voice: str, manner: Manner) -> np.ndarray:
 
 def _check_variant(voice: str) -> None:
     """Refuse a variant that espeak-ng does not have: itself it would speak without."""
-    import espeakng_loader
-
     _, plus, variant = voice.partition("+")
-    if plus and not (Path(espeakng_loader.get_data_path()) / "voices" / "!v" / variant).is_file():
+    if plus and not (data_folder() / "voices" / "!v" / variant).is_file():
         raise ValueError(f"espeak-ng has no voice {voice!r}")
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Literal
 
 Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz' "
 

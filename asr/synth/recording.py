@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 from asr.audio import write_wav
 from asr.synth import espeak
 from asr.synth.grammar import transcript
+from asr.text.characters import shorten
 
 SAMPLE_RATE = 16_000
 FRAME_S = 0.04  # the coarsest model frame for which every utterance is feasible
@@ -26,6 +28,14 @@ _PEAK = 0.95
 _AUDIBLE = 0.01  # of the peak: what is quieter at either end counts as silence
 _DECAY_60_DB = 3 * math.log(10)  # nats of amplitude
 _NOISE_FLOOR_HZ = 50.0  # pink and brown noise are flat below
+
+
+# Takes (L,) float32 and a generator, gives (L,): a room, a noise.
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+class UnspeakableError(RuntimeError):
+    """A text that a voice cannot speak, or not in the time that it has."""
 
 
 class Acoustics(NamedTuple):
@@ -48,22 +58,36 @@ def record_utterance(path: Path, spoken: str, voice: str, seed: tuple[int, ...])
     utterance is at most `MAX_DURATION_S` long.
 
     Raises:
-        RuntimeError: no rate of speech satisfies both.
+        UnspeakableError: no rate of speech satisfies both.
     """
     rng = np.random.default_rng(seed)
     acoustics = draw_acoustics(rng)
     needed_s = max(MIN_DURATION_S, FRAME_S * minimum_frames(transcript(spoken)))
+    speech = speak_to_fit(spoken, voice, acoustics, needed_s, MAX_DURATION_S)
+    waveform = render(speech, acoustics, rng)
+    write_wav(path, waveform, SAMPLE_RATE)
+    return waveform.size / SAMPLE_RATE
+
+
+def speak_to_fit(
+    spoken: str, voice: str, acoustics: Acoustics, shortest_s: float, longest_s: float
+) -> np.ndarray:
+    """Speak (L,) as slowly or fast as the utterance, silences included, must be.
+
+    Raises:
+        UnspeakableError: no rate of speech does, or there is nothing to hear.
+    """
     rate = acoustics.manner.words_per_minute
     for _ in range(_MAX_TRIES):
         manner = acoustics.manner._replace(words_per_minute=rate)
         speech = resample_exactly(trim_silence(espeak.speak(spoken, voice, manner)))
         duration_s = speech.size / SAMPLE_RATE + acoustics.lead_s + acoustics.trail_s
-        if needed_s + FRAME_S <= duration_s <= MAX_DURATION_S:
-            waveform = render(speech, acoustics, rng)
-            write_wav(path, waveform, SAMPLE_RATE)
-            return waveform.size / SAMPLE_RATE
-        rate = round(rate * (1.1 if duration_s > MAX_DURATION_S else 0.9))
-    raise RuntimeError(f"{voice} cannot speak {spoken!r} in {needed_s:.2f}..{MAX_DURATION_S} s")
+        if shortest_s + FRAME_S <= duration_s <= longest_s:
+            return speech
+        rate = round(rate * (1.1 if duration_s > longest_s else 0.9))
+    raise UnspeakableError(
+        f"{voice} cannot speak {shorten(spoken)} in {shortest_s:.2f}..{longest_s} s"
+    )
 
 
 def minimum_frames(text: str) -> int:
@@ -96,7 +120,7 @@ def trim_silence(samples: np.ndarray) -> np.ndarray:
     magnitudes = np.abs(samples.astype(np.int32))
     audible = np.flatnonzero(magnitudes > _AUDIBLE * magnitudes.max(initial=0))
     if not audible.size:
-        raise RuntimeError("espeak-ng gave silence")
+        raise UnspeakableError("espeak-ng gave silence")
     return samples[audible[0] : audible[-1] + 1]
 
 
@@ -112,8 +136,13 @@ def resample_exactly(samples: np.ndarray) -> np.ndarray:
     return waveform[:length] * (target_step / source_step)
 
 
-def render(speech: np.ndarray, acoustics: Acoustics, rng: np.random.Generator) -> np.ndarray:
-    """Give speech (L,) its silences, room, noise and level.
+def render(
+    speech: np.ndarray,
+    acoustics: Acoustics,
+    rng: np.random.Generator,
+    changes: Sequence[Change] = (),
+) -> np.ndarray:
+    """Give speech (L,) its silences, room, changes in their order, noise and level.
 
     Returns:
         (L + silences,) peaking at 0.95 or below.
@@ -123,6 +152,8 @@ def render(speech: np.ndarray, acoustics: Acoustics, rng: np.random.Generator) -
     waveform = np.concatenate([np.zeros(lead), speech, np.zeros(trail)])
     if acoustics.rt60_s > 0:
         waveform = add_echo(waveform, acoustics, rng)
+    for change in changes:
+        waveform = change(waveform.astype(np.float32), rng)
     noise = draw_noise(waveform.size, acoustics.noise_slope, rng)
     waveform = waveform + noise * math.sqrt(power / 10 ** (acoustics.snr_db / 10))
     gain = 10 ** (acoustics.level_db / 20) / math.sqrt(power)
