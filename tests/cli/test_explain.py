@@ -7,25 +7,40 @@ import numpy as np
 import pytest
 import soundfile
 import tones
+import torch
 
 from asr.acoustic.checkpoint import save_checkpoint
+from asr.acoustic.model import build_model
 from asr.cli import main
 from asr.cli.explain import quote_text
 from asr.explain.methods import METHODS
+from asr.text import LabelTokenizer
 from tests.page_reader import Page
 
 TEXT = "ab cad ab"
 FAST = ("draws=2", "max_steps=16", "tolerance=1")
+# So small that its pictures are few.
+SMALL = tones.CONFIG["model"] | {
+    "conv_channels": [2],
+    "conv_kernels": [[3, 3]],
+    "conv_strides": [[2, 2]],
+    "hidden_size": 3,
+    "bidirectional": False,
+    "norm": "none",
+}
+CLIP = {"_target_": "asr.models.ClipNetwork", "pooling": "attention", "body": SMALL}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run's folder with its model, a recording, and two snapshots of training."""
+    """A run's folder with a trained model and a small one, recordings, snapshots of training."""
     run = tmp_path_factory.mktemp("explain") / "run"
     for name in ("ckpt", "snapshots"):
         (run / name).mkdir(parents=True)
     model = tones.trained_model()
     save_checkpoint(run / "ckpt" / "best.ckpt", model)
+    small = tones.untrained_model(config=tones.CONFIG | {"model": SMALL})
+    save_checkpoint(run / "ckpt" / "small.ckpt", small)
     soundfile.write(run / "said.wav", tones.speak(TEXT, np.random.default_rng(3)), 8000)
     soundfile.write(run / "short.wav", np.zeros(20), 8000)
     soundfile.write(run / "silence.wav", np.zeros(4000), 8000)
@@ -36,20 +51,25 @@ def run(tmp_path_factory):
     return run
 
 
-def explain(run, *words):
-    return main(["explain", f"checkpoint={run / 'ckpt/best.ckpt'}", *FAST, *words])
+def explain(run, *words, checkpoint="ckpt/best.ckpt"):
+    return main(["explain", f"checkpoint={run / checkpoint}", *FAST, *words])
 
 
-@pytest.fixture(scope="module")
-def page(run):
-    """HTML and parsed page of one word; drawing takes seconds, so once for all."""
-    assert explain(run, f"audio={run / 'said.wav'}", "word=cad") == 0
-    html = (run / "explain/said_cad/explain.html").read_text()
+def read_page(path):
+    html = path.read_text()
     # Raises where a browser would have to guess.
     html5lib.HTMLParser(strict=True).parse(html)
     page = Page(html)
     assert page.open == []
     return html, page
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    """HTML and parsed page of one word; drawing takes seconds, so once for all."""
+    words = (f"audio={run / 'said.wav'}", f"text={TEXT}", "word=cad")
+    assert explain(run, *words, checkpoint="ckpt/small.ckpt") == 0
+    return read_page(run / "explain/said_cad/explain.html")
 
 
 def test_page_has_every_section(page):
@@ -100,18 +120,25 @@ def test_page_shows_training_moment_by_moment(page):
     assert "Utterance dev<1>, “a & b”" in page.text
 
 
-def test_whole_text_without_snapshots_and_a_gap_that_is_said(run, tmp_path, capsys):
-    (tmp_path / "alone.ckpt").write_bytes((run / "ckpt/best.ckpt").read_bytes())
-    words = (f"checkpoint={tmp_path / 'alone.ckpt'}", "text=ab cad", "tolerance=1e-9")
+def test_clip_without_snapshots_and_a_gap_that_is_said(run, tmp_path, capsys):
+    torch.manual_seed(0)
+    model = build_model(tones.CONFIG | {"model": CLIP}, LabelTokenizer(["bird", "rain"]))
+    save_checkpoint(tmp_path / "clip.ckpt", model)
+    words = (f"audio={run / 'said.wav'}", "text=rain", "tolerance=1e-9", "max_steps=1")
 
-    assert explain(run, f"audio={run / 'said.wav'}", *words, "max_steps=1") == 0
+    assert explain(tmp_path, *words, checkpoint="clip.ckpt") == 0
 
     log = capsys.readouterr().err
     out = tmp_path / "explain/said/explain.html"
     assert re.search(r"off by .* % after 1 steps, more than tolerance=1e-09", log)
     assert f"explanation: {out}" in log
-    page = Page(out.read_text())
-    assert "What “ab cad” rests on" in page.text
+    _, page = read_page(out)
+    assert "What “rain” rests on" in page.text
+    assert page.sections[0] == "What the clip is taken for"
+    assert "of body.convs.0.conv, rectified" in page.text  # Grad-CAM
+    assert "attention" in page.text.split()  # a layer: how much each frame counts
+    assert "posterior of every label" not in page.text
+    assert "output frames that it takes" not in page.text
     assert "No snapshot of training lies beside this checkpoint." in page.text
 
 
