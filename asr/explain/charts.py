@@ -102,7 +102,7 @@ def draw_labels(
     axes.set_xlabel("probability", color=MUTED)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     calm(axes)
-    return to_svg(figure, "labels", "Probabilities of labels")
+    return to_svg(figure, f"labels {values}", "Probabilities of labels")
 
 
 def draw_matrix(matrix: Matrix) -> str:

@@ -1,6 +1,8 @@
 """`asr explain`, from the command to the page, with a small model that reads tones."""
 
 import re
+import shutil
+import subprocess
 
 import html5lib
 import numpy as np
@@ -28,6 +30,7 @@ SMALL = tones.CONFIG["model"] | {
     "bidirectional": False,
     "norm": "none",
 }
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 CLIP = {"_target_": "asr.models.ClipNetwork", "pooling": "attention", "body": SMALL}
 
 
@@ -118,6 +121,49 @@ def test_page_shows_training_moment_by_moment(page):
     assert labels == ["after 1 epoch", "after 3 epochs"]
     assert 'type="range" min="0" max="1"' in html
     assert "Utterance dev<1>, “a & b”" in page.text
+
+
+# What a hand would do to the film, and what is seen then.
+HAND = """<script>
+const find = (what) => document.querySelector(".film " + what);
+const [button, slider] = [find("button"), find("input")];
+const seen = () => [...document.querySelectorAll("[data-label]")]
+  .filter((moment) => moment.getClientRects().length)
+  .map((moment) => moment.dataset.label).join(" and ");
+const found = [seen(), find(".controls span").textContent, button.textContent];
+slider.value = 1;
+slider.dispatchEvent(new Event("input"));
+found.push(seen());
+button.click();
+found.push(button.textContent);
+setTimeout(() => {
+  found.push(seen(), slider.value);
+  button.click();
+  found.push(button.textContent);
+  document.body.dataset.found = found.join("; ");
+}, 1000);
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_film_of_training_obeys_slider_and_button(page, tmp_path):
+    html, _ = page
+    driven = tmp_path / "driven.html"
+    driven.write_text(html.replace("</body>", f"{HAND}</body>"))
+    words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'home'}"]
+
+    result = subprocess.run(
+        [BROWSER, *words, "--virtual-time-budget=3000", "--dump-dom", driven.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=True,
+    )
+
+    first, last = "after 1 epoch", "after 3 epochs"
+    (found,) = re.findall(r'data-found="([^"]*)"', result.stdout)
+    assert found.split("; ") == [first, first, "play", last, "stop", first, "0", "play"]
 
 
 def test_clip_without_snapshots_and_a_gap_that_is_said(run, tmp_path, capsys):

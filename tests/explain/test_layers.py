@@ -78,6 +78,7 @@ def test_filters_are_sorted_by_the_frequency_where_they_are_loudest():
 
     assert found.centres == pytest.approx(sorted(wanted), abs=20)
     assert found.magnitudes.max(1) == pytest.approx(1.0)
+    assert found.frequencies[found.magnitudes.argmax(1)] == pytest.approx(found.centres)
     # Evenly spaced in mel, 1127 ln(1 + f / 700), up to 4000 Hz.
     mels = 1127 * np.log1p(found.mel_centres / 700)
     assert mels == pytest.approx(1127 * np.log1p(4000 / 700) * np.array([0.25, 0.5, 0.75]))
