@@ -86,6 +86,7 @@ def test_page_has_every_section(page):
         "Check: do they need what was learnt?",
         "Layer by layer",
         "Gates over time",
+        "Learnt filters",
         "Weights",
         "How its posteriors emerged in training",
         "Command and options",
@@ -111,6 +112,7 @@ def test_page_names_word_text_methods_and_numbers(page):
     total, difference = re.search(r"Q\(b\): (\S+) of (\S+) nats", page.text).groups()
     assert float(total) == pytest.approx(float(difference), rel=0.1)
     assert re.search(r"at random it is 0\.\d{3}, from 0\.\d{3} to 0\.\d{3}", page.text)
+    assert "The network has no filters over samples." in page.text
     assert "The first recurrent layer with gates, GRU layers.0.forwards" in page.text
 
 
