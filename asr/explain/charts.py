@@ -83,7 +83,7 @@ def draw_labels(
         tokens: C strings.
         chosen: labels that stand out.
     """
-    order = np.argsort(-probabilities, kind="stable").tolist()
+    order: list[int] = np.argsort(-probabilities, kind="stable").tolist()
     shown = [label for n, label in enumerate(order) if n < MOST_LABELS or label in chosen]
     values = probabilities[shown]
     figure = new_figure(0.6 + 0.28 * len(shown))
