@@ -46,6 +46,7 @@ def run(tmp_path_factory):
     save_checkpoint(run / "ckpt" / "small.ckpt", small)
     soundfile.write(run / "said.wav", tones.speak(TEXT, np.random.default_rng(3)), 8000)
     soundfile.write(run / "short.wav", np.zeros(20), 8000)
+    (run / "empty.wav").write_bytes(b"")
     soundfile.write(run / "silence.wav", np.zeros(4000), 8000)
     log_probs = np.log(np.full((12, 6), 1 / 6))
     for epoch in (1, 3):
@@ -217,6 +218,12 @@ def test_clip_without_snapshots_and_a_gap_that_is_said(run, tmp_path, capsys):
         (["wrod=ab"], "did you mean word?"),
         (["checkpoint=said.wav"], "said.wav: not a readable checkpoint"),
         (["checkpoint=no.ckpt"], "no.ckpt: no such checkpoint"),
+        (["checkpoint=ckpt"], "ckpt: is a folder, not a checkpoint"),
+        (["checkpoint="], "checkpoint must be one file, got ''"),
+        (["audio="], "audio must be one file, got ''"),
+        (["audio=ckpt"], "ckpt: is a folder, not an audio file"),
+        (["audio=empty.wav"], "empty.wav: the file is empty (0 bytes)"),
+        (["output_dir=short.wav"], "short.wav: File exists"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(run, words, message, monkeypatch, capsys):
