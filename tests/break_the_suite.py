@@ -38,9 +38,10 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         ignore = shutil.ignore_patterns("__pycache__", "*.so")
-        for name in ("asr", "conf", "native", "tests"):
+        # Documents and all: some tests read them when they are collected.
+        for name in ("asr", "conf", "docs", "native", "tests"):
             shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
+        for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "LICENSE"):
             shutil.copy(ROOT / name, folder)
         (folder / "asr" / "conf").symlink_to(folder / "conf")
         (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
@@ -127,9 +128,17 @@ def first_failure(output: str) -> str:
     return match[1] if match else output.strip().splitlines()[-1]
 
 
+def choose(words: list[str]) -> list[Defect]:
+    """Return the defects whose name holds a word; all of them without words."""
+    for word in words:
+        if not any(word in defect.name for defect in DEFECTS):
+            raise SystemExit(f"no defect's name holds {word!r}")
+    return [d for d in DEFECTS if not words or any(word in d.name for word in words)]
+
+
 def main(words: list[str]) -> int:
     """Apply every chosen defect in turn."""
-    defects = [d for d in DEFECTS if not words or any(word in d.name for word in words)]
+    defects = choose(words)
     survivors = []
     with tempfile.TemporaryDirectory(prefix="broken-asr-") as folder:
         copy = Copy(Path(folder).resolve())

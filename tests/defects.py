@@ -1,6 +1,7 @@
 """The defects that `break_the_suite.py` applies."""
 
 from defect import Defect
+from explain_defects import EXPLAIN_DEFECTS
 from front_end_defects import FRONT_END_DEFECTS
 from learning_defects import LEARNING_DEFECTS
 
@@ -300,6 +301,7 @@ DEFECTS = (
         'return {"asr": __version__}',
         ("cli/test_decode.py",),
     ),
+    *EXPLAIN_DEFECTS,
     *FRONT_END_DEFECTS,
     *LEARNING_DEFECTS,
 )

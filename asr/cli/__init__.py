@@ -68,7 +68,10 @@ class PrintableFormatter(logging.Formatter):
 
 def format_error(command: str, error: Exception) -> str:
     """Say a user's mistake: what is wrong in the first line, what more there is indented below."""
-    lines = [line.rstrip() for line in str(error).splitlines() if line.strip()]
+    said = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        said = f"{error.filename}: {error.strerror}"  # without the number
+    lines = [line.rstrip() for line in said.splitlines() if line.strip()]
     lines = lines or [type(error).__name__]
     kept = [printable(line.replace("\t", " ")) for line in lines[:MAX_ERROR_LINES]]
     kept = [k if len(k) <= MAX_ERROR_LINE else f"{k[: MAX_ERROR_LINE - 3]}..." for k in kept]

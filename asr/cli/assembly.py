@@ -148,9 +148,9 @@ def check_file(config: dict, key: str) -> Path:
     """Return a configured path.
 
     Raises:
-        ValueError: the value is no path, as a list of several is not.
+        ValueError: the value is no path, as a list of several or nothing is not.
     """
-    if not isinstance(config[key], str):
+    if not isinstance(config[key], str) or not config[key]:
         raise ValueError(f"{key} must be one file, got {config[key]!r}")
     return Path(config[key])
 

@@ -107,7 +107,9 @@ def draw_snapshots(
         axes.set_title(title, loc="left", color=TEXT, fontsize=10, parse_math=False)
     rows[-1].set_xlim(0.0, len(snapshots[0].probabilities) * output_frame_s)
     rows[-1].set_xlabel("seconds", color=MUTED)
-    return to_svg(figure, "snapshots", "Posteriors of one utterance after some epochs")
+    # Several such figures may share a page, and all but one of them be hidden.
+    name = " ".join(title for title, _ in snapshots)
+    return to_svg(figure, name, "Posteriors of one utterance after some epochs")
 
 
 def _draw_curves(axes: "Axes", chart: Chart) -> None:

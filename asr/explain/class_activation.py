@@ -4,21 +4,25 @@
 
 The last convolution is the last one over time and frequency; in a network without any, the last one
 over time. A_k are the maps that the first rectifier behind it gives at the same places, or its own
-where none does. Places are wider than the features': the map is interpolated to their size.
+where none does. Places are wider than the features': the map is interpolated to their size. A
+network on samples has channels of filters for bins, which are no place in a frame of samples: there
+the map is the mean of its bins, interpolated from sample to sample.
 
 Source: Selvaraju et al. 2017 (arXiv:1610.02391), equations 1 and 2; class activation maps (Zhou et
 al. 2016, arXiv:1512.04150) are the case of a linear layer on the means of the maps.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from asr.explain.recording import CONVOLUTIONS, Call, by_time, recording, time_axes
+from asr.explain.recording import CONVOLUTIONS, Call, by_time, modules_of, recording, time_axes
 from asr.explain.rectifiers import Rectifiers, clip
 from asr.explain.score import ScoredNetwork
+from asr.models import WaveformNetwork
 
 
 class ClassActivation(NamedTuple):
@@ -62,18 +66,25 @@ def class_activation(score: ScoredNetwork, features: Tensor) -> ClassActivation 
     maps, slopes = (by_time(x.detach(), axis, channels=1) for x in (target.maps, slopes))
     if maps is None or slopes is None:
         return f"does not apply: {name} gives more than channels, frames and bins"
-    values = weigh_maps(maps, slopes, features.shape[1:])
+    parts = [score.network, *modules_of(score.network).values()]
+    on_samples = any(isinstance(part, WaveformNetwork) for part in parts)
+    values = weigh_maps(maps, slopes, features.shape[1:], on_samples=on_samples)
     return ClassActivation(values, f"{name}, rectified" if target.rectified else name)
 
 
-def weigh_maps(maps: Tensor, slopes: Tensor, size: Sequence[int]) -> Tensor:
+def weigh_maps(maps: Tensor, slopes: Tensor, size: Sequence[int], *, on_samples: bool) -> Tensor:
     """Weigh maps (T', K[, F']) by their mean slopes; bring what is positive to a size (T, F)."""
     bins = maps.flatten(2) if maps.dim() > 2 else maps[..., None]  # (T', K, F')
     weights = slopes.reshape(bins.shape).mean((0, 2))  # (K,)
     weighted = torch.einsum("tkf,k->tf", bins, weights).clamp_min(0.0)
-    return nn.functional.interpolate(
-        weighted[None, None], size=tuple(size), mode="bilinear", align_corners=False
-    )[0, 0]
+    if on_samples:
+        places, mode, weighted = (math.prod(size),), "linear", weighted.mean(1)
+    else:
+        places, mode = tuple(size), "bilinear"
+    found = nn.functional.interpolate(
+        weighted[None, None], size=places, mode=mode, align_corners=False
+    )
+    return found.reshape(*size)
 
 
 def choose_target(calls: Sequence[Call], behind: Sequence[tuple[int, Tensor]]) -> Target | None:

@@ -5,7 +5,8 @@ blue where they take from it; the more, the fuller. Both are told apart by every
 stand on dark ground in a light page as in a dark one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ FULL_COLOUR = 0.995
 AMBER, BLUE = (1.0, 0.69, 0.0), (0.30, 0.76, 1.0)
 # Brightness of the least and the greatest energy under a map.
 GREYS = (0.08, 0.55)
+# Of lines on dark ground.
+WHITE = (0.95, 0.95, 0.95)
 # Points of a waveform that is drawn.
 NUM_COLUMNS = 1200
 
@@ -35,7 +38,7 @@ class Scene(NamedTuple):
         waveform: (L,).
         energies: (T, F) what lies under the maps.
         bins: what F counts: "mel band", ...
-        posteriors: (T', C) probabilities.
+        posteriors: (T', C) probabilities; None where one frame stands for the recording.
         output_frame_s: seconds of an output frame.
         tokens: C strings.
         words: all words.
@@ -47,12 +50,16 @@ class Scene(NamedTuple):
     waveform: np.ndarray
     energies: np.ndarray
     bins: str
-    posteriors: np.ndarray
+    posteriors: np.ndarray | None
     output_frame_s: float
     tokens: Sequence[str]
     words: Sequence[TimedWord]
     chosen: Sequence[TimedWord]
     over_samples: bool
+
+
+# Height in inches, what draws it, and whether that has dark ground.
+Row = tuple[float, Callable[["Axes", Scene], None], bool]
 
 
 def draw_scene(scene: Scene, maps: Sequence[SaliencyMap], sample_slopes: np.ndarray | None) -> str:
@@ -63,26 +70,22 @@ def draw_scene(scene: Scene, maps: Sequence[SaliencyMap], sample_slopes: np.ndar
         maps: those that there are, (T, F) each.
         sample_slopes: (L,) gradient by the samples, or None.
     """
-    heights = [0.8, 1.3, *[0.7] * (sample_slopes is not None), *[1.15] * len(maps), 1.2]
-    figure = new_figure(sum(heights) + 0.33 * len(heights))
-    rows = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights))
-    _draw_waveform(rows[0], scene)
-    _draw_spectrogram(rows[1], scene)
+    rows: list[Row] = [(0.8, _draw_waveform, False), (1.3, _draw_spectrogram, True)]
     if sample_slopes is not None:
-        _draw_samples(rows[2], np.abs(sample_slopes), scene.duration_s)
-        size = np.abs(sample_slopes).max()
-        _name(rows[2], "Gradient by the samples", f"highest: {size:.2g} nats for full scale")
-    for axes, found in zip(rows[len(rows) - len(maps) - 1 : -1], maps, strict=True):
-        _draw_map(axes, scene, found)
-    draw_posteriors(rows[-1], scene.posteriors, scene.output_frame_s, scene.tokens)
-    for axes in rows:
-        for word in scene.chosen:
-            for edge in (word.start_s, word.end_s):
-                axes.axvline(edge, color=SECOND, linewidth=0.9, linestyle=(0, (4, 2)))
-    for word in scene.chosen:
-        rows[-1].axvspan(word.start_s, word.end_s, color=SECOND, alpha=0.15, linewidth=0)
-    rows[-1].set_xlim(0.0, scene.duration_s)
-    rows[-1].set_xlabel("seconds", color=MUTED)
+        rows.append((0.7, partial(_draw_slopes, slopes=sample_slopes), True))
+    rows += [(1.15, partial(_draw_map, found=found), True) for found in maps]
+    if scene.posteriors is not None:
+        rows.append((1.2, _draw_outputs, False))
+    heights = [height for height, _, _ in rows]
+    figure = new_figure(sum(heights) + 0.33 * len(rows))
+    places = list(figure.subplots(len(rows), 1, sharex=True, height_ratios=heights))
+    for axes, (_, draw, dark) in zip(places, rows, strict=True):
+        draw(axes, scene)
+        for edge in {edge for word in scene.chosen for edge in (word.start_s, word.end_s)}:
+            color = WHITE if dark else SECOND
+            axes.axvline(edge, color=color, linewidth=0.9, linestyle=(0, (4, 2)))
+    places[-1].set_xlim(0.0, scene.duration_s)
+    places[-1].set_xlabel("seconds", color=MUTED)
     return to_svg(figure, "scene", "Waveform, spectrogram, saliency maps and posteriors")
 
 
@@ -139,6 +142,19 @@ def _draw_spectrogram(axes: "Axes", scene: Scene) -> None:
     axes.set_ylabel(scene.bins, color=MUTED)
 
 
+def _draw_slopes(axes: "Axes", scene: Scene, slopes: np.ndarray) -> None:
+    sizes = np.abs(slopes)
+    _draw_samples(axes, sizes, scene.duration_s)
+    _name(axes, "Gradient by the samples", f"highest: {sizes.max():.2g} nats for full scale")
+
+
+def _draw_outputs(axes: "Axes", scene: Scene) -> None:
+    assert scene.posteriors is not None
+    draw_posteriors(axes, scene.posteriors, scene.output_frame_s, scene.tokens)
+    for word in scene.chosen:
+        axes.axvspan(word.start_s, word.end_s, color=SECOND, alpha=0.15, linewidth=0)
+
+
 def _draw_map(axes: "Axes", scene: Scene, found: SaliencyMap) -> None:
     assert found.values is not None
     values, method = found.values, found.method
@@ -188,9 +204,15 @@ def _name(axes: "Axes", title: str, scale: str) -> None:
 
 
 def draw_image(
-    values: np.ndarray, duration_s: float, title: str, ylabel: str, *, wide: bool
+    values: np.ndarray,
+    duration_s: float,
+    title: str,
+    ylabel: str,
+    *,
+    wide: bool,
+    limit: float | None = None,
 ) -> str:
-    """Draw rows (H, T) over time, a page wide or half of that."""
+    """Draw rows (H, T) over time, a page wide or half of that; full colour is `limit`."""
     figure = new_figure(2.0 if wide else 1.7, WIDTH_IN if wide else WIDTH_IN / 2)
     axes = figure.subplots()
     image = axes.imshow(
@@ -199,7 +221,7 @@ def draw_image(
         aspect="auto",
         interpolation="none",
         extent=(0.0, duration_s, 0, len(values)),
-        **shades(values),
+        **shades(values, limit),
     )
     bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=12)
     bar.outline.set_visible(False)
@@ -211,10 +233,9 @@ def draw_image(
     return to_svg(figure, title, "Activations over time")
 
 
-def shades(values: np.ndarray) -> dict:
-    """Colours for values of one sign or of both, 0 then in the middle."""
-    low, high = float(values.min()), float(values.max())
-    if low >= 0:
-        return {"cmap": "viridis", "vmin": 0.0, "vmax": high or 1.0}
-    size = max(-low, high)
+def shades(values: np.ndarray, limit: float | None = None) -> dict:
+    """Colours for values of one sign or of both, 0 then in the middle; full at the limit."""
+    size = limit or float(np.abs(values).max()) or 1.0
+    if values.min() >= 0:
+        return {"cmap": "viridis", "vmin": 0.0, "vmax": size}
     return {"cmap": "PuOr", "vmin": -size, "vmax": size}

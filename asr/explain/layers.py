@@ -1,4 +1,4 @@
-"""What a network's layers make of a recording, and the gates of an LSTM cell over time."""
+"""What a network's layers make of a recording."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from asr.explain.recording import LayerOutput, by_time, record, time_axes
 from asr.models import Network
-from asr.models.cells import first_gates
 
 # Layers that are drawn; of a deeper network so many, evenly spread.
 MOST_LAYERS = 12
@@ -19,20 +18,6 @@ class Layers(NamedTuple):
 
     outputs: list[LayerOutput]
     num_layers: int
-
-
-class Gates(NamedTuple):
-    """An LSTM's gates and cells over time, (T, H) each; gates are in [0, 1], cells have no bound.
-
-    Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000; PyTorch's `nn.LSTM` for the names:
-    c_t = f_t c_{t-1} + i_t g_t, h_t = o_t tanh(c_t).
-    """
-
-    name: str
-    input: Tensor
-    forget: Tensor
-    output: Tensor
-    cell: Tensor
 
 
 def layer_outputs(network: Network, features: Tensor) -> Layers:
@@ -77,30 +62,12 @@ def layer_names(network: Network) -> set[str]:
 
 
 def _channel_axis(output: Tensor, time: int) -> int | None:
-    """Axis of channels: 1 with bins beside them, otherwise the one that is neither time nor 1."""
+    """Axis of channels: 1 with bins beside them, otherwise the one that is neither time nor 1.
+
+    Of one number a frame, as weights of frames are, it is the last.
+    """
     if output.dim() == 4:
         return 1 if time != 1 else None
-    wide = [axis for axis in range(output.dim()) if axis != time and output.shape[axis] > 1]
+    others = [axis for axis in range(output.dim()) if axis != time]
+    wide = [axis for axis in others if output.shape[axis] > 1] or others[-1:]
     return wide[0] if len(wide) == 1 else None
-
-
-def lstm_gates(network: Network, features: Tensor) -> Gates | str:
-    """Compute the gates of the first `nn.LSTM` that a network calls, in its first direction.
-
-    Returns:
-        The gates, or why there are none.
-    """
-    calls = record(network, features, lambda _, module: isinstance(module, nn.LSTM))
-    if not calls:
-        return "The network has no layer of type nn.LSTM."
-    call = calls[0]
-    lstm = call.module
-    assert isinstance(lstm, nn.LSTM)
-    inputs = call.input[0] if lstm.batch_first else call.input[:, 0]  # (T, F)
-    return Gates(call.name, *(x.cpu() for x in run_lstm(lstm, inputs)))
-
-
-def run_lstm(lstm: nn.LSTM, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Run the first layer and direction of an LSTM over (T, F): i, f, o and c, (T, H) each."""
-    gates = first_gates(lstm, inputs[:, None])
-    return gates.input[:, 0], gates.forget[:, 0], gates.output[:, 0], gates.cell[:, 0]

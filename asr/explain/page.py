@@ -15,20 +15,28 @@ import torch
 
 from asr.acoustic.model import AcousticModel
 from asr.evaluation.clips import ClipBudget
-from asr.evaluation.figures import draw_snapshots
+from asr.evaluation.figures import Posteriors, draw_snapshots
 from asr.evaluation.seen_utterance import Snapshot
-from asr.explain.charts import draw_deletions, draw_matrix, draw_randomisation, draw_responses
+from asr.explain.charts import (
+    draw_deletions,
+    draw_labels,
+    draw_matrix,
+    draw_randomisation,
+    draw_responses,
+)
 from asr.explain.deletion import Deletions, delete_frames
 from asr.explain.figures import Scene, draw_image, draw_scene
 from asr.explain.filters import learnt_filters
+from asr.explain.gates import CellStates, cell_states
 from asr.explain.gradients import Integral, sample_gradient
-from asr.explain.layers import Gates, layer_outputs, lstm_gates
+from asr.explain.layers import layer_outputs
 from asr.explain.methods import SaliencyMap, compute_integral, compute_maps, in_order
 from asr.explain.randomisation import Randomisation, randomise_maps
 from asr.explain.recording import LayerOutput
 from asr.explain.score import ScoredNetwork, score_of
 from asr.explain.subject import Choice, Subject
 from asr.explain.weights import describe_weights
+from asr.features import Raw
 from asr.files import write_atomically
 from asr.pages.template import render
 
@@ -170,8 +178,9 @@ def write_page(
         text=subject.text,
         clip=clip,
         no_clip=no_clip,
-        tiles=_tiles(subject, choice, found),
+        tiles=_tiles(model, subject, choice, found),
         scene=_draw_scene(model, subject, choice, found),
+        labels=_draw_labels(model, subject, choice),
         methods=[_describe(name, found) for name in found.maps],
         integral=found.integral,
         deletions=draw_deletions(found.deletions),
@@ -186,27 +195,30 @@ def write_page(
     write_atomically(out, page)
 
 
-def _tiles(subject: Subject, choice: Choice, found: Explanation) -> list[tuple[str, str]]:
+def _tiles(
+    model: AcousticModel, subject: Subject, choice: Choice, found: Explanation
+) -> list[tuple[str, str]]:
     words = [subject.times[number] for number in choice.words]
-    return [
-        (f"{words[0].start_s:.2f} s", f"when it begins; it ends at {words[-1].end_s:.2f} s"),
+    tiles = [
         (f"{100 * found.probability:.3g} %", "probability of its labels, geometric mean"),
         (f"{found.score:.3g}", "score Q, nats"),
-        (f"{found.num_frames:.3g}", "output frames that it takes"),
     ]
+    if model.max_samples is not None:  # one label, of the whole clip
+        return tiles
+    begins = (f"{words[0].start_s:.2f} s", f"when it begins; it ends at {words[-1].end_s:.2f} s")
+    return [begins, *tiles, (f"{found.num_frames:.3g}", "output frames that it takes")]
 
 
 def _draw_scene(model: AcousticModel, subject: Subject, choice: Choice, found: Explanation) -> str:
     features = subject.features[0].cpu().numpy()
-    same = features.shape == subject.energies.shape
-    # Frames that hold as many values as samples, and are no bands, are the samples themselves.
-    over_samples = not same and features.shape[1] == model.features.hop_length
+    over_samples = isinstance(model.features, Raw)
+    bands = over_samples or features.shape == subject.energies.shape
     scene = Scene(
         duration_s=len(subject.waveform) / model.sample_rate,
         waveform=subject.waveform,
-        energies=subject.energies if same or over_samples else features,
-        bins="band" if same or over_samples else "feature",
-        posteriors=subject.log_probs.exp().numpy(),
+        energies=subject.energies if bands else features,
+        bins="band" if bands else "feature",
+        posteriors=None if model.max_samples is not None else subject.log_probs.exp().numpy(),
         output_frame_s=model.seconds_per_frame,
         tokens=model.tokenizer.tokens,
         words=subject.times,
@@ -215,6 +227,14 @@ def _draw_scene(model: AcousticModel, subject: Subject, choice: Choice, found: E
     )
     maps = [made for made in found.maps.values() if made.values is not None]
     return draw_scene(scene, maps, found.slopes)
+
+
+def _draw_labels(model: AcousticModel, subject: Subject, choice: Choice) -> str | None:
+    """Draw what a model of whole clips takes this one for; None for other models."""
+    if model.max_samples is None:
+        return None
+    chosen = {subject.labels[place] for place in choice.places}
+    return draw_labels(subject.log_probs[0].exp().numpy(), model.tokenizer.tokens, chosen)
 
 
 def _describe(name: str, found: Explanation) -> dict[str, str]:
@@ -237,7 +257,7 @@ def _shown(correlation: float) -> str:
 def _layers(model: AcousticModel, subject: Subject) -> dict:
     layers = layer_outputs(model.network, subject.features)
     duration_s = len(subject.waveform) / model.sample_rate
-    gates = lstm_gates(model.network, subject.features)
+    states = cell_states(model.network, subject.features)
     responses = learnt_filters(model.network, model.sample_rate)
     return {
         "layers": [
@@ -245,8 +265,8 @@ def _layers(model: AcousticModel, subject: Subject) -> dict:
             for output in layers.outputs
         ],
         "num_layers": layers.num_layers,
-        "gates": [] if isinstance(gates, str) else _draw_gates(gates, duration_s),
-        "gates_of": gates if isinstance(gates, str) else gates.name,
+        "gates": [] if states is None else _draw_gates(states, duration_s),
+        "gates_of": "" if states is None else f"{states.cell} {states.name}",
         "filters": None if responses is None else draw_responses(responses),
     }
 
@@ -264,17 +284,14 @@ def draw_layer(output: LayerOutput, duration_s: float) -> list[str]:
     return [draw_image(values[:, order].T, duration_s, "", "unit, by its peak", wide=True)]
 
 
-def _draw_gates(gates: Gates, duration_s: float) -> list[str]:
-    order = np.argsort(np.abs(gates.cell.numpy()).argmax(0), kind="stable")
-    named = {
-        "input gate": gates.input,
-        "forget gate": gates.forget,
-        "output gate": gates.output,
-        "cell, as its output sees it (tanh)": gates.cell.tanh(),
-    }
+def _draw_gates(states: CellStates, duration_s: float) -> list[str]:
+    order = np.argsort(np.abs(states.state.numpy()).argmax(0), kind="stable")
+    pictures = {**states.gates, states.state_name: states.state}
     return [
-        draw_image(values.numpy()[:, order].T, duration_s, name, "cell, by its peak", wide=True)
-        for name, values in named.items()
+        draw_image(
+            values.numpy()[:, order].T, duration_s, name, "cell, by its peak", wide=True, limit=1.0
+        )
+        for name, values in pictures.items()
     ]
 
 
@@ -308,10 +325,14 @@ def _evolution(model: AcousticModel, snapshots: Sequence[Snapshot]) -> dict | No
     ]
     if not snapshots:
         return None
-    svgs = [
-        draw_snapshots([kept.posteriors], model.seconds_per_frame, model.tokenizer.tokens)
-        for kept in snapshots
-    ]
+    svgs = [_draw_moment(model, kept.posteriors) for kept in snapshots]
     titles = [kept.posteriors.title for kept in snapshots]
     last = snapshots[-1]
     return {"frames": list(zip(titles, svgs, strict=True)), "id": last.id, "text": last.text}
+
+
+def _draw_moment(model: AcousticModel, posteriors: Posteriors) -> str:
+    tokens = model.tokenizer.tokens
+    if model.max_samples is not None:
+        return draw_labels(posteriors.probabilities[0], tokens)
+    return draw_snapshots([posteriors], model.seconds_per_frame, tokens)

@@ -1,33 +1,52 @@
 """`asr explain`, from the command to the page, with a small model that reads tones."""
 
 import re
+import shutil
+import subprocess
 
 import html5lib
 import numpy as np
 import pytest
 import soundfile
 import tones
+import torch
 
 from asr.acoustic.checkpoint import save_checkpoint
+from asr.acoustic.model import build_model
 from asr.cli import main
 from asr.cli.explain import quote_text
 from asr.explain.methods import METHODS
+from asr.text import LabelTokenizer
 from tests.page_reader import Page
 
 TEXT = "ab cad ab"
 FAST = ("draws=2", "max_steps=16", "tolerance=1")
+# So small that its pictures are few.
+SMALL = tones.CONFIG["model"] | {
+    "conv_channels": [2],
+    "conv_kernels": [[3, 3]],
+    "conv_strides": [[2, 2]],
+    "hidden_size": 3,
+    "bidirectional": False,
+    "norm": "none",
+}
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+CLIP = {"_target_": "asr.models.ClipNetwork", "pooling": "attention", "body": SMALL}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run's folder with its model, a recording, and two snapshots of training."""
+    """A run's folder with a trained model and a small one, recordings, snapshots of training."""
     run = tmp_path_factory.mktemp("explain") / "run"
     for name in ("ckpt", "snapshots"):
         (run / name).mkdir(parents=True)
     model = tones.trained_model()
     save_checkpoint(run / "ckpt" / "best.ckpt", model)
+    small = tones.untrained_model(config=tones.CONFIG | {"model": SMALL})
+    save_checkpoint(run / "ckpt" / "small.ckpt", small)
     soundfile.write(run / "said.wav", tones.speak(TEXT, np.random.default_rng(3)), 8000)
     soundfile.write(run / "short.wav", np.zeros(20), 8000)
+    (run / "empty.wav").write_bytes(b"")
     soundfile.write(run / "silence.wav", np.zeros(4000), 8000)
     log_probs = np.log(np.full((12, 6), 1 / 6))
     for epoch in (1, 3):
@@ -36,20 +55,25 @@ def run(tmp_path_factory):
     return run
 
 
-def explain(run, *words):
-    return main(["explain", f"checkpoint={run / 'ckpt/best.ckpt'}", *FAST, *words])
+def explain(run, *words, checkpoint="ckpt/best.ckpt"):
+    return main(["explain", f"checkpoint={run / checkpoint}", *FAST, *words])
 
 
-@pytest.fixture(scope="module")
-def page(run):
-    """HTML and parsed page of one word; drawing takes seconds, so once for all."""
-    assert explain(run, f"audio={run / 'said.wav'}", "word=cad") == 0
-    html = (run / "explain/said_cad/explain.html").read_text()
+def read_page(path):
+    html = path.read_text()
     # Raises where a browser would have to guess.
     html5lib.HTMLParser(strict=True).parse(html)
     page = Page(html)
     assert page.open == []
     return html, page
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    """HTML and parsed page of one word; drawing takes seconds, so once for all."""
+    words = (f"audio={run / 'said.wav'}", f"text={TEXT}", "word=cad")
+    assert explain(run, *words, checkpoint="ckpt/small.ckpt") == 0
+    return read_page(run / "explain/said_cad/explain.html")
 
 
 def test_page_has_every_section(page):
@@ -63,6 +87,7 @@ def test_page_has_every_section(page):
         "Check: do they need what was learnt?",
         "Layer by layer",
         "Gates over time",
+        "Learnt filters",
         "Weights",
         "How its posteriors emerged in training",
         "Command and options",
@@ -88,7 +113,8 @@ def test_page_names_word_text_methods_and_numbers(page):
     total, difference = re.search(r"Q\(b\): (\S+) of (\S+) nats", page.text).groups()
     assert float(total) == pytest.approx(float(difference), rel=0.1)
     assert re.search(r"at random it is 0\.\d{3}, from 0\.\d{3} to 0\.\d{3}", page.text)
-    assert "The network has no layer of type nn.LSTM." in page.text
+    assert "The network has no filters over samples." in page.text
+    assert "The first recurrent layer with gates, GRU layers.0.forwards" in page.text
 
 
 def test_page_shows_training_moment_by_moment(page):
@@ -100,18 +126,68 @@ def test_page_shows_training_moment_by_moment(page):
     assert "Utterance dev<1>, “a & b”" in page.text
 
 
-def test_whole_text_without_snapshots_and_a_gap_that_is_said(run, tmp_path, capsys):
-    (tmp_path / "alone.ckpt").write_bytes((run / "ckpt/best.ckpt").read_bytes())
-    words = (f"checkpoint={tmp_path / 'alone.ckpt'}", "text=ab cad", "tolerance=1e-9")
+# What a hand would do to the film, and what is seen then.
+HAND = """<script>
+const find = (what) => document.querySelector(".film " + what);
+const [button, slider] = [find("button"), find("input")];
+const seen = () => [...document.querySelectorAll("[data-label]")]
+  .filter((moment) => moment.getClientRects().length)
+  .map((moment) => moment.dataset.label).join(" and ");
+const found = [seen(), find(".controls span").textContent, button.textContent];
+slider.value = 1;
+slider.dispatchEvent(new Event("input"));
+found.push(seen());
+button.click();
+found.push(button.textContent);
+setTimeout(() => {
+  found.push(seen(), slider.value);
+  button.click();
+  found.push(button.textContent);
+  document.body.dataset.found = found.join("; ");
+}, 1000);
+</script>"""
 
-    assert explain(run, f"audio={run / 'said.wav'}", *words, "max_steps=1") == 0
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_film_of_training_obeys_slider_and_button(page, tmp_path):
+    html, _ = page
+    driven = tmp_path / "driven.html"
+    driven.write_text(html.replace("</body>", f"{HAND}</body>"))
+    words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'home'}"]
+
+    result = subprocess.run(
+        [BROWSER, *words, "--virtual-time-budget=3000", "--dump-dom", driven.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=True,
+    )
+
+    first, last = "after 1 epoch", "after 3 epochs"
+    (found,) = re.findall(r'data-found="([^"]*)"', result.stdout)
+    assert found.split("; ") == [first, first, "play", last, "stop", first, "0", "play"]
+
+
+def test_clip_without_snapshots_and_a_gap_that_is_said(run, tmp_path, capsys):
+    torch.manual_seed(0)
+    model = build_model(tones.CONFIG | {"model": CLIP}, LabelTokenizer(["bird", "rain"]))
+    save_checkpoint(tmp_path / "clip.ckpt", model)
+    words = (f"audio={run / 'said.wav'}", "text=rain", "tolerance=1e-9", "max_steps=1")
+
+    assert explain(tmp_path, *words, checkpoint="clip.ckpt") == 0
 
     log = capsys.readouterr().err
     out = tmp_path / "explain/said/explain.html"
     assert re.search(r"off by .* % after 1 steps, more than tolerance=1e-09", log)
     assert f"explanation: {out}" in log
-    page = Page(out.read_text())
-    assert "What “ab cad” rests on" in page.text
+    _, page = read_page(out)
+    assert "What “rain” rests on" in page.text
+    assert page.sections[0] == "What the clip is taken for"
+    assert "of body.convs.0.conv, rectified" in page.text  # Grad-CAM
+    assert "attention" in page.text.split()  # a layer: how much each frame counts
+    assert "posterior of every label" not in page.text
+    assert "output frames that it takes" not in page.text
     assert "No snapshot of training lies beside this checkpoint." in page.text
 
 
@@ -142,6 +218,12 @@ def test_whole_text_without_snapshots_and_a_gap_that_is_said(run, tmp_path, caps
         (["wrod=ab"], "did you mean word?"),
         (["checkpoint=said.wav"], "said.wav: not a readable checkpoint"),
         (["checkpoint=no.ckpt"], "no.ckpt: no such checkpoint"),
+        (["checkpoint=ckpt"], "ckpt: is a folder, not a checkpoint"),
+        (["checkpoint="], "checkpoint must be one file, got ''"),
+        (["audio="], "audio must be one file, got ''"),
+        (["audio=ckpt"], "ckpt: is a folder, not an audio file"),
+        (["audio=empty.wav"], "empty.wav: the file is empty (0 bytes)"),
+        (["output_dir=short.wav"], "short.wav: File exists"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(run, words, message, monkeypatch, capsys):

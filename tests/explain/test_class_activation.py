@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from waveform_networks import HOP, waveform_network
 
 from asr.explain.class_activation import class_activation, weigh_maps
 from asr.explain.recording import by_time, record, time_axes
-from asr.explain.score import WordScore
+from asr.explain.score import ScoredNetwork, WordScore
+from asr.models import ClipNetwork
 from tests.explain.toys import Function, linear, scored
 
 # Map 0 has the features themselves, map 1 their opposite, both through a rectifier.
@@ -108,9 +110,33 @@ def test_frames_in_the_place_of_a_batch_are_frames():
 def test_coarse_maps_are_brought_to_the_size_of_the_features():
     maps = torch.tensor([[[1.0]], [[3.0]]])  # (T', K, F')
 
-    found = weigh_maps(maps, torch.ones(2, 1, 1), (4, 2))
+    found = weigh_maps(maps, torch.ones(2, 1, 1), (4, 2), on_samples=False)
 
     assert found.tolist() == [[1.0, 1.0], [1.5, 1.5], [2.5, 2.5], [3.0, 3.0]]
+
+
+def test_bins_of_filters_are_no_samples_within_a_frame():
+    maps = torch.tensor([[[0.0, 2.0]], [[4.0, 6.0]]])  # (T', K, F'), means 1 and 5
+
+    found = weigh_maps(maps, torch.ones(2, 1, 2), (2, 4), on_samples=True)
+
+    assert found.flatten().tolist() == [1.0, 1.0, 1.5, 2.5, 3.5, 4.5, 5.0, 5.0]
+
+
+@pytest.mark.parametrize("pooling", [None, "mean"])
+def test_map_of_a_network_on_samples_goes_on_smoothly_from_frame_to_frame(pooling, rng):
+    network = waveform_network("conv").eval()
+    frames = 1 if pooling else 6
+    network = ClipNetwork(network, pooling).eval() if pooling else network
+    score = ScoredNetwork(network, WordScore(torch.ones(frames, 5)))
+    features = torch.from_numpy(rng.normal(size=(1, 12, HOP))).float()
+
+    found = class_activation(score, features).values.flatten()
+
+    assert found.shape == (12 * HOP,)
+    assert found.max() > 0
+    # A place is of two frames: from one to the next the map climbs in as many steps.
+    assert found.diff().abs().max() <= 1.01 * found.max() / (2 * HOP)
 
 
 def axes_of(network, choose):

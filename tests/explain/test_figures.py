@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from asr.explain.charts import draw_responses
+from asr.explain.charts import MOST_LABELS, draw_labels, draw_responses
 from asr.explain.figures import (
     AMBER,
     BLUE,
@@ -86,3 +86,15 @@ def test_learnt_filters_are_drawn_beside_the_mel_scale():
 
     assert "learnt" in svg
     assert "mel" in svg
+
+
+def test_of_many_labels_the_most_probable_and_the_chosen_are_drawn():
+    probabilities = np.arange(30.0, 0.0, -1.0) / 465
+    tokens = ["<blank>", *(f"\u2581label{n}$" for n in range(1, 30))]
+
+    svg = draw_labels(probabilities, tokens, {25})
+
+    drawn = [n for n in range(1, 30) if f">label{n}$<" in svg]
+    assert drawn == [*range(1, MOST_LABELS), 25]
+    assert ">none of the labels<" in svg
+    assert f">{100 * 5 / 465:.2g} %<" in svg

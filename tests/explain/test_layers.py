@@ -1,4 +1,4 @@
-"""Layers, gates, weights and filters against what they are made of."""
+"""Layers, weights and filters against what they are made of."""
 
 import math
 
@@ -9,56 +9,9 @@ import torch
 from torch import nn
 
 from asr.explain.filters import describe_filters, learnt_filters
-from asr.explain.layers import MOST_LAYERS, layer_names, layer_outputs, lstm_gates, run_lstm
+from asr.explain.layers import MOST_LAYERS, layer_names, layer_outputs
 from asr.explain.weights import describe_weights
 from tests.explain.toys import Function, Toy, linear
-
-
-def test_gates_give_the_outputs_of_pytorchs_lstm(rng):
-    lstm = nn.LSTM(5, 4, dtype=torch.float64)
-    inputs = torch.from_numpy(rng.normal(size=(7, 5)))
-
-    i, f, o, c = run_lstm(lstm, inputs)
-
-    with torch.no_grad():
-        outputs, (_, cell) = lstm(inputs)
-    assert torch.allclose(o * c.tanh(), outputs)
-    assert torch.allclose(c[-1:], cell)
-    assert all(((gate > 0) & (gate < 1)).all() for gate in (i, f, o))
-
-
-@pytest.mark.parametrize(
-    "options", [{"bias": False}, {"proj_size": 2}, {"batch_first": True}, {"bidirectional": True}]
-)
-def test_gates_of_lstms_with_options_are_those_of_their_first_direction(options, rng):
-    lstm = nn.LSTM(5, 4, dtype=torch.float64, **options)
-    inputs = torch.from_numpy(rng.normal(size=(7, 5)))
-    projection = lstm.weight_hr_l0 if lstm.proj_size else torch.eye(4, dtype=torch.float64)
-
-    _, _, o, c = run_lstm(lstm, inputs)
-
-    with torch.no_grad():
-        outputs = lstm(inputs)[0][:, : len(projection)]
-        assert torch.allclose((o * c.tanh()) @ projection.T, outputs)
-
-
-def test_gates_are_of_the_first_lstm_and_its_own_input(rng):
-    config = tones.CONFIG | {"model": tones.CONFIG["model"] | {"cell": "lstm"}}
-    network = tones.untrained_model(config=config).network.eval()
-    features = torch.from_numpy(rng.normal(size=(1, 20, 16))).float()
-
-    gates = lstm_gates(network, features)
-
-    assert gates.name == "layers.0.forwards"
-    assert gates.cell.shape == (5, 16)
-
-
-def test_network_without_an_lstm_says_so(rng):
-    features = torch.from_numpy(rng.normal(size=(1, 20, 16))).float()
-
-    found = lstm_gates(tones.untrained_model().network.eval(), features)
-
-    assert found == "The network has no layer of type nn.LSTM."
 
 
 def test_layers_of_a_network_are_its_lists_entries_and_what_stands_beside_them():
@@ -125,6 +78,7 @@ def test_filters_are_sorted_by_the_frequency_where_they_are_loudest():
 
     assert found.centres == pytest.approx(sorted(wanted), abs=20)
     assert found.magnitudes.max(1) == pytest.approx(1.0)
+    assert found.frequencies[found.magnitudes.argmax(1)] == pytest.approx(found.centres)
     # Evenly spaced in mel, 1127 ln(1 + f / 700), up to 4000 Hz.
     mels = 1127 * np.log1p(found.mel_centres / 700)
     assert mels == pytest.approx(1127 * np.log1p(4000 / 700) * np.array([0.25, 0.5, 0.75]))
