@@ -150,7 +150,8 @@ class Stepper:
     def take(self, batches: Sequence[Batch], moment: Moment, stop: bool = False) -> StepOutcome:
         """Take one step with the mean gradient of the utterances of some batches.
 
-        All ranks take or skip it together. A GPU is waited for once, after the gradient.
+        All ranks take or skip it together. A GPU is waited for once, after the gradient; and for
+        the paths of an aligner.
 
         Args:
             batches: this rank's shares, as many on every rank; they may be empty.
