@@ -37,6 +37,13 @@ class Span(NamedTuple):
     confidence: float
 
 
+class Path(NamedTuple):
+    """A class for every frame."""
+
+    classes: list[int]
+    scores: list[float]  # ln probability of that class at its frame
+
+
 class FramedAlignment(NamedTuple):
     """The best path of one text; separators between words are left out of `tokens`."""
 
@@ -83,24 +90,43 @@ def align_labels(
     Raises:
         ValueError: rows are no log-probabilities, or `tokens` are not as many as their classes.
     """
+    results: list[FramedAlignment | str] = []
+    if log_probs and len(tokens) != log_probs[0].shape[1]:
+        raise ValueError(f"tokens must be {log_probs[0].shape[1]}, one a class, got {len(tokens)}")
+    for path in best_paths(log_probs, labels, blank):
+        if isinstance(path, str):
+            results.append(path)
+            continue
+        spans = merge_frames(*path, tokens, blank)
+        total = math.fsum(path.scores)
+        results.append(FramedAlignment(group_words(spans), _without_separators(spans), total))
+    return results
+
+
+def best_paths(
+    log_probs: Sequence[Tensor], labels: Sequence[Sequence[int]], blank: int = BLANK
+) -> list[Path | str]:
+    """Find the most probable path of each utterance with its labels, as `align_labels`.
+
+    Returns:
+        For each utterance its path, or why it has none.
+
+    Raises:
+        ValueError: rows are no log-probabilities.
+    """
     if not log_probs:
         return []
     frames = [len(rows) for rows in log_probs]
     batch = pad_sequence(list(log_probs))  # (T, N, C)
-    if len(tokens) != batch.shape[2]:
-        raise ValueError(f"tokens must be {batch.shape[2]}, one a class, got {len(tokens)}")
     reasons = dict(explain(batch, *_concatenate(labels, frames), blank))
     usable = [n for n in range(len(frames)) if n not in reasons]
-    found: dict[int, FramedAlignment | str] = {**reasons}
+    found: dict[int, Path | str] = {**reasons}
     if usable:
         chosen = [labels[n] for n in usable], [frames[n] for n in usable]
         whole = batch if len(usable) == len(frames) else batch[:, usable]
         paths, scores = forced_align(whole, *_concatenate(*chosen), blank)
         for n, path, score in zip(usable, paths, scores, strict=True):
-            rows = path[: frames[n]].tolist(), score[: frames[n]].tolist()
-            spans = merge_frames(*rows, tokens, blank)
-            total = float(score.double().sum())
-            found[n] = FramedAlignment(group_words(spans), _without_separators(spans), total)
+            found[n] = Path(path[: frames[n]].tolist(), score[: frames[n]].tolist())
     return [found[n] for n in range(len(frames))]
 
 

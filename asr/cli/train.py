@@ -27,6 +27,7 @@ from asr.data.loading import BatchLoader
 from asr.evaluation.advice import MOST, advise_training, read_setting
 from asr.evaluation.run_record import read_run
 from asr.training import distributed
+from asr.training.frame_loss import FrameLoss
 from asr.training.initialisation import freeze, parameter_groups
 from asr.training.loop import Trainer
 from asr.training.regularization import Regularization
@@ -57,6 +58,7 @@ FREE_KEYS += (
     "quickstart.",
     "augment.waveform.noise.folder",
     "augment.waveform.room.folder",
+    "loss.aligner",
 )
 
 logger = logging.getLogger(__name__)
@@ -108,6 +110,8 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     dev_loader = make_loader(config, "dev", model, None, rank, world_size)
     schedule = cast(Schedule, build(config, "scheduler"))
     stepper = make_stepper(config, model)
+    if isinstance(stepper.loss, FrameLoss):
+        train_loader.num_frames = stepper.loss.num_frames
     with _open_run(config) as run:
         for line in config["preset"] or ():
             logger.info("%s", line)
@@ -146,7 +150,7 @@ def make_stepper(config: dict, model: AcousticModel) -> Stepper:
         model,
         make_optimizer(parameter_groups(network, config["rate_factors"] or {})),
         augment=_make_augment(config, model),
-        loss=cast(Loss, build(config, "loss")),
+        loss=cast(Loss | FrameLoss, build(config, "loss")),
         precision="float32",
         grad_clip=config["trainer"]["grad_clip"],
         grad_clip_value=config["trainer"]["grad_clip_value"],

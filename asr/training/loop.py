@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from asr.augment import WaveformAugment
 from asr.data.fingerprint import fingerprint
 from asr.data.loading import Batch, BatchLoader
 from asr.evaluation.metrics import Metric, check_metric, choose_metric
@@ -31,6 +30,7 @@ from asr.training.state import (
     check_resumable,
     resume_training,
     save_training,
+    source_fingerprints,
 )
 from asr.training.step import Moment, StepOutcome, Stepper
 from asr.training.stopping import StopSignal
@@ -204,7 +204,7 @@ class _Fit:
             name: fingerprint(loader.corpus.utterances(0))
             for name, loader in (("train", self.train), ("dev", self.dev))
         }
-        corpora |= sound_fingerprints(self.train.augment)
+        corpora |= source_fingerprints(self.train.augment, self.stepper.loss)
         found = self._resume() if resume else None
         if found is not None:
             check_resumable(found, corpora)
@@ -390,9 +390,3 @@ def groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
     """Deal out batches, so many at a time; the last ones may be fewer."""
     while group := list(islice(batches, size)):
         yield group
-
-
-def sound_fingerprints(augment: WaveformAugment | None) -> dict[str, str]:
-    """Fingerprints of the folders that augmentation draws from, by number."""
-    folders = () if augment is None else augment.sounds()
-    return {f"augment {n}": folder.fingerprint() for n, folder in enumerate(folders, start=1)}

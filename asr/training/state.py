@@ -18,8 +18,13 @@ from asr.acoustic.checkpoint import (
     restore,
     save_checkpoint,
 )
+from asr.augment import WaveformAugment
 from asr.training import distributed
 from asr.training.averaging import MovingAverage
+from asr.training.frame_loss import FrameLoss
+
+# Stands among the sets for the file that says where frames' classes come from.
+ALIGNER = "aligner"
 
 
 @dataclass
@@ -85,7 +90,7 @@ def check_resumable(now: Progress, corpora: dict[str, str]) -> None:
 
     Args:
         now: where training stood.
-        corpora: fingerprints of the sets by name.
+        corpora: fingerprints of the sets, and of other sources, by name.
 
     Raises:
         ResumeError: says what differs.
@@ -97,11 +102,21 @@ def check_resumable(now: Progress, corpora: dict[str, str]) -> None:
             f"were planned for {now.world_size}; resume with {now.world_size}"
         )
     for name, value in corpora.items():
-        if now.corpora.get(name, value) != value:
-            raise ResumeError(
-                f"cannot resume: the {name} set is not the one that the run was begun with "
-                "(its files, texts or durations differ)"
-            )
+        if now.corpora.get(name, value) == value:
+            continue
+        what, why = f"{name} set", "its files, texts or durations differ"
+        if name == ALIGNER:
+            what, why = "file of loss.aligner", "its content differs"
+        raise ResumeError(
+            f"cannot resume: the {what} is not the one that the run was begun with ({why})"
+        )
+
+
+def source_fingerprints(augment: WaveformAugment | None, loss: object) -> dict[str, str]:
+    """Fingerprints of what is read beside the sets: augmentation's folders, by number; a file."""
+    folders = () if augment is None else augment.sounds()
+    found = {f"augment {n}": folder.fingerprint() for n, folder in enumerate(folders, start=1)}
+    return found | ({ALIGNER: loss.fingerprint} if isinstance(loss, FrameLoss) else {})
 
 
 def save_training(

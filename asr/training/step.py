@@ -20,6 +20,7 @@ from asr.data.loading import Batch
 from asr.models import SpellingNetwork
 from asr.training import distributed
 from asr.training.averaging import MovingAverage
+from asr.training.frame_loss import FrameLoss
 from asr.training.precision import DTYPES
 from asr.training.regularization import Regularization, divergence_from_uniform
 from asr.training.spelling import SpellingLoss, WithCharacters
@@ -81,7 +82,8 @@ class Stepper:
         model: the model that learns.
         optimizer: of its parameters; a group's "factor" multiplies the learning rate, 1 without.
         augment: masks features, or None.
-        loss: (logits (T, N, C), targets, input_lengths, target_lengths) -> (N,) nats.
+        loss: (logits (T, N, C), targets, input_lengths, target_lengths) -> (N,) nats,
+            or one that an aligner gives the targets of.
         precision: of the network, a name of DTYPES; features and loss stay float32.
         grad_clip: largest norm of the gradient, > 0.
         grad_clip_value: largest magnitude of one of its numbers, > 0, after that; None for any.
@@ -97,7 +99,7 @@ class Stepper:
         optimizer: Optimizer,
         *,
         augment: SpecAugment | None,
-        loss: Loss,
+        loss: Loss | FrameLoss,
         precision: str,
         grad_clip: float,
         grad_clip_value: float | None = None,
@@ -114,6 +116,8 @@ class Stepper:
         self.grad_clip_value = grad_clip_value
         self.frozen = frozen
         self.stopwatch = Stopwatch()
+        if isinstance(loss, FrameLoss):
+            loss.prepare(model)
         network = cast(nn.Module, model.network)
         self.regularization = regularization or Regularization.none()
         self.regularization.prepare(network)
@@ -146,7 +150,8 @@ class Stepper:
     def take(self, batches: Sequence[Batch], moment: Moment, stop: bool = False) -> StepOutcome:
         """Take one step with the mean gradient of the utterances of some batches.
 
-        All ranks take or skip it together. A GPU is waited for once, after the gradient.
+        All ranks take or skip it together. A GPU is waited for once, after the gradient; and for
+        the paths of an aligner.
 
         Args:
             batches: this rank's shares, as many on every rank; they may be empty.
@@ -237,7 +242,10 @@ class Stepper:
         lengths = network.output_lengths(frames)
         with self.stopwatch.measure("loss"):
             logits = logits.float()
-            losses = self.loss(logits, batch.targets, lengths, batch.target_lengths)
+            if isinstance(self.loss, FrameLoss):
+                losses = self.loss(logits, lengths, batch)
+            else:
+                losses = self.loss(logits, batch.targets, lengths, batch.target_lengths)
             extra = losses.new_zeros(0)
             if self.spelling is not None:
                 spelt_lengths = cast(SpellingNetwork, network).character_lengths(frames)

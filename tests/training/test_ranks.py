@@ -150,6 +150,16 @@ def test_signal_to_one_rank_stops_all_with_the_state_saved(corpus, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_ranks_learn_from_an_aligner_what_one_does(corpus, tmp_path):
+    fit_one(corpus, tmp_path / "first", trainer__max_epochs=1)
+    aligner = {"loss": "frames", "loss__aligner": tmp_path / "first/ckpt/best.ckpt"}
+    fit_one(corpus, tmp_path / "one", **aligner)
+    run_ranks(words_of(corpus, tmp_path / "two", **aligner))
+
+    assert_learnt_the_same(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
 def test_two_nodes_of_two_ranks_learn_what_one_process_does(corpus, tmp_path):
     fit_one(corpus, tmp_path / "one")
     with socket.socket() as probe:
