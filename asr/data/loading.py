@@ -7,7 +7,6 @@ threads while the model works (decoding audio releases the GIL), so loading hide
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, get_args
 
@@ -19,7 +18,8 @@ from torch import Tensor
 from asr.augment import WaveformAugment
 from asr.ctc import minimum_input_length
 from asr.data.manifest import read_manifest
-from asr.data.unusable import Unusable
+from asr.data.planning import PADDING_S, plan_batches
+from asr.data.unusable import BadUtterances, Unusable
 from asr.text import Tokenizer
 
 # SortaGrad goes from short to long in the first epoch only (Amodei et al. 2016, section 3.2);
@@ -27,9 +27,6 @@ from asr.text import Tokenizer
 Order = Literal["shuffled", "sorta_grad", "sorted"]
 # Batches rendered ahead of the model.
 PREFETCH = 3
-# Waveforms of a batch are padded to a multiple of this: few different shapes, so that the caches
-# of compiled kernels stay small (oneDNN keeps one for each; without it they grow past 1 GiB).
-PADDING_S = 0.16
 
 
 class Speech(Protocol):
@@ -124,95 +121,6 @@ class ManifestCorpus:
     def utterances(self, epoch: int) -> Sequence[Speech]:
         """The recordings, the same in every epoch."""
         return self._utterances
-
-
-class TooManyBadError(ValueError):
-    """More utterances could not be used than `max_bad_fraction` allows."""
-
-
-@dataclass
-class BadUtterances:
-    """Counts utterances that could not be used, and stops when they are too many.
-
-    Attributes:
-        max_fraction: of all, in [0, 1]; with 1, only a set without one usable utterance stops.
-        total: utterances of the set.
-        skipped: those that could not be used so far, and why.
-    """
-
-    max_fraction: float
-    total: int
-    skipped: list[Unusable] = field(default_factory=list)
-
-    def skip(self, unusable: Unusable) -> None:
-        """Note one bad utterance.
-
-        Raises:
-            TooManyBadError: the fraction is passed, or no utterance is left.
-        """
-        self.skipped.append(unusable)
-        count = len(self.skipped)
-        if count == self.total:
-            raise TooManyBadError(
-                f"not one of {count} utterances could be used; the last: {_describe(unusable)}"
-            )
-        if count > self.max_fraction * self.total:
-            raise TooManyBadError(
-                f"{count} of {self.total} utterances could not be used, more than "
-                f"max_bad_fraction={self.max_fraction}; the last: {_describe(unusable)}"
-            )
-
-    def summary(self, examples: int = 3) -> list[str]:
-        """Say how many could not be used, and name the first few; nothing when all could."""
-        if not self.skipped:
-            return []
-        lines = [f"{len(self.skipped)} of {self.total} utterances could not be used:"]
-        lines += [f"  {_describe(unusable)}" for unusable in self.skipped[:examples]]
-        if len(self.skipped) > examples:
-            lines.append(f"  and {len(self.skipped) - examples} more")
-        return lines
-
-
-def _describe(unusable: Unusable) -> str:
-    return f"{unusable.id}: {unusable.reason}"
-
-
-def plan_batches(
-    durations: Sequence[float], batch_seconds: float, *, seed: int, epoch: int, sort: bool
-) -> list[list[int]]:
-    """Group utterances of similar length into batches.
-
-    Args:
-        durations: seconds of each utterance.
-        batch_seconds: padded seconds of a batch, at most (an utterance longer than that is a
-            batch by itself).
-        seed: with `epoch`, decides the order.
-        epoch: number of the epoch.
-        sort: shortest first instead of shuffled, without jitter (SortaGrad, Amodei et al. 2016,
-            section 3.2).
-
-    Returns:
-        Lists of indices into `durations`; each index once.
-    """
-    if batch_seconds <= 0:
-        raise ValueError(f"batch_seconds must be > 0, got {batch_seconds}")
-    rng = np.random.default_rng((seed, epoch))
-    lengths = np.asarray(durations, dtype=np.float64)
-    # Up to 10 % of jitter: neighbours differ from epoch to epoch, at little padding.
-    keys = lengths if sort else lengths * rng.uniform(0.95, 1.05, len(lengths))
-    batches: list[list[int]] = []
-    padded = np.ceil(lengths / PADDING_S) * PADDING_S
-    longest = 0.0
-    for index in np.argsort(keys, kind="stable").tolist():
-        longest = max(longest, padded[index])
-        if batches and longest * (len(batches[-1]) + 1) <= batch_seconds:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-            longest = padded[index]
-    if not sort:
-        batches = [batches[i] for i in rng.permutation(len(batches))]
-    return batches
 
 
 class BatchLoader:

@@ -16,10 +16,11 @@ from torch import Tensor
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel, pad_log_probs
 from asr.acoustic.recordings import Emitted, process_recordings
-from asr.audio import MAX_PEAK, AudioError, audio_info, read_blocks, resample
+from asr.audio import MAX_PEAK, AudioError, audio_info, read_blocks
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, Hypothesis, NGramLM
 from asr.decoding.hypothesis import split_by_token
 from asr.recognition.transcripts import Transcript, time_words
+from asr.resampling import resample
 
 # More rows than that are samples: somebody passed (L, channels).
 MAX_CHANNELS = 64
