@@ -4,11 +4,12 @@ Every batch holds about the same number of padded seconds. A loader renders the 
 threads while the model works (decoding audio releases the GIL), so loading hides behind a step.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, get_args
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ from torch import Tensor
 
 from asr.augment import WaveformAugment
 from asr.ctc import minimum_input_length
-from asr.data.manifest import read_manifest
+from asr.data.manifest import Manifest
 from asr.data.planning import PADDING_S, plan_batches
+from asr.data.selection import Selection
 from asr.data.unusable import BadUtterances, Unusable
 from asr.text import Tokenizer
 
@@ -58,6 +60,36 @@ class Corpus(Protocol):
     def utterances(self, epoch: int) -> Sequence[Speech]:
         """The utterances of an epoch; their number never changes."""
         ...
+
+
+@runtime_checkable
+class StreamedCorpus(Corpus, Protocol):
+    """A corpus whose audio is best read in the order in which it lies."""
+
+    def buffers(self, seed: int, epoch: int, *, shuffle: bool) -> list[np.ndarray]:
+        """Utterances that may meet in a batch: indices in the order in which they lie.
+
+        Every index is in one buffer; a pure function of its arguments.
+        """
+        ...
+
+    def order_key(self) -> str:
+        """What the buffers depend on beside the utterances."""
+        ...
+
+    def reading(self, parts: Sequence[np.ndarray]) -> AbstractContextManager[Sequence[Speech]]:
+        """Read ahead: inside, the waveforms of these utterances come from memory, once each.
+
+        Args:
+            parts: indices in the order of reading; all of a part are asked for before the next's.
+        """
+        ...
+
+
+def durations_of(utterances: Sequence[Speech]) -> np.ndarray:
+    """Seconds (n,) of each utterance, without making it where they are known."""
+    known = getattr(utterances, "durations", None)
+    return np.array([u.duration for u in utterances]) if known is None else known
 
 
 class Batch(NamedTuple):
@@ -108,15 +140,17 @@ class ManifestCorpus:
             raise ValueError(f"repeat must be >= 1, got {repeat}")
         if not manifests or None in manifests:
             raise ValueError("manifests must name one or more files, got none")
-        read = [utterance for path in manifests for utterance in read_manifest(Path(path))]
-        kept = [u for u in read if max_duration is None or u.duration <= max_duration]
-        if not kept:
+        parts = [Manifest(path) for path in manifests]
+        durations = np.concatenate([part.durations for part in parts])
+        limit_s = math.inf if max_duration is None else max_duration
+        kept = np.flatnonzero(durations <= limit_s)
+        if not len(kept):
             names = ", ".join(map(str, manifests))
-            limit = f" of at most max_duration={max_duration} s" if read else ""
+            limit = f" of at most max_duration={max_duration} s" if len(durations) else ""
             raise ValueError(f"{names}: must hold at least one utterance{limit}")
         self.max_duration = max_duration
-        self.num_too_long = len(read) - len(kept)
-        self._utterances = kept * repeat
+        self.num_too_long = len(durations) - len(kept)
+        self._utterances = Selection(parts, np.tile(kept, repeat))
 
     def utterances(self, epoch: int) -> Sequence[Speech]:
         """The recordings, the same in every epoch."""
@@ -185,21 +219,26 @@ class BatchLoader:
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of an epoch over all ranks, as indices into its utterances."""
-        utterances = self.corpus.utterances(epoch)
-        durations = [self._duration(u, epoch, i) for i, u in enumerate(utterances)]
+        durations = durations_of(self.corpus.utterances(epoch))
+        if self.augment is not None:
+            # Utterances of similar length after augmentation share a batch.
+            durations = [
+                self.augment.duration(seconds, self._rng(epoch, index))
+                for index, seconds in enumerate(durations.tolist())
+            ]
         return plan_batches(
             durations,
             self.batch_seconds * self.world_size,
             seed=self.seed,
             epoch=epoch,
             sort=self.order == "sorted" or (self.order == "sorta_grad" and epoch == 0),
+            buffers=self._buffers(epoch),
         )
 
-    def _duration(self, utterance: Speech, epoch: int, index: int) -> float:
-        """Seconds after augmentation: utterances of similar length then share a batch."""
-        if self.augment is None:
-            return utterance.duration
-        return self.augment.duration(utterance.duration, self._rng(epoch, index))
+    def _buffers(self, epoch: int) -> list[np.ndarray] | None:
+        if not isinstance(self.corpus, StreamedCorpus):
+            return None
+        return self.corpus.buffers(self.seed, epoch, shuffle=self.order != "sorted")
 
     def _rng(self, epoch: int, index: int) -> np.random.Generator:
         """What an utterance's augmentation is drawn from, the same whenever it is asked for."""
@@ -224,11 +263,14 @@ class BatchLoader:
         yield from self._render_batches(0, plan[:: max(1, len(plan) // wanted)])
 
     def _render_batches(self, epoch: int, plan: list[list[int]]) -> Iterator[Batch]:
-        utterances = self.corpus.utterances(epoch)
-        self.bad = BadUtterances(self.max_bad_fraction, len(utterances))
         shares = [batch[self.rank :: self.world_size] for batch in plan]
         pending: deque[list[Future]] = deque()
-        with ThreadPoolExecutor(self.num_threads, "loading", _use_one_thread) as pool:
+        # Reading ends before the threads that wait for it do.
+        with (
+            ThreadPoolExecutor(self.num_threads, "loading", _use_one_thread) as pool,
+            self._reading(epoch, shares) as utterances,
+        ):
+            self.bad = BadUtterances(self.max_bad_fraction, len(utterances))
             try:
                 for indices in shares:
                     pending.append(
@@ -240,6 +282,19 @@ class BatchLoader:
                     yield self._collate(pending.popleft())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    @contextmanager
+    def _reading(self, epoch: int, shares: list[list[int]]) -> Iterator[Sequence[Speech]]:
+        """Give an epoch's utterances; what the shares hold is read ahead where that helps."""
+        utterances = self.corpus.utterances(epoch)
+        if not isinstance(self.corpus, StreamedCorpus):
+            yield utterances
+            return
+        wanted = np.zeros(len(utterances), dtype=bool)
+        wanted[[index for share in shares for index in share]] = True
+        parts = [buffer[wanted[buffer]] for buffer in self._buffers(epoch) or ()]
+        with self.corpus.reading([part for part in parts if len(part)]) as utterances:
+            yield utterances
 
     def _render(self, utterance: Speech, epoch: int, index: int) -> Rendered | Unusable:
         """Read, augment and encode one utterance, and check that CTC can align it."""

@@ -64,12 +64,18 @@ class Utterance:
 
         A file much longer than its manifest says is bad: batches were planned by `duration`.
         """
-        limit_s = LONGER_THAN_SAID * self.duration + 1.0
-        return load_waveform(self.audio_filepath, sample_rate, limit_s)
+        return load_waveform(self.audio_filepath, sample_rate, longest_audio(self.duration))
+
+
+def longest_audio(duration: float) -> float:
+    """Seconds that a recording may have of which that many are said."""
+    return LONGER_THAN_SAID * duration + 1.0
 
 
 def load_waveform(
-    path: Path, sample_rate: int, max_duration_s: float = audio.MAX_DURATION_S
+    path: Path | audio.AudioContent,
+    sample_rate: int,
+    max_duration_s: float = audio.MAX_DURATION_S,
 ) -> np.ndarray:
     """Read (L,) float32 at a rate; the log says once what is converted from what.
 

@@ -1,9 +1,11 @@
 """The index of a set of shards: a list of shards, and for each a line for every utterance.
 
-    shards.json         {"format": 1, "shards": ["shard-000000.jsonl", ...], "utterances": 1027, ...}
-    shard-000000.jsonl  {"tar": "shard-000000.tar", "bytes": 6291456, "utterances": 1027, ...}
-                        {"id": "a", "text": "hello", "duration": 1.25, "member": "000000000.flac",
-                         "offset": 512, "size": 20480, "crc32": 907060870, "extra": {"speaker": ...}}
+    shards.json
+        {"format": 1, "utterances": 1027, "shards": ["shard-000000.jsonl", ...], ...}
+    shard-000000.jsonl, a header and the utterances
+        {"tar": "shard-000000.tar", "bytes": 6291456, "utterances": 1027, ...}
+        {"id": "a", "text": "hello", "duration": 1.25, "member": "000000000.flac",
+         "offset": 512, "size": 20480, "crc32": 907060870, "extra": {"speaker": "anna"}}
 
 The list is written last: without it a set is not finished. A tar is named relative to the list's
 folder; in a list on a disk it may also be an absolute path or a URL.

@@ -9,7 +9,6 @@ import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from asr import __version__
@@ -142,12 +141,7 @@ class FileStream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
@@ -215,10 +209,11 @@ class HttpStream:
         if position:
             headers["Range"] = f"bytes={position}-"
         request = urllib.request.Request(self.place, headers=headers)
-        self._answer = urllib.request.urlopen(request, timeout=self.patience.timeout_s)
+        answer = urllib.request.urlopen(request, timeout=self.patience.timeout_s)
+        self._answer = answer
         # A server that knows no ranges sends all of it, which is read through.
-        self._position = position if self._answer.status == 206 else 0
-        length = self._answer.headers.get("Content-Length")
+        self._position = position if answer.status == 206 else 0
+        length = answer.headers.get("Content-Length")
         self._total = self._position + int(length) if length and length.isdigit() else None
 
     def _take(self, most: int) -> bytes:
@@ -239,12 +234,7 @@ class HttpStream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
 
