@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from asr.augment import WaveformAugment
 from asr.data.loading import BatchLoader, ManifestCorpus
+from asr.data.manifest import Utterance, write_manifest
 from asr.data.planning import plan_batches
 from asr.data.unusable import TooManyBadError
-from asr.data.manifest import Utterance, write_manifest
 from asr.text import CharTokenizer
 
 PADDING = {

@@ -13,7 +13,6 @@ from asr.data.shards.ahead import ReadAhead
 from asr.data.shards.index import ShardSet, member_of
 from asr.data.shards.members import Member, read_member
 from asr.data.shards.streams import Patience, open_stream
-from asr.files import parse_json
 
 # Stands where the index of an utterance would in the key of what the order of shards is drawn from.
 _ORDER_OF_SHARDS = 2**32 - 1
@@ -77,7 +76,7 @@ class ShardUtterances(Sequence[ShardUtterance]):
             return [self[n] for n in range(*index.indices(len(self)))]
         place = range(len(self))[index]
         record = self._corpus.record(place)
-        extra = {**record.get("extra", {}), "id": record["id"]}
+        extra = {"id": record["id"], **record.get("extra", {})}
         return ShardUtterance(record["duration"], record["text"], extra, place, self._read)
 
 
@@ -162,10 +161,7 @@ class ShardCorpus:
 
     def record(self, index: int) -> dict:
         """The index's line of an utterance."""
-        shard = self._shards[self._shard_of[index]]
-        record = parse_json(shard.lines.line(int(self._row_of[index])))
-        assert isinstance(record, dict)  # checked when the index was read
-        return record
+        return self._shards[self._shard_of[index]].record(int(self._row_of[index]))
 
     def _locate(self, index: int) -> tuple[str, Member]:
         return self._shards[self._shard_of[index]].tar, member_of(self.record(index))

@@ -13,10 +13,10 @@ folder; in a list on a disk it may also be an absolute path or a URL.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import urljoin
 
 import numpy as np
@@ -59,9 +59,18 @@ class ShardHeader:
 class Shard(NamedTuple):
     """A shard's index in memory; n utterances."""
 
+    header: ShardHeader
     tar: str  # path or URL
     lines: Lines
     durations: np.ndarray  # (n,) float64, seconds
+
+    def record(self, row: int) -> dict:
+        """Parse a line, which was checked when the index was read."""
+        return cast(dict, parse_json(self.lines.line(row)))
+
+    def records(self) -> Iterator[dict]:
+        """Parse every line."""
+        return map(self.record, range(len(self.durations)))
 
 
 class ShardSet:
@@ -180,7 +189,7 @@ def read_index(path: str, place: str, patience: Patience) -> Shard:
         raise ShardError(
             f"{path}: holds {len(durations)} utterances, its first line says {header.utterances}"
         )
-    return Shard(_resolve(header.tar, place, path), lines, durations)
+    return Shard(header, _resolve(header.tar, place, path), lines, durations)
 
 
 def member_of(record: Mapping) -> Member:
@@ -210,11 +219,13 @@ def _check_record(record: object) -> float:
     if missing:
         raise ValueError(f"lacks the key {missing[0]!r}")
     extra = record.get("extra", {})
-    if not isinstance(extra, dict):
-        raise ValueError("'extra' must be an object")
+    if not isinstance(extra, dict) or "id" in extra:
+        raise ValueError("'extra' must be an object without 'id'")
     check_utterance(record["duration"], record["text"], {"id": record["id"]})
     if not isinstance(record["member"], str):
         raise ValueError("'member' must be a string")
+    if not isinstance(record.get("crc32"), int | None):
+        raise ValueError("'crc32' must be a whole number")
     for key, least in (("offset", BLOCK), ("size", 0)):
         if type(record[key]) is not int or record[key] < least:
             raise ValueError(f"{key!r} must be a whole number >= {least}, got {record[key]!r}")

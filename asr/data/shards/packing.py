@@ -46,11 +46,11 @@ class Packing:
         num_threads: that read and encode, >= 1.
     """
 
-    style: Format = "flac"
-    sample_rate: int | None = None
-    shard_seconds: float = 3600.0
-    shard_mb: float = 1000.0
-    num_threads: int = 2
+    style: Format
+    sample_rate: int | None
+    shard_seconds: float
+    shard_mb: float
+    num_threads: int
 
     def __post_init__(self) -> None:
         check_format(self.style, self.sample_rate)

@@ -159,7 +159,7 @@ class HttpStream:
         """Read so many bytes; raises as `Stream.read`."""
         content = bytearray()
         while len(content) < count:
-            piece = self._piece(start + len(content), count - len(content))
+            piece = self.read_some(start + len(content), count - len(content))
             if not piece:
                 raise ShardError(f"{self.place}: ends at byte {start + len(content)}")
             content += piece
@@ -172,11 +172,11 @@ class HttpStream:
             ShardError: it cannot be had.
         """
         content = bytearray()
-        while piece := self._piece(len(content), _PIECE):
+        while piece := self.read_some(len(content), _PIECE):
             content += piece
         return bytes(content)
 
-    def _piece(self, position: int, most: int) -> bytes:
+    def read_some(self, position: int, most: int) -> bytes:
         """Read some bytes from a place on, with as many tries as it takes; none at the end."""
         tries = 0
         while True:
