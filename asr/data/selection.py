@@ -1,5 +1,6 @@
 """Some of the utterances of several sequences, without a copy of any."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Protocol, overload
 
@@ -22,7 +23,7 @@ class Selection(Sequence[Utterance]):
     def __init__(self, parts: Sequence["Measured"], rows: np.ndarray) -> None:
         self._parts = parts
         self._rows = rows
-        self._ends = np.cumsum([len(part) for part in parts])
+        self._ends = np.cumsum([len(part) for part in parts]).tolist()
         self.durations = np.concatenate([part.durations for part in parts])[rows]
 
     def __len__(self) -> int:
@@ -38,8 +39,8 @@ class Selection(Sequence[Utterance]):
         if isinstance(index, slice):
             return [self[n] for n in range(*index.indices(len(self)))]
         row = int(self._rows[index])
-        part = int(np.searchsorted(self._ends, row, side="right"))
-        return self._parts[part][row - int(self._ends[part])]
+        part = bisect_right(self._ends, row)
+        return self._parts[part][row - self._ends[part]]
 
 
 class Measured(Protocol):
