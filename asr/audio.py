@@ -7,41 +7,31 @@ mono float32 waveform (L,) in [-1, 1]. Whatever is wrong with a file is said in 
 Why block by block: memory then follows what a file holds, never what its header promises.
 """
 
-import math
+import io
 import os
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import soundfile
 
 from asr.files import printable, replacing
-
-if TYPE_CHECKING:
-    from torchaudio.transforms import Resample
+from asr.resampling import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, check_rate, resample
 
 # By which a folder's audio is told from what lies beside it.
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64", ".caf"}
 )
 MAX_DURATION_S = 24 * 3600.0
-MIN_SAMPLE_RATE = 1_000
-MAX_SAMPLE_RATE = 768_000
 # Lossy decoders overshoot full scale a little; beyond this a float file was never scaled to 1.
 MAX_PEAK = 8.0
 # Decoders of MP3 may give a few frames fewer than they announced; this is more than those.
 TRUNCATION_TOLERANCE_S = 0.1
 
 _BLOCK_SAMPLES = 2**20
-# Of a kernel of torchaudio's, elements: 160 x 475 (44.1 kHz to 16 kHz) and all usual rates fit.
-_MAX_KERNEL = 2**19
-# Zero crossings of the interpolating sinc on each side, and where it cuts off: torchaudio's.
-_SINC_WIDTH = 6
-_ROLLOFF = 0.99
 # Samples, at the lower of the two rates, that the filter of `resample` reaches to either side: 6
 # zero crossings and a little.
 _SUPPORT = 8
@@ -56,6 +46,16 @@ class AudioError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+class AudioContent(NamedTuple):
+    """An audio file in memory, by a name for what is said of it; taken wherever a path is."""
+
+    name: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Audio(NamedTuple):
@@ -76,7 +76,7 @@ class AudioInfo(NamedTuple):
     duration_s: float
 
 
-def audio_info(path: str | Path) -> AudioInfo:
+def audio_info(path: str | Path | AudioContent) -> AudioInfo:
     """Read the header of an audio file.
 
     Raises:
@@ -88,7 +88,9 @@ def audio_info(path: str | Path) -> AudioInfo:
 
 
 def read_audio(
-    path: str | Path, sample_rate: int | None = None, max_duration_s: float = MAX_DURATION_S
+    path: str | Path | AudioContent,
+    sample_rate: int | None = None,
+    max_duration_s: float = MAX_DURATION_S,
 ) -> Audio:
     """Read an audio file as one mono waveform.
 
@@ -203,66 +205,6 @@ def resample_blocks(
     yield resample(held, source_rate, sample_rate)[before * made :]
 
 
-def resample(waveform: np.ndarray, source_rate: int, sample_rate: int) -> np.ndarray:
-    """Resample a waveform by band-limited (windowed sinc) interpolation.
-
-    Args:
-        waveform: (L,) or (N, L) float.
-        source_rate: Hz of `waveform`.
-        sample_rate: Hz to give.
-
-    Returns:
-        (ceil(L * sample_rate / source_rate),) or (N, same) float32.
-
-    Raises:
-        ValueError: a rate is out of range.
-    """
-    check_rate(source_rate)
-    check_rate(sample_rate)
-    waveform = np.asarray(waveform, dtype=np.float32)
-    if source_rate == sample_rate or waveform.size == 0:
-        return waveform
-    divisor = gcd(source_rate, sample_rate)
-    if (source_rate // divisor) * (sample_rate // divisor) > _MAX_KERNEL:
-        return _resample_odd(waveform, source_rate // divisor, sample_rate // divisor)
-    # torch costs a second of import, and only resampling needs it.
-    import torch
-
-    tensor = torch.from_numpy(np.ascontiguousarray(waveform))
-    return _resampler(source_rate, sample_rate)(tensor).numpy()
-
-
-def _resample_odd(waveform: np.ndarray, source: int, target: int) -> np.ndarray:
-    """Resample by a ratio of large numbers: each output from the samples near it.
-
-    torchaudio convolves with target x source weights, nearly all of them zero: 11 million from
-    44,056 Hz to 16 kHz. The weights here are the same, without the zeros.
-
-        y[j] = sum_i x[i] h((i / source - j / target) b)
-        h(t) = b / source sinc(t) cos^2(pi t / 12) for |t| < 6, otherwise 0
-
-    Args:
-        waveform: (..., L) float32.
-        source: rate of `waveform` and
-        target: rate to give, both without their common divisor.
-    """
-    cutoff = min(source, target) * _ROLLOFF
-    width = math.ceil(_SINC_WIDTH * source / cutoff)
-    taps = np.arange(-width, width + 2)
-    padded = np.pad(waveform, [(0, 0)] * (waveform.ndim - 1) + [(width, width + 2)])
-    num_outputs = -(-waveform.shape[-1] * target // source)
-    resampled = np.empty((*waveform.shape[:-1], num_outputs), np.float32)
-    block = max(1, _BLOCK_SAMPLES // len(taps) // max(1, waveform.size // waveform.shape[-1]))
-    for start in range(0, num_outputs, block):
-        places = np.arange(start, min(start + block, num_outputs)) * source  # in 1 / target samples
-        t = (taps - (places % target)[:, None] / target) * (cutoff / source)  # (outputs, taps)
-        t = t.clip(-_SINC_WIDTH, _SINC_WIDTH)
-        weights = np.sinc(t) * np.cos(t * (np.pi / 2 / _SINC_WIDTH)) ** 2 * (cutoff / source)
-        near = padded[..., (places // target)[:, None] + taps + width]  # (..., outputs, taps)
-        resampled[..., start : start + block] = (near * weights).sum(axis=-1)
-    return resampled
-
-
 def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
     """Write a mono waveform as 16-bit PCM WAV, under a temporary name that is then renamed.
 
@@ -278,21 +220,23 @@ def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
         raise ValueError(f"waveform must be (L,) with L >= 1, got shape {waveform.shape}")
     if not np.isfinite(waveform).all():
         raise ValueError("waveform must be finite, got NaN or infinity")
-    # The inverse of libsndfile's reading (value / 32768), so that 16-bit audio survives unchanged.
-    samples = np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype(np.int16)
     with replacing(path) as temporary:
-        soundfile.write(temporary, samples, sample_rate, subtype="PCM_16", format="WAV")
+        soundfile.write(temporary, to_pcm16(waveform), sample_rate, subtype="PCM_16", format="WAV")
 
 
-@lru_cache(maxsize=16)
-def _resampler(source_rate: int, sample_rate: int) -> "Resample":
-    from torchaudio.transforms import Resample
+def to_pcm16(waveform: np.ndarray) -> np.ndarray:
+    """Round samples to int16; what was read from 16-bit audio survives unchanged."""
+    # The inverse of libsndfile's reading (value / 32768).
+    return np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype(np.int16)
 
-    return Resample(source_rate, sample_rate)
 
-
-def _open(path: str | Path) -> soundfile.SoundFile:
+def _open(path: str | Path | AudioContent) -> soundfile.SoundFile:
     """Open a file after the checks that libsndfile words badly."""
+    if isinstance(path, AudioContent):
+        try:
+            return soundfile.SoundFile(io.BytesIO(path.content))
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{path}: cannot be decoded: {_reason(error)}") from error
     path = Path(path)
     if path.is_dir():
         raise AudioError(f"{path}: is a folder, not an audio file")
@@ -319,7 +263,7 @@ def _reason(error: Exception) -> str:
 
 
 def _checked_info(
-    path: str | Path, file: soundfile.SoundFile, max_duration_s: float = MAX_DURATION_S
+    path: object, file: soundfile.SoundFile, max_duration_s: float = MAX_DURATION_S
 ) -> AudioInfo:
     _check_not_cut(path, file)
     if file.frames == 0:
@@ -340,7 +284,7 @@ def _checked_info(
     return AudioInfo(file.frames, file.samplerate, file.channels, duration_s)
 
 
-def _check_not_cut(path: str | Path, file: soundfile.SoundFile) -> None:
+def _check_not_cut(path: object, file: soundfile.SoundFile) -> None:
     """Refuse a file shorter than its header says: libsndfile only notes that in its log."""
     log = file.extra_info
     cut = _CUT_CHUNK.search(log)
@@ -352,7 +296,7 @@ def _check_not_cut(path: str | Path, file: soundfile.SoundFile) -> None:
 
 
 def _mono_blocks(
-    path: str | Path,
+    path: object,
     file: soundfile.SoundFile,
     most: int | None = None,
     channel: int | None = None,
@@ -373,14 +317,14 @@ def mix_down(block: np.ndarray, channel: int | None = None) -> np.ndarray:
     return block.mean(axis=1) if channel is None and block.shape[1] > 1 else block[:, channel or 0]
 
 
-def _check_count(path: str | Path, num_samples: int, info: AudioInfo) -> None:
+def _check_count(path: object, num_samples: int, info: AudioInfo) -> None:
     if info.num_samples - num_samples > TRUNCATION_TOLERANCE_S * info.sample_rate:
         raise AudioError(f"{path}: truncated, {num_samples} samples instead of {info.num_samples}")
     if num_samples == 0:
         raise AudioError(f"{path}: holds no samples")
 
 
-def check_samples(path: str | Path, waveform: np.ndarray, first: int = 0) -> None:
+def check_samples(path: object, waveform: np.ndarray, first: int = 0) -> None:
     """Check samples (L,) of a file, of which they are those from `first` on."""
     if not np.isfinite(waveform).all():
         index = int(np.argmin(np.isfinite(waveform)))
@@ -390,11 +334,3 @@ def check_samples(path: str | Path, waveform: np.ndarray, first: int = 0) -> Non
     peak = float(np.abs(waveform).max())
     if peak > MAX_PEAK:
         raise AudioError(f"{path}: float samples must lie in [-1, 1], the peak is {peak:.6g}")
-
-
-def check_rate(sample_rate: int) -> None:
-    """Refuse a sample rate that no recording has, by a ValueError."""
-    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
-        raise ValueError(
-            f"sample_rate must be {MIN_SAMPLE_RATE}..{MAX_SAMPLE_RATE} Hz, got {sample_rate}"
-        )

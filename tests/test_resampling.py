@@ -5,7 +5,7 @@ import pytest
 import torch
 import torchaudio
 
-from asr.audio import _resample_odd, resample
+from asr.resampling import _resample_odd, resample
 from tests.test_audio import sine
 
 

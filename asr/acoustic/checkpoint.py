@@ -27,8 +27,8 @@ from torch.nn.modules.module import (
 )
 
 from asr.acoustic.model import AcousticModel, build_front_end, build_network
-from asr.audio import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from asr.files import write_atomically
+from asr.resampling import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from asr.text import TextNormalizer, normalizer_from_state, tokenizer_from_state
 
 FORMAT = 1

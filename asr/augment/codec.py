@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import soundfile
 
-from asr.audio import resample
 from asr.augment.convolution import convolve
 from asr.augment.draws import check_interval, check_probability
+from asr.resampling import resample
 
 LINE_RATE = 8000
 # Names of codings, and libsndfile's for them: G.711 in its two laws, and GSM full rate.

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asr.audio import AUDIO_SUFFIXES, AudioError, audio_info, read_segment, resample
+from asr.audio import AUDIO_SUFFIXES, AudioError, audio_info, read_segment
+from asr.resampling import resample
 
 
 class Sound(NamedTuple):

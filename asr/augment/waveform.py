@@ -113,9 +113,10 @@ class WaveformAugment:
 
     def draw(self, rng: np.random.Generator) -> Change:
         """Draw what changes the length; the first that `__call__` takes from a generator."""
-        speed = self.speeds[rng.integers(len(self.speeds))]
-        sides = rng.random(2) < self.pad_probability
-        lead_s, trail_s = np.where(sides, rng.uniform(0.0, self.pad_s, 2), 0.0).tolist()
+        speed = self.speeds[rng.integers(len(self.speeds)) if len(self.speeds) > 1 else 0]
+        before, after, lead, trail = rng.random(4).tolist()
+        lead_s = self.pad_s * lead if before < self.pad_probability else 0.0
+        trail_s = self.pad_s * trail if after < self.pad_probability else 0.0
         # Drawn only where there is a choice: without one, other draws are as they always were.
         tempo = self.tempos[rng.integers(len(self.tempos)) if len(self.tempos) > 1 else 0]
         return Change(speed, tempo, lead_s, trail_s)

@@ -17,6 +17,7 @@ from asr.files import printable
 # Command -> (module with `add_arguments(parser)` and `run(args) -> int`, what it does).
 COMMANDS = {
     "prepare": ("asr.cli.prepare", "turn a corpus on disk into checked manifests"),
+    "shard": ("asr.cli.shard", "pack manifests into tar files for large corpora"),
     "train": ("asr.cli.train", "train a model (Hydra overrides)"),
     "decode": ("asr.cli.decode", "decode and score a test set (Hydra overrides)"),
     "align": ("asr.cli.align", "say when each word of a manifest was spoken (Hydra overrides)"),

@@ -1,14 +1,14 @@
 """What commands know about texts: the normaliser beside manifests, in a file or in a checkpoint."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from asr.text import LabelTokenizer, TextNormalizer, read_normalizer
 from asr.text.alphabet import ENGLISH
 from asr.text.characters import shorten
-from asr.text.normalizer import FILE_NAME
+from asr.text.normalizer import FILE_NAME, normalizer_from_state
 
 if TYPE_CHECKING:
     from asr.data.loading import Corpus
@@ -65,20 +65,44 @@ def open_normalizer(path: Path) -> TextNormalizer:
     return normalizer
 
 
-def _find_normalizer(config: dict) -> TextNormalizer | None:
-    folders = {Path(name).parent for name in _manifests(config["data"]["train"])}
+def normalizer_beside(manifests: Iterable[str]) -> TextNormalizer | None:
+    """Find the normaliser that texts went through; None where no manifest has one beside it.
+
+    Raises:
+        ValueError: manifests were prepared in different ways.
+    """
+    folders = {Path(name).parent for name in manifests}
     paths = [folder / FILE_NAME for folder in sorted(folders)]
-    found = [(path, read_normalizer(path)) for path in paths if path.is_file()]
+    found = [(str(path), read_normalizer(path)) for path in paths if path.is_file()]
+    if found and len(found) < len(paths):
+        logger.warning("texts: only %d of %d folders have %s", len(found), len(paths), FILE_NAME)
+    return _only_one(found)
+
+
+def _find_normalizer(config: dict) -> TextNormalizer | None:
+    """Find it beside manifests, or in the lists of shards."""
+    train = config["data"]["train"]
+    shards = train.get("shards") if isinstance(train, dict) else None
+    if shards is None:
+        return normalizer_beside(_manifests(train))
+    # PyTorch loads in seconds, which commands on texts need not wait for.
+    from asr.data.shards.index import read_list
+    from asr.data.shards.streams import Patience
+
+    places = [shards] if isinstance(shards, str) else [place for place in shards if place]
+    states = [(place, read_list(place, Patience()).get("normalizer")) for place in places]
+    return _only_one([(place, normalizer_from_state(state)) for place, state in states if state])
+
+
+def _only_one(found: list[tuple[str, TextNormalizer]]) -> TextNormalizer | None:
     if not found:
         return None
     first, normalizer = found[0]
-    for path, other in found[1:]:
+    for place, other in found[1:]:
         if other.state() != normalizer.state():
             raise ValueError(
-                f"{first} and {path} differ: prepare the training sets with the same options"
+                f"{first} and {place} differ: prepare the training sets with the same options"
             )
-    if len(found) < len(paths):
-        logger.warning("texts: only %d of %d folders have %s", len(found), len(paths), FILE_NAME)
     logger.info("texts: %s, alphabet %r", first, normalizer.alphabet)
     return normalizer
 

@@ -23,7 +23,7 @@ from asr.cli.run_folder import RunFolderError, claim, holder
 from asr.cli.starting_point import start_from
 from asr.cli.sweep_table import show_trained
 from asr.cli.texts import settle_texts
-from asr.data.loading import BatchLoader
+from asr.data.loading import BatchLoader, durations_of
 from asr.evaluation.advice import MOST, advise_training, read_setting
 from asr.evaluation.run_record import read_run
 from asr.training import distributed
@@ -242,7 +242,7 @@ def _describe(
     weights = sum(p.numel() for p in model.network.parameters())
     for name, loader in (("train", train_loader), ("dev", dev_loader)):
         utterances = loader.corpus.utterances(0)
-        hours = sum(u.duration for u in utterances) / 3600
+        hours = durations_of(utterances).sum() / 3600
         too_long = getattr(loader.corpus, "num_too_long", 0)
         left_out = f", {too_long} longer than max_duration left out" if too_long else ""
         logger.info("%s: %d utterances, %.2f h%s", name, len(utterances), hours, left_out)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from asr.audio import AudioError, read_segment, resample
+from asr.audio import AudioError, read_segment
 from asr.corpora.charts import MAX_CHARACTERS, Histogram, draw_characters, draw_histograms
 from asr.corpora.measurement import Sound
 from asr.corpora.summary import PrepareReport
@@ -17,6 +17,7 @@ from asr.data.manifest import Utterance
 from asr.files import printable
 from asr.pages.clip import clip_address, encode_clip
 from asr.pages.template import render
+from asr.resampling import resample
 
 # Of each reason, so many suspects can be heard; suspects.jsonl has all.
 PER_REASON = 6

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from asr.data.loading import Speech
+from asr.data.loading import Corpus, Speech, StreamedCorpus
 
 # What says where an utterance's audio is, and not what it is.
-_PLACES = ("audio_filepath", "clips")
+_PLACES = ("audio_filepath", "clips", "place", "read")
 # A lone surrogate, from a damaged text, has no UTF-8 of its own.
 _SAFE = ("utf-8", "backslashreplace")
 
@@ -21,6 +21,14 @@ def fingerprint(utterances: Iterable[Speech]) -> str:
             digest.update(f"{speech.id} {speech.text} {facts}\n".encode(*_SAFE))
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def fingerprint_corpus(corpus: Corpus) -> str:
+    """Hash a corpus: its utterances, and what else the order of their batches depends on."""
+    found = fingerprint(corpus.utterances(0))
+    if not isinstance(corpus, StreamedCorpus):
+        return found
+    return hashlib.sha256(f"{found} {corpus.order_key()}".encode()).hexdigest()
 
 
 def fingerprint_audio(utterances: Sequence[Speech]) -> str:

@@ -4,12 +4,12 @@ Every batch holds about the same number of padded seconds. A loader renders the 
 threads while the model works (decoding audio releases the GIL), so loading hides behind a step.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, get_args
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,8 +18,10 @@ from torch import Tensor
 
 from asr.augment import WaveformAugment
 from asr.ctc import minimum_input_length
-from asr.data.manifest import read_manifest
-from asr.data.unusable import Unusable
+from asr.data.manifest import Manifest
+from asr.data.planning import PADDING_S, plan_batches
+from asr.data.selection import Selection
+from asr.data.unusable import BadUtterances, Unusable
 from asr.text import Tokenizer
 
 # SortaGrad goes from short to long in the first epoch only (Amodei et al. 2016, section 3.2);
@@ -27,9 +29,6 @@ from asr.text import Tokenizer
 Order = Literal["shuffled", "sorta_grad", "sorted"]
 # Batches rendered ahead of the model.
 PREFETCH = 3
-# Waveforms of a batch are padded to a multiple of this: few different shapes, so that the caches
-# of compiled kernels stay small (oneDNN keeps one for each; without it they grow past 1 GiB).
-PADDING_S = 0.16
 
 
 class Speech(Protocol):
@@ -61,6 +60,36 @@ class Corpus(Protocol):
     def utterances(self, epoch: int) -> Sequence[Speech]:
         """The utterances of an epoch; their number never changes."""
         ...
+
+
+@runtime_checkable
+class StreamedCorpus(Corpus, Protocol):
+    """A corpus whose audio is best read in the order in which it lies."""
+
+    def buffers(self, seed: int, epoch: int, *, shuffle: bool) -> list[np.ndarray]:
+        """Utterances that may meet in a batch: indices in the order in which they lie.
+
+        Every index is in one buffer; a pure function of its arguments.
+        """
+        ...
+
+    def order_key(self) -> str:
+        """What the buffers depend on beside the utterances."""
+        ...
+
+    def reading(self, parts: Sequence[np.ndarray]) -> AbstractContextManager[Sequence[Speech]]:
+        """Read ahead: inside, the waveforms of these utterances come from memory, once each.
+
+        Args:
+            parts: indices in the order of reading; all of a part are asked for before the next's.
+        """
+        ...
+
+
+def durations_of(utterances: Sequence[Speech]) -> np.ndarray:
+    """Seconds (n,) of each utterance, without making it where they are known."""
+    known = getattr(utterances, "durations", None)
+    return np.array([u.duration for u in utterances]) if known is None else known
 
 
 class Batch(NamedTuple):
@@ -111,108 +140,21 @@ class ManifestCorpus:
             raise ValueError(f"repeat must be >= 1, got {repeat}")
         if not manifests or None in manifests:
             raise ValueError("manifests must name one or more files, got none")
-        read = [utterance for path in manifests for utterance in read_manifest(Path(path))]
-        kept = [u for u in read if max_duration is None or u.duration <= max_duration]
-        if not kept:
+        parts = [Manifest(path) for path in manifests]
+        durations = np.concatenate([part.durations for part in parts])
+        limit_s = math.inf if max_duration is None else max_duration
+        kept = np.flatnonzero(durations <= limit_s)
+        if not len(kept):
             names = ", ".join(map(str, manifests))
-            limit = f" of at most max_duration={max_duration} s" if read else ""
+            limit = f" of at most max_duration={max_duration} s" if len(durations) else ""
             raise ValueError(f"{names}: must hold at least one utterance{limit}")
         self.max_duration = max_duration
-        self.num_too_long = len(read) - len(kept)
-        self._utterances = kept * repeat
+        self.num_too_long = len(durations) - len(kept)
+        self._utterances = Selection(parts, np.tile(kept, repeat))
 
     def utterances(self, epoch: int) -> Sequence[Speech]:
         """The recordings, the same in every epoch."""
         return self._utterances
-
-
-class TooManyBadError(ValueError):
-    """More utterances could not be used than `max_bad_fraction` allows."""
-
-
-@dataclass
-class BadUtterances:
-    """Counts utterances that could not be used, and stops when they are too many.
-
-    Attributes:
-        max_fraction: of all, in [0, 1]; with 1, only a set without one usable utterance stops.
-        total: utterances of the set.
-        skipped: those that could not be used so far, and why.
-    """
-
-    max_fraction: float
-    total: int
-    skipped: list[Unusable] = field(default_factory=list)
-
-    def skip(self, unusable: Unusable) -> None:
-        """Note one bad utterance.
-
-        Raises:
-            TooManyBadError: the fraction is passed, or no utterance is left.
-        """
-        self.skipped.append(unusable)
-        count = len(self.skipped)
-        if count == self.total:
-            raise TooManyBadError(
-                f"not one of {count} utterances could be used; the last: {_describe(unusable)}"
-            )
-        if count > self.max_fraction * self.total:
-            raise TooManyBadError(
-                f"{count} of {self.total} utterances could not be used, more than "
-                f"max_bad_fraction={self.max_fraction}; the last: {_describe(unusable)}"
-            )
-
-    def summary(self, examples: int = 3) -> list[str]:
-        """Say how many could not be used, and name the first few; nothing when all could."""
-        if not self.skipped:
-            return []
-        lines = [f"{len(self.skipped)} of {self.total} utterances could not be used:"]
-        lines += [f"  {_describe(unusable)}" for unusable in self.skipped[:examples]]
-        if len(self.skipped) > examples:
-            lines.append(f"  and {len(self.skipped) - examples} more")
-        return lines
-
-
-def _describe(unusable: Unusable) -> str:
-    return f"{unusable.id}: {unusable.reason}"
-
-
-def plan_batches(
-    durations: Sequence[float], batch_seconds: float, *, seed: int, epoch: int, sort: bool
-) -> list[list[int]]:
-    """Group utterances of similar length into batches.
-
-    Args:
-        durations: seconds of each utterance.
-        batch_seconds: padded seconds of a batch, at most (an utterance longer than that is a
-            batch by itself).
-        seed: with `epoch`, decides the order.
-        epoch: number of the epoch.
-        sort: shortest first instead of shuffled, without jitter (SortaGrad, Amodei et al. 2016,
-            section 3.2).
-
-    Returns:
-        Lists of indices into `durations`; each index once.
-    """
-    if batch_seconds <= 0:
-        raise ValueError(f"batch_seconds must be > 0, got {batch_seconds}")
-    rng = np.random.default_rng((seed, epoch))
-    lengths = np.asarray(durations, dtype=np.float64)
-    # Up to 10 % of jitter: neighbours differ from epoch to epoch, at little padding.
-    keys = lengths if sort else lengths * rng.uniform(0.95, 1.05, len(lengths))
-    batches: list[list[int]] = []
-    padded = np.ceil(lengths / PADDING_S) * PADDING_S
-    longest = 0.0
-    for index in np.argsort(keys, kind="stable").tolist():
-        longest = max(longest, padded[index])
-        if batches and longest * (len(batches[-1]) + 1) <= batch_seconds:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-            longest = padded[index]
-    if not sort:
-        batches = [batches[i] for i in rng.permutation(len(batches))]
-    return batches
 
 
 class BatchLoader:
@@ -277,25 +219,32 @@ class BatchLoader:
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of an epoch over all ranks, as indices into its utterances."""
-        utterances = self.corpus.utterances(epoch)
-        durations = [self._duration(u, epoch, i) for i, u in enumerate(utterances)]
+        durations = durations_of(self.corpus.utterances(epoch))
+        if self.augment is not None:
+            # Utterances of similar length after augmentation share a batch.
+            durations = [
+                self.augment.duration(seconds, self._rng(epoch, index))
+                for index, seconds in enumerate(durations.tolist())
+            ]
         return plan_batches(
             durations,
             self.batch_seconds * self.world_size,
             seed=self.seed,
             epoch=epoch,
             sort=self.order == "sorted" or (self.order == "sorta_grad" and epoch == 0),
+            buffers=self._buffers(epoch),
         )
 
-    def _duration(self, utterance: Speech, epoch: int, index: int) -> float:
-        """Seconds after augmentation: utterances of similar length then share a batch."""
-        if self.augment is None:
-            return utterance.duration
-        return self.augment.duration(utterance.duration, self._rng(epoch, index))
+    def _buffers(self, epoch: int) -> list[np.ndarray] | None:
+        if not isinstance(self.corpus, StreamedCorpus):
+            return None
+        return self.corpus.buffers(self.seed, epoch, shuffle=self.order != "sorted")
 
     def _rng(self, epoch: int, index: int) -> np.random.Generator:
         """What an utterance's augmentation is drawn from, the same whenever it is asked for."""
-        return np.random.default_rng((self.seed, epoch, index))
+        key = (self.seed, epoch, index)
+        # The same generator, made in two thirds of the time: a million of them make a plan.
+        return np.random.default_rng(np.array(key, np.uint32) if max(key) < 2**32 else key)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield this rank's share of the batches of an epoch, from batch `start` on.
@@ -316,11 +265,14 @@ class BatchLoader:
         yield from self._render_batches(0, plan[:: max(1, len(plan) // wanted)])
 
     def _render_batches(self, epoch: int, plan: list[list[int]]) -> Iterator[Batch]:
-        utterances = self.corpus.utterances(epoch)
-        self.bad = BadUtterances(self.max_bad_fraction, len(utterances))
         shares = [batch[self.rank :: self.world_size] for batch in plan]
         pending: deque[list[Future]] = deque()
-        with ThreadPoolExecutor(self.num_threads, "loading", _use_one_thread) as pool:
+        # Reading ends before the threads that wait for it do.
+        with (
+            ThreadPoolExecutor(self.num_threads, "loading", _use_one_thread) as pool,
+            self._reading(epoch, shares) as utterances,
+        ):
+            self.bad = BadUtterances(self.max_bad_fraction, len(utterances))
             try:
                 for indices in shares:
                     pending.append(
@@ -332,6 +284,19 @@ class BatchLoader:
                     yield self._collate(pending.popleft())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    @contextmanager
+    def _reading(self, epoch: int, shares: list[list[int]]) -> Iterator[Sequence[Speech]]:
+        """Give an epoch's utterances; what the shares hold is read ahead where that helps."""
+        utterances = self.corpus.utterances(epoch)
+        if not isinstance(self.corpus, StreamedCorpus):
+            yield utterances
+            return
+        wanted = np.zeros(len(utterances), dtype=bool)
+        wanted[[index for share in shares for index in share]] = True
+        parts = [buffer[wanted[buffer]] for buffer in self._buffers(epoch) or ()]
+        with self.corpus.reading([part for part in parts if len(part)]) as utterances:
+            yield utterances
 
     def _render(self, utterance: Speech, epoch: int, index: int) -> Rendered | Unusable:
         """Read, augment and encode one utterance, and check that CTC can align it."""

@@ -14,14 +14,16 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
 from asr import audio
+from asr.data.lines import split_lines
 from asr.files import parse_json, printable, read_bytes, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -62,12 +64,18 @@ class Utterance:
 
         A file much longer than its manifest says is bad: batches were planned by `duration`.
         """
-        limit_s = LONGER_THAN_SAID * self.duration + 1.0
-        return load_waveform(self.audio_filepath, sample_rate, limit_s)
+        return load_waveform(self.audio_filepath, sample_rate, longest_audio(self.duration))
+
+
+def longest_audio(duration: float) -> float:
+    """Seconds that a recording may have of which that many are said."""
+    return LONGER_THAN_SAID * duration + 1.0
 
 
 def load_waveform(
-    path: Path, sample_rate: int, max_duration_s: float = audio.MAX_DURATION_S
+    path: Path | audio.AudioContent,
+    sample_rate: int,
+    max_duration_s: float = audio.MAX_DURATION_S,
 ) -> np.ndarray:
     """Read (L,) float32 at a rate; the log says once what is converted from what.
 
@@ -86,28 +94,85 @@ def _announce_conversion(source_rate: int, channels: int, sample_rate: int) -> N
     logger.info("%s audio at %d Hz becomes mono at %d Hz", kind, source_rate, sample_rate)
 
 
+class Manifest(Sequence[Utterance]):
+    """The utterances of a manifest, each made from its line when it is asked for.
+
+    Paths of audio come back absolute, blank lines are passed over.
+
+    Args:
+        path: JSON Lines.
+
+    Attributes:
+        durations: (n,) float64, seconds.
+
+    Raises:
+        ManifestError: the file is missing or a line breaks a rule; names file and line.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(os.path.abspath(path))
+        self._folder = str(self._path.parent)
+        try:
+            self._lines = split_lines(read_bytes(self._path))
+        except ValueError as error:
+            raise ManifestError(str(error)) from error
+        self.durations = np.empty(len(self._lines.starts))
+        # Names are what is held for the while of the check: a million of them are 100 MiB.
+        names: list[str | None] = []
+        nameless: dict[int, str] = {}
+        for row in range(len(self)):
+            audio_filepath, self.durations[row], _, extra = self._parse(row)
+            if "id" not in extra:
+                nameless[row] = audio_filepath
+            names.append(str(extra["id"]) if "id" in extra else None)
+        self._home = _home_of(nameless.values(), self._folder)
+        for row, audio_filepath in nameless.items():
+            names[row] = _name_below(audio_filepath, self._home)
+        self._check_ids(names)
+
+    def __len__(self) -> int:
+        return len(self._lines.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> Utterance: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Utterance]: ...
+
+    def __getitem__(self, index: int | slice) -> Utterance | list[Utterance]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        row = range(len(self))[index]
+        audio_filepath, duration, text, extra = self._parse(row)
+        if "id" not in extra:
+            extra["id"] = _name_below(audio_filepath, self._home)
+        return Utterance(Path(audio_filepath), duration, text, extra)
+
+    def _parse(self, row: int) -> tuple[str, float, str, dict[str, object]]:
+        try:
+            return _parse_line(self._lines.line(row), self._folder)
+        except ValueError as error:
+            raise ManifestError(f"{self._path}:{self._lines.numbers[row]}: {error}") from error
+
+    def _check_ids(self, names: Sequence[str | None]) -> None:
+        if len(set(names)) == len(names):
+            return
+        line_of_name: dict[str | None, int] = {}
+        for number, name in zip(self._lines.numbers.tolist(), names, strict=True):
+            first = line_of_name.setdefault(name, number)
+            if first != number:
+                raise ManifestError(
+                    f"{self._path}:{number}: id '{name}' is on line {first} already"
+                )
+
+
 def read_manifest(path: str | Path) -> list[Utterance]:
     """Read a manifest; paths of audio come back absolute, blank lines are passed over.
 
     Raises:
         ManifestError: the file is missing or a line breaks a rule; names file and line.
     """
-    path = Path(os.path.abspath(path))
-    try:
-        lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except ValueError as error:
-        raise ManifestError(str(error)) from error
-    numbered: list[tuple[int, Utterance]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            numbered.append((number, _parse_utterance(line, path.parent)))
-        except ValueError as error:
-            raise ManifestError(f"{path}:{number}: {error}") from error
-    utterances = name_by_path([utterance for _, utterance in numbered], path.parent)
-    _check_ids(path, [number for number, _ in numbered], utterances)
-    return utterances
+    return list(Manifest(path))
 
 
 def name_by_path(utterances: Sequence[Utterance], folder: Path) -> list[Utterance]:
@@ -117,27 +182,31 @@ def name_by_path(utterances: Sequence[Utterance], folder: Path) -> list[Utteranc
         folder: ids are paths below it, without ending; below the folder that all nameless
             utterances share where one of them lies outside of it.
     """
-    paths = [u.audio_filepath for u in utterances if "id" not in u.extra]
-    if not all(path.is_relative_to(folder) for path in paths):
-        folder = Path(os.path.commonpath([path.parent for path in paths]))
+    home = _home_of([str(u.audio_filepath) for u in utterances if "id" not in u.extra], str(folder))
     return [
         u
         if "id" in u.extra
-        else replace(u, extra=u.extra | {"id": _name_below(u.audio_filepath, folder)})
+        else replace(u, extra=u.extra | {"id": _name_below(str(u.audio_filepath), home)})
         for u in utterances
     ]
 
 
-def _name_below(path: Path, folder: Path) -> str:
-    return printable(path.relative_to(folder).with_suffix("").as_posix())
+def _home_of(paths: Collection[str], folder: str) -> str:
+    """Find the folder below which files without an id are named."""
+    if all(_is_below(path, folder) for path in paths):
+        return folder
+    return os.path.commonpath({os.path.dirname(path) for path in paths})
 
 
-def _check_ids(path: Path, numbers: Sequence[int], utterances: Sequence[Utterance]) -> None:
-    line_of_id: dict[str, int] = {}
-    for number, utterance in zip(numbers, utterances, strict=True):
-        first = line_of_id.setdefault(utterance.id, number)
-        if first != number:
-            raise ManifestError(f"{path}:{number}: id '{utterance.id}' is on line {first} already")
+def _name_below(path: str, folder: str) -> str:
+    below = path[len(folder.rstrip(os.sep)) + 1 :]
+    stem, ending = os.path.splitext(below)
+    name = below if ending == "." else stem
+    return printable(name if os.sep == "/" else name.replace(os.sep, "/"))
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip(os.sep) + os.sep) or path == folder
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
@@ -163,7 +232,8 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     write_atomically(path, "".join(line + "\n" for line in lines))
 
 
-def _parse_utterance(line: bytes, folder: Path) -> Utterance:
+def _parse_line(line: bytes, folder: str) -> tuple[str, float, str, dict[str, object]]:
+    """Take a line apart and check it: absolute path of the audio, seconds, text, further keys."""
     try:
         record = parse_json(line.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -176,12 +246,21 @@ def _parse_utterance(line: bytes, folder: Path) -> Utterance:
     if missing:
         raise ValueError(f"lacks the key {' and '.join(repr(key) for key in missing)}")
     audio_filepath, duration, text = (record.pop(key) for key in REQUIRED_KEYS)
+    check_utterance(duration, text, record)
+    return _resolve(audio_filepath, folder), float(duration), text, record
+
+
+def check_utterance(duration: object, text: object, extra: dict[str, object]) -> None:
+    """Check what a line says of an utterance.
+
+    Raises:
+        ValueError: a value breaks a rule; names key, rule and value.
+    """
     if not isinstance(text, str):
         raise ValueError(f"'text' must be a string, got {_kind(text)}")
     _check_characters("text", text)
     _check_duration(duration)
-    _check_extra(record)
-    return Utterance(_resolve(audio_filepath, folder), float(duration), text, record)
+    _check_extra(extra)
 
 
 def _format_utterance(utterance: Utterance, folder: Path) -> str:
@@ -227,14 +306,14 @@ def _check_characters(key: str, text: str) -> None:
         raise ValueError(f"{key!r} must hold no control characters, got U+{ord(found[0]):04X}")
 
 
-def _resolve(audio_filepath: object, folder: Path) -> Path:
+def _resolve(audio_filepath: object, folder: str) -> str:
     """Make the path absolute; a relative one may not leave the manifest's folder."""
     if not isinstance(audio_filepath, str):
         raise ValueError(f"'audio_filepath' must be a string, got {_kind(audio_filepath)}")
     if not audio_filepath or "\0" in audio_filepath:
         raise ValueError(f"'audio_filepath' must name a file, got {audio_filepath!r}")
-    path = Path(os.path.abspath(folder / audio_filepath))
-    if not Path(audio_filepath).is_absolute() and not path.is_relative_to(folder):
+    path = os.path.abspath(os.path.join(folder, audio_filepath))
+    if not os.path.isabs(audio_filepath) and not _is_below(path, folder):
         raise ValueError(
             f"'audio_filepath' must stay inside the manifest's folder, got '{audio_filepath}'"
         )

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from asr.data.fingerprint import fingerprint
-from asr.data.loading import Batch, BatchLoader
+from asr.data.fingerprint import fingerprint_corpus
+from asr.data.loading import Batch, BatchLoader, durations_of
 from asr.evaluation.metrics import Metric, check_metric, choose_metric
 from asr.training import distributed
 from asr.training.best import BestWeights
@@ -201,7 +201,7 @@ class _Fit:
 
     def _start(self, resume: bool) -> None:
         corpora = {
-            name: fingerprint(loader.corpus.utterances(0))
+            name: fingerprint_corpus(loader.corpus)
             for name, loader in (("train", self.train), ("dev", self.dev))
         }
         corpora |= source_fingerprints(self.train.augment, self.stepper.loss)
@@ -285,9 +285,9 @@ class _Fit:
 
     def _train_epoch(self) -> None:
         plan = self.train.plan(self.now.epoch)
-        durations = [u.duration for u in self.train.corpus.utterances(self.now.epoch)]
+        durations = durations_of(self.train.corpus.utterances(self.now.epoch))
         saved = time.monotonic()
-        with self.monitor.epoch(self.now, [sum(durations[i] for i in batch) for batch in plan]):
+        with self.monitor.epoch(self.now, [float(durations[batch].sum()) for batch in plan]):
             batches = self.train.batches(self.now.epoch, self.now.batch)
             for group in groups(batches, self.options.accumulate):
                 self._validate_if_due()

@@ -72,10 +72,10 @@ def test_data_config_names_the_manifest_that_is_missing(choice, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     config = compose_config("train", [f"data={choice}"])
 
-    with pytest.raises(Exception, match=r"train\.jsonl|manifests must name") as caught:
+    with pytest.raises(Exception, match=r"train\.jsonl|(manifests|shards) must name") as caught:
         instantiate(config["data"]["train"])
 
-    assert "train" in str(caught.value) or choice == "manifest"
+    assert "train" in str(caught.value) or choice in ("manifest", "shards")
 
 
 @pytest.mark.parametrize("choice", [path.stem for path in CONF.glob("decoder/*.yaml")])

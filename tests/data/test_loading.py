@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.augment import WaveformAugment
-from asr.data.loading import BatchLoader, ManifestCorpus, TooManyBadError, plan_batches
-from asr.data.manifest import Utterance, write_manifest
+from asr.data.loading import BatchLoader, ManifestCorpus
+from asr.data.manifest import Manifest, Utterance, write_manifest
+from asr.data.planning import plan_batches
+from asr.data.unusable import TooManyBadError
 from asr.text import CharTokenizer
 
 PADDING = {
@@ -303,3 +305,18 @@ def test_a_sample_of_more_than_there_is_is_all(manifest):
     batches = loader(manifest)
 
     assert [b.ids for b in batches.sample(1e9)] == [b.ids for b in batches.batches(0)]
+
+
+def test_several_manifests_are_one_corpus(manifest, tmp_path):
+    read = Manifest(manifest)
+    write_manifest(tmp_path / "few.jsonl", read[7:9])
+
+    utterances = ManifestCorpus(
+        [str(manifest), str(tmp_path / "few.jsonl")], max_duration=1.0, repeat=2
+    ).utterances(0)
+
+    once = [f"u{n}" for n in range(9)] + ["u7", "u8"]
+    assert [u.id for u in utterances] == once * 2
+    assert [u.id for u in utterances[8:11]] == ["u8", "u7", "u8"]
+    assert utterances[-1] == read[-2]
+    assert [u.duration for u in utterances] == utterances.durations.tolist()

@@ -1,0 +1,1 @@
+"""Utterances in tar files with an index, read in the order in which they lie."""
