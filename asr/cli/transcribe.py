@@ -21,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.epilog = EXAMPLE
     parser.add_argument("file", nargs="+", type=Path, help="wav, flac, ogg, opus or mp3")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="a .ckpt file")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        help="a .ckpt file, or a folder with a CTC model from Hugging Face",
+    )
     parser.add_argument("--format", choices=FORMATS, default="text")
     parser.add_argument("--lm", type=Path, help="an ARPA language model: beam search")
     parser.add_argument("--beam-width", type=int, help="beam search (default with --lm: 64)")
