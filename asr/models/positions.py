@@ -81,7 +81,7 @@ def _norms(weight: Tensor) -> Tensor:
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
-    """Convolve frames (N, T, H) in place; an even kernel reaches one frame further back."""
+    """Convolve frames (N, T, H); T stays, and an even kernel is longer at the front."""
     half = weight.shape[-1] // 2
     y = functional.conv1d(x.transpose(1, 2), weight, bias, padding=half, groups=groups)
     return y[..., : x.shape[1]].transpose(1, 2)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from bfloat16 import needs_bfloat16
 from published import KINDS, config_of
 from torch import nn
 
@@ -94,6 +95,21 @@ def test_frames_are_those_whose_samples_are_all_there(kind):
     assert network.convs.least == 30
     assert network.subsampling_factor == 20
     assert len(logits) == frames.max()
+
+
+@needs_bfloat16
+@every_kind
+def test_bfloat16_trains_and_is_near_float32(kind):
+    network, samples = make(kind, mask_time=0.3).float(), speech().float()
+
+    with torch.autocast("cpu", torch.bfloat16):
+        network.train()(samples, LENGTHS)[0].float().square().mean().backward()
+        logits, lengths = network.eval()(samples, LENGTHS)
+
+    expected, _ = network(samples, LENGTHS)
+    frames = (torch.arange(len(logits))[:, None] < lengths)[..., None]
+    assert ((logits.float() - expected).abs() * frames).max() < 0.15
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.requires_grad)
 
 
 def test_an_idle_rank_has_gradients_of_zero():
