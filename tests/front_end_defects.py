@@ -38,4 +38,18 @@ FRONT_END_DEFECTS = (
         "frames.float().flatten(1)",
         ("models/test_waveform_network.py",),
     ),
+    Defect(
+        "network: a norm over the utterance counts padding",
+        "asr/models/sample_convs.py",
+        "        count = lengths.clamp_min(1)[:, None, None]",
+        "        count = x.shape[-1]",
+        ("models/test_wav2vec2.py",),
+    ),
+    Defect(
+        "network: positions are told by the padding",
+        "asr/models/positions.py",
+        "conv(x.masked_fill(~mask, 0.0))",
+        "conv(x)",
+        ("models/test_wav2vec2.py",),
+    ),
 )

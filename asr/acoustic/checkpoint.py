@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,10 +26,13 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
+from asr.acoustic.huggingface import read_folder, read_folder_config
 from asr.acoustic.model import AcousticModel, build_front_end, build_network
 from asr.files import write_atomically
 from asr.resampling import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from asr.text import TextNormalizer, normalizer_from_state, tokenizer_from_state
+
+Content = TypeVar("Content")
 
 FORMAT = 1
 # A network has hundreds; what has more is no network.
@@ -78,17 +81,28 @@ def save_checkpoint(
 
 
 def read_checkpoint(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    """Read header and tensors.
+    """Read header and tensors of a file of ours, or of a folder from Hugging Face.
 
     Raises:
-        ModelFileError: the file is missing, cut short, or not one of ours.
+        ModelFileError: the file is missing, cut short, or not one of ours; or as `read_folder`.
     """
+    if path.is_dir():
+        return _translate(read_folder, path)
     return _read(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
 
 
 def read_header(path: Path) -> dict:
-    """Read configuration, tokenizer and normaliser, without the weights; raises likewise."""
+    """Read the header without the weights, of a folder its configuration alone; raises likewise."""
+    if path.is_dir():
+        return {"config": _translate(read_folder_config, path)}
     return _read(path, lambda file: {})[0]
+
+
+def _translate(read: Callable[[Path], Content], folder: Path) -> Content:
+    try:
+        return read(folder)
+    except ValueError as error:
+        raise ModelFileError(str(error)) from error
 
 
 def _read(
@@ -126,6 +140,9 @@ def restore(model: AcousticModel, tensors: dict[str, Tensor], path: Path) -> Non
 
 def load_checkpoint(path: str | Path) -> AcousticModel:
     """Read a model and make it ready for evaluation.
+
+    Args:
+        path: a file of ours, or a folder with a CTC model from Hugging Face (`read_folder`).
 
     Raises:
         ModelFileError: as `read_checkpoint`, or the parts do not fit each other.

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from asr.acoustic.chunks import MAX_CHUNK_S, Chunk, cut_chunks, keep_core, map_batches
 from asr.decoding.hypothesis import separates_words
-from asr.features import FRONT_ENDS, FrontEnd, Raw
+from asr.features import FRONT_ENDS, FrontEnd, Raw, Samples
 from asr.models import (
     CLIP_NETWORKS,
     FILTER_BANKS,
     NETWORKS,
+    SAMPLE_NETWORKS,
     WAVEFORM_NETWORKS,
     ClipNetwork,
     Network,
@@ -244,13 +245,17 @@ def build_network(config: dict, tokenizer: Tokenizer, features: FrontEnd) -> Net
 
 
 def _build_frame_network(model: dict, tokenizer: Tokenizer, features: FrontEnd) -> Network:
-    on_samples = model.get("_target_") in WAVEFORM_NETWORKS
-    if on_samples != isinstance(features, Raw):
+    target = model.get("_target_")
+    wanted = {Raw: WAVEFORM_NETWORKS, Samples: SAMPLE_NETWORKS}
+    if any((target in those) != isinstance(features, kind) for kind, those in wanted.items()):
         raise ValueError(
-            f"model {model.get('_target_')} cannot take features of {type(features).__name__}: "
-            "features=raw goes with model=raw_conv and model=sincnet, and these with no other"
+            f"model {target} cannot take features of {type(features).__name__}: features=raw goes "
+            "with model=raw_conv and model=sincnet, features=samples with model=wav2vec2, and "
+            "these with no other"
         )
-    if not on_samples:
+    if target in SAMPLE_NETWORKS:
+        return _build(model, SAMPLE_NETWORKS, num_classes=len(tokenizer.tokens))
+    if target not in WAVEFORM_NETWORKS:
         return _build_body(model, tokenizer, features.num_features)
     filters = _build(
         model.pop("filters", {}),

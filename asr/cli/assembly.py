@@ -8,6 +8,7 @@ from typing import cast
 import torch
 
 from asr import __version__
+from asr.acoustic.huggingface import FILES
 from asr.acoustic.model import AcousticModel
 from asr.augment import WaveformAugment
 from asr.cli.hydra_config import build
@@ -118,6 +119,9 @@ def open_files(options: dict, normalizer: TextNormalizer | None = None) -> dict[
 
 def fingerprint_model(checkpoint: Path) -> dict[str, str]:
     """Hash what makes log-probabilities of audio: weights, features and program."""
+    if checkpoint.is_dir():
+        names = [name for name in FILES if (checkpoint / name).is_file()]
+        return {name: fingerprint_file(checkpoint / name) for name in names} | {"asr": __version__}
     # The checkpoint holds weights, configuration and statistics of the features.
     return {"checkpoint": fingerprint_file(checkpoint), "asr": __version__}
 
@@ -161,6 +165,11 @@ def _is_file(name: str) -> bool:
 
 
 def run_of(checkpoint: str | Path) -> Path:
-    """Folder of the run that made a checkpoint, where that is known, otherwise the checkpoint's."""
+    """Folder of the run that made a checkpoint, where that is known, otherwise the checkpoint's.
+
+    A folder from Hugging Face is its own.
+    """
+    if Path(checkpoint).is_dir():
+        return Path(checkpoint)
     folder = Path(checkpoint).parent
     return folder.parent if folder.name == "ckpt" else folder

@@ -15,6 +15,7 @@ from asr.cli.hydra_config import add_override_arguments, run_with_config
 from asr.evaluation.seen_utterance import read_snapshots
 from asr.explain.page import Options, explain_word, write_page
 from asr.explain.subject import choose_word, read_subject
+from asr.features import Samples
 
 EXAMPLE = """examples:
   asr explain checkpoint=runs/digits/ckpt/best.ckpt audio=seven.wav
@@ -58,6 +59,11 @@ def explain(config: dict) -> int:
     _check(config)
     options = Options(**{key: config[key] for key in OPTIONS})
     model = load_checkpoint(check_file(config, "checkpoint"))
+    if isinstance(model.features, Samples):
+        raise ValueError(
+            "asr explain takes away frames of features one after the other, and this model has "
+            "single samples (features=samples): it takes other models alone"
+        )
     model = model.to(choose_device(config["device"]))
     subject = read_subject(model, config["audio"], config["text"], config["max_duration_s"])
     choice = choose_word(subject, config["word"], config["occurrence"])

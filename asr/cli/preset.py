@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from asr.cli.starting_point import WAV2VEC2
 from asr.ctc.targets import minimum_input_length
 from asr.data.loading import Speech
 
@@ -94,7 +95,7 @@ def choose(
     """
     return [
         _network(speech, config, on_gpu),
-        _steps(speech, config["init_from"] is not None, world_size),
+        _steps(speech, config, world_size),
         _augmentation(speech),
     ]
 
@@ -169,7 +170,8 @@ def _frames_out(speech: TrainingSpeech, config: dict) -> tuple[int, float]:
     return (1, 0.0) if chosen == counts[0] else (chosen, too_fast(counts[0]))
 
 
-def _steps(speech: TrainingSpeech, continued: bool, world_size: int) -> Choice:
+def _steps(speech: TrainingSpeech, config: dict, world_size: int) -> Choice:
+    continued = config["init_from"] is not None
     shortest, longest = BATCH_S
     batch_s = min(max(round(speech.padded_s / STEPS_AN_EPOCH), shortest), longest)
     steps = math.ceil(speech.padded_s / batch_s)
@@ -183,7 +185,7 @@ def _steps(speech: TrainingSpeech, continued: bool, world_size: int) -> Choice:
         "trainer.patience": str(epochs),
     }
     if continued:
-        values["optimizer.lr"] = "1e-3"
+        values["optimizer.lr"] = "1e-4" if config["model"]["_target_"] == WAV2VEC2 else "1e-3"
     return Choice(
         values,
         f"an epoch is {speech.padded_s:,.0f} s with padding, "

@@ -1,4 +1,4 @@
-"""`init_from=FILE`: the network and the features of the model that training starts from."""
+"""`init_from=PLACE`: the network and the features of the model that training starts from."""
 
 import logging
 from collections.abc import Sequence
@@ -7,12 +7,14 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_header
+from asr.acoustic.huggingface import OPTIONS_OF_WEIGHTS
 from asr.acoustic.model import AcousticModel
 from asr.training import distributed
 from asr.training.initialisation import inherit
 
 # What a model file says and a configuration need not repeat.
 PARTS = ("features", "model")
+WAV2VEC2 = "asr.models.Wav2Vec2"
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ def adopt(config: DictConfig, overrides: Sequence[str]) -> None:
     """Take the parts of the file's configuration, unless the command line chooses others.
 
     `model=NAME` chooses another network, of which the weights are taken that fit; `model.KEY=VALUE`
-    changes one value of the file's.
+    changes one value of the file's. `model=wav2vec2` has its sizes from the file all the same.
 
     Raises:
         ModelFileError: the file cannot be read, or lacks these parts.
@@ -34,11 +36,13 @@ def adopt(config: DictConfig, overrides: Sequence[str]) -> None:
         raise ModelFileError(f"init_from={path}: says nothing of its {' and '.join(PARTS)}")
     named = [override.lstrip("+~").partition("=")[0] for override in overrides]
     for part in PARTS:
-        if part in named:
-            continue
         changed = [key for key in named if key.startswith(f"{part}.")]
         values = {key: OmegaConf.select(config, key) for key in changed}
-        config[part] = theirs[part]
+        if part not in named:
+            config[part] = theirs[part]
+        elif theirs[part].get("_target_") == config[part].get("_target_") == WAV2VEC2:
+            for key in OPTIONS_OF_WEIGHTS:
+                config[part][key] = theirs[part][key]
         for key, value in values.items():
             OmegaConf.update(config, key, value)
 

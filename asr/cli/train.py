@@ -26,6 +26,7 @@ from asr.cli.texts import settle_texts
 from asr.data.loading import BatchLoader, durations_of
 from asr.evaluation.advice import MOST, advise_training, read_setting
 from asr.evaluation.run_record import read_run
+from asr.features import Samples
 from asr.training import distributed
 from asr.training.frame_loss import FrameLoss
 from asr.training.initialisation import freeze, parameter_groups
@@ -43,6 +44,7 @@ EXAMPLE = """examples:
   asr train data=fsdd features=raw model=sincnet   learn filters on samples
   asr train resume=auto                    go on after a kill
   asr train data=manifest init_from=runs/quickstart/ckpt/best.ckpt model.frames_out=2   adapt one
+  asr train data=manifest model=wav2vec2 init_from=FOLDER optimizer.lr=1e-4   from Hugging Face
   asr train data=prepared data.root=data/mine preset=auto   sizes, epochs and augmentation that fit
   asr train -m model.hidden_size=128,256   try both, and a table
   asr train data=synth trainer.validate_every=500
@@ -163,6 +165,12 @@ def make_stepper(config: dict, model: AcousticModel) -> Stepper:
 def _make_augment(config: dict, model: AcousticModel) -> SpecAugment | None:
     """Build what masks features, and say what of it these features cannot have."""
     augment = cast(SpecAugment | None, build(config["augment"], "features"))
+    if augment is not None and isinstance(model.features, Samples):
+        logger.warning(
+            "augment: single samples are no frames, so that augment.features masks nothing; the "
+            "network hides frames of its own (model.mask_time)"
+        )
+        return None
     if augment is not None and augment.needs_bands and not model.features.num_bands:
         kind = type(model.features).__name__
         logger.warning(

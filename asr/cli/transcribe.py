@@ -59,7 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='file, folder (with all below it), "pattern", @LIST of such, or - for standard input',
     )  # fmt: skip
     parser.add_argument("--list", action="append", default=[], help="a file with a path a line")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="a .ckpt file")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        help="a .ckpt file, or a folder with a CTC model from Hugging Face",
+    )
     parser.add_argument(
         "--format", default="text", help=f"one, or several with --out: {','.join(FORMATS)}"
     )

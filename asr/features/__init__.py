@@ -4,6 +4,7 @@ from asr.features.front_end import FrontEnd, TorchModule, length_mask
 from asr.features.log_mel import LogMel
 from asr.features.mfcc import Mfcc
 from asr.features.raw import Raw
+from asr.features.samples import Samples
 from asr.features.spectrogram import Spectrogram
 
 # The classes that a model file may name.
@@ -11,6 +12,7 @@ FRONT_ENDS: dict[str, type[FrontEnd]] = {
     "asr.features.LogMel": LogMel,
     "asr.features.Mfcc": Mfcc,
     "asr.features.Raw": Raw,
+    "asr.features.Samples": Samples,
     "asr.features.Spectrogram": Spectrogram,
 }
 
@@ -20,6 +22,7 @@ __all__ = [
     "LogMel",
     "Mfcc",
     "Raw",
+    "Samples",
     "Spectrogram",
     "TorchModule",
     "length_mask",

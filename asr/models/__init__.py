@@ -10,6 +10,7 @@ from asr.models.network import Network, SpellingNetwork
 from asr.models.quartznet import QuartzNet
 from asr.models.resnet import ResNet
 from asr.models.vgg import VGG
+from asr.models.wav2vec2 import Wav2Vec2
 from asr.models.waveform_network import WaveformNetwork
 
 # The classes that a model file may name.
@@ -28,6 +29,8 @@ FILTER_BANKS: dict[str, type[FilterBank]] = {
     "asr.models.ConvFilters": ConvFilters,
     "asr.models.SincFilters": SincFilters,
 }
+# Those that take single samples (features=samples) and cut their frames themselves.
+SAMPLE_NETWORKS: dict[str, type[Network]] = {"asr.models.Wav2Vec2": Wav2Vec2}
 # Those that say one thing of a clip; any of the others is their body.
 CLIP_NETWORKS: dict[str, type[Network]] = {"asr.models.ClipNetwork": ClipNetwork}
 
@@ -35,6 +38,7 @@ __all__ = [
     "CLIP_NETWORKS",
     "FILTER_BANKS",
     "NETWORKS",
+    "SAMPLE_NETWORKS",
     "VGG",
     "WAVEFORM_NETWORKS",
     "ClipNetwork",
@@ -49,5 +53,6 @@ __all__ = [
     "ResNet",
     "SincFilters",
     "SpellingNetwork",
+    "Wav2Vec2",
     "WaveformNetwork",
 ]

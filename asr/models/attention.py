@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.features.front_end import length_mask
+from asr.models.options import check_divides
 
 
 class RelativeAttention(nn.Module):
@@ -28,8 +29,7 @@ class RelativeAttention(nn.Module):
 
     def __init__(self, size: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        if num_heads < 1 or size % num_heads:
-            raise ValueError(f"num_heads must divide the hidden_size {size}, got {num_heads}")
+        check_divides("num_heads", num_heads, size)
         self.num_heads = num_heads
         self.query = nn.Linear(size, size)
         self.key = nn.Linear(size, size, bias=False)  # a bias would cancel in the softmax

@@ -17,6 +17,18 @@ def check_dropout(dropout: float) -> None:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")
 
 
+def check_choice(name: str, value: str, *choices: str) -> None:
+    """Raise ValueError unless a value is one of some."""
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(choices)}, got {value!r}")
+
+
+def check_divides(name: str, count: int, hidden_size: int) -> None:
+    """Raise ValueError unless units fall into so many equal groups."""
+    if count < 1 or hidden_size % count:
+        raise ValueError(f"{name} must divide the hidden_size {hidden_size}, got {count}")
+
+
 def check_kernel(*sizes: int) -> None:
     """Raise ValueError unless all are odd: frames stay centred then."""
     if any(size < 1 or size % 2 == 0 for size in sizes):

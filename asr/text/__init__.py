@@ -10,6 +10,7 @@ from asr.text.normalizer import (
     write_normalizer,
 )
 from asr.text.phones import PhoneTokenizer
+from asr.text.symbols import SymbolTokenizer
 from asr.text.tokenizers import (
     MAX_MODEL_BYTES,
     CharTokenizer,
@@ -29,6 +30,7 @@ __all__ = [
     "LabelTokenizer",
     "PhoneTokenizer",
     "SentencePieceTokenizer",
+    "SymbolTokenizer",
     "TextError",
     "TextNormalizer",
     "Tokenizer",

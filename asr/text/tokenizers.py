@@ -24,6 +24,7 @@ from asr.files import read_bytes
 from asr.text.characters import WORD_START, name_character, refuse_character, shorten
 from asr.text.labels import BLANK, BLANK_TOKEN, look_up, look_up_words
 from asr.text.phones import PhoneTokenizer
+from asr.text.symbols import SymbolTokenizer, read_strings
 
 # The largest published model, of a quarter of a million pieces, has five.
 MAX_MODEL_BYTES = 100 * 2**20
@@ -293,7 +294,7 @@ class LabelTokenizer:
 
 def spelling(tokenizer: Tokenizer) -> CharTokenizer:
     """Tokenizer of the characters that a tokenizer's texts can hold."""
-    pieces = [token for token in tokenizer.tokens if not (token[0] == "<" and token[-1] == ">")]
+    pieces = [t for t in tokenizer.tokens if not (t.startswith("<") and t.endswith(">"))]
     return CharTokenizer("".join(sorted(set("".join(pieces).replace(WORD_START, " ")))))
 
 
@@ -311,17 +312,12 @@ def tokenizer_from_state(state: Mapping[str, str]) -> Tokenizer:
         if state["type"] == "sentencepiece":
             return SentencePieceTokenizer(base64.b64decode(state["model"], validate=True))
         if state["type"] == "labels":
-            return LabelTokenizer(_read_labels(state["labels"]))
+            return LabelTokenizer(read_strings("labels", state["labels"]))
+        if state["type"] == "symbols":
+            return SymbolTokenizer(read_strings("symbols", state["symbols"]))
     except KeyError as error:
         raise ValueError(f"tokenizer state lacks {error.args[0]!r}") from None
     raise ValueError(
-        "tokenizer type must be 'char', 'labels', 'phones' or 'sentencepiece', "
+        "tokenizer type must be 'char', 'labels', 'phones', 'sentencepiece' or 'symbols', "
         f"got {state['type']!r}"
     )
-
-
-def _read_labels(text: str) -> list[str]:
-    labels = json.loads(text)
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise ValueError(f"labels must be a list of texts, got {shorten(text)}")
-    return labels

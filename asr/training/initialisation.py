@@ -20,11 +20,13 @@ class Inherited(NamedTuple):
     new: list[str]
     known_tokens: list[str]  # whose scores the other model knew
     new_tokens: list[str]
+    recased: list[str]  # known tokens that the other model had in the other case
 
     def lines(self) -> list[str]:
         """Describe it, a line each."""
         lines = [f"taken: {len(self.taken)} tensors ({_parts(self.taken)})"]
-        lines.append(f"tokens: {len(self.known_tokens)} known, {len(self.new_tokens)} new")
+        case = f" ({len(self.recased)} in the other case)" if self.recased else ""
+        lines.append(f"tokens: {len(self.known_tokens)} known{case}, {len(self.new_tokens)} new")
         if self.new_tokens:
             lines[-1] += f": {' '.join(map(repr, self.new_tokens))}"
         if self.new:
@@ -36,7 +38,8 @@ def inherit(model: AcousticModel, source: AcousticModel) -> Inherited:
     """Copy the weights of `source` that fit into `model`, in place.
 
     A tensor fits that has the same name and shape. Rows of the layers that score tokens or
-    characters go by these: another alphabet keeps those it shares.
+    characters go by these: another alphabet keeps those it shares, a letter that the other model
+    has in the other case alone included.
 
     Raises:
         ValueError: nothing but scores of tokens fits.
@@ -62,15 +65,23 @@ def inherit(model: AcousticModel, source: AcousticModel) -> Inherited:
         if name in theirs
         and _copy_rows(ours[name], theirs[name], tokens[layer], their_tokens[layer])
     }
-    own = model.tokenizer.tokens
+    own, theirs_own = model.tokenizer.tokens, source.tokenizer.tokens
     is_known = f"{model.network.class_layer}.weight" in known
-    shared = set(own) & set(source.tokenizer.tokens) if is_known else set()
+    shared = _match_tokens(own, theirs_own) if is_known else {}
     return Inherited(
         [*taken, *sorted(known)],
         [name for name in ours if name not in taken and name not in known],
-        [token for token in own if token in shared],
-        [token for token in own if token not in shared],
+        [token for row, token in enumerate(own) if row in shared],
+        [token for row, token in enumerate(own) if row not in shared],
+        [own[row] for row, place in shared.items() if own[row] != theirs_own[place]],
     )
+
+
+def _match_tokens(tokens: Sequence[str], their_tokens: Sequence[str]) -> dict[int, int]:
+    """Rows of known tokens, with those that they had."""
+    places = {token: row for row, token in enumerate(their_tokens)}
+    found = [places.get(token, places.get(token.swapcase())) for token in tokens]
+    return {row: place for row, place in enumerate(found) if place is not None}
 
 
 def _tokens_by_layer(model: AcousticModel) -> dict[str, list[str]]:
@@ -143,9 +154,8 @@ def _copy_rows(
     # A layer may score several frames: (R C, ...) with all classes of a frame together.
     ours = ours.view(-1, num, *ours.shape[1:])  # (R, C, ...)
     theirs = theirs.view(-1, num_theirs, *theirs.shape[1:])  # (R, C', ...)
-    places = {token: row for row, token in enumerate(their_tokens)}
-    rows = [row for row, token in enumerate(tokens) if token in places]
-    ours[:, rows] = theirs[:, [places[tokens[row]] for row in rows]].to(ours)
+    shared = _match_tokens(tokens, their_tokens)
+    ours[:, list(shared)] = theirs[:, list(shared.values())].to(ours)
     return True
 
 

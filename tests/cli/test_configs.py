@@ -11,7 +11,7 @@ from asr.acoustic.model import build_model
 from asr.cli.assembly import make_decoder
 from asr.cli.hydra_config import ConfigError, compose_config
 from asr.features import FRONT_ENDS
-from asr.models import CLIP_NETWORKS, NETWORKS, WAVEFORM_NETWORKS
+from asr.models import CLIP_NETWORKS, NETWORKS, SAMPLE_NETWORKS, WAVEFORM_NETWORKS
 from asr.text import CharTokenizer
 from asr.training.frame_loss import FrameLoss
 
@@ -26,6 +26,8 @@ NEEDS = {
     "raw_conv": ["features=raw"],
     "sincnet": ["features=raw"],
     "frames": ["loss.aligner=first.ckpt"],
+    "samples": ["model=wav2vec2"],
+    "wav2vec2": ["features=samples"],
 }
 NOISE = "augment.waveform.noise.folder"
 
@@ -104,7 +106,7 @@ def test_model_targets_can_be_rebuilt_from_a_checkpoint():
         group = path.parent.name
         assert (
             compose_config("train", [f"{group}={path.stem}"])[group]["_target_"]
-            in FRONT_ENDS | NETWORKS | WAVEFORM_NETWORKS | CLIP_NETWORKS
+            in FRONT_ENDS | NETWORKS | SAMPLE_NETWORKS | WAVEFORM_NETWORKS | CLIP_NETWORKS
         )
 
 

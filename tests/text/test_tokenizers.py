@@ -106,7 +106,7 @@ def test_tokenizer_survives_pickling(tokenizer):
     [
         ({}, "lacks 'type'"),
         ({"type": "char"}, "lacks 'alphabet'"),
-        ({"type": "os.system"}, "must be 'char', 'labels', 'phones' or 'sentencepiece'"),
+        ({"type": "os.system"}, "must be 'char', 'labels', 'phones', 'sentencepiece' or 'symbols'"),
         ({"type": "sentencepiece", "model": ""}, "not a SentencePiece model"),
         ({"type": "sentencepiece", "model": "aGVsbG8="}, "not a SentencePiece model"),
     ],
