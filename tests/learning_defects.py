@@ -68,7 +68,7 @@ LEARNING_DEFECTS = (
     Defect(
         "training: the loss of letters is left out",
         "asr/training/step.py",
-        "objective = (objective + extra.sum()) * (",
+        "objective = (objective + share.extra.sum()) * (",
         "objective = objective * (",
         ("training/test_spelling.py",),
     ),
