@@ -118,7 +118,8 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
         for line in config["preset"] or ():
             logger.info("%s", line)
         _describe(model, train_loader, dev_loader, run)
-        log_coverage(tasks, *sets)
+        if distributed.is_first():
+            log_coverage(tasks, *sets)
         resume = config["resume"] is not None
         validation = trainer.fit(stepper, schedule, train_loader, dev_loader, run, resume=resume)
         if distributed.is_first():
