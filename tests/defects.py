@@ -171,8 +171,8 @@ DEFECTS = (
     Defect(
         "resume: the optimizer is not restored",
         "asr/training/state.py",
-        "    restore_optimizer(optimizer, tensors)\n    if average",
-        "    if average",
+        "    restore_optimizer(stepper.optimizer, tensors)\n",
+        "",
         RESUME_TESTS,
     ),
     Defect(
@@ -220,7 +220,7 @@ DEFECTS = (
     Defect(
         "resume: the weights are not restored",
         "asr/training/state.py",
-        "    restore(model, tensors, path)\n",
+        "    restore(stepper.model, tensors, path)\n",
         "",
         RESUME_TESTS,
     ),

@@ -68,9 +68,23 @@ LEARNING_DEFECTS = (
     Defect(
         "training: the loss of letters is left out",
         "asr/training/step.py",
-        "objective = (objective + extra.sum()) * (",
+        "objective = (objective + share.extra.sum()) * (",
         "objective = objective * (",
         ("training/test_spelling.py",),
+    ),
+    Defect(
+        "heads: padding is pooled",
+        "asr/models/clip_network.py",
+        "    x = x.masked_fill(~mask, 0.0)\n    if not len(x):",
+        "    if not len(x):",
+        ("training/test_heads.py",),
+    ),
+    Defect(
+        "heads: a reversed gradient is not reversed",
+        "asr/training/heads.py",
+        "x = 2 * x.detach() - x",
+        "x = 1 * x",
+        ("training/test_heads.py",),
     ),
     Defect(
         "training: known tokens get the rows of others",

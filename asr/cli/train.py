@@ -4,11 +4,12 @@ import argparse
 import logging
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 import torch
@@ -18,6 +19,7 @@ from asr.acoustic.model import AcousticModel, build_model
 from asr.augment import SpecAugment, WaveformAugment
 from asr.cli import PrintableFormatter
 from asr.cli.assembly import build_tokenizer, choose_device, make_loader
+from asr.cli.heads import build_tasks, log_coverage
 from asr.cli.hydra_config import add_override_arguments, build, check_types, run_with_config
 from asr.cli.run_folder import RunFolderError, claim, holder
 from asr.cli.starting_point import start_from
@@ -29,12 +31,14 @@ from asr.evaluation.run_record import read_run
 from asr.features import Samples
 from asr.training import distributed
 from asr.training.frame_loss import FrameLoss
+from asr.training.heads import Heads
 from asr.training.initialisation import freeze, parameter_groups
 from asr.training.loop import Trainer
 from asr.training.regularization import Regularization
 from asr.training.run_folder import OWNED, RunFolder
 from asr.training.schedule import Schedule
 from asr.training.step import Loss, Stepper
+from asr.training.tasks import Task
 from asr.training.validation import Validation
 
 EXAMPLE = """examples:
@@ -111,13 +115,17 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     )
     dev_loader = make_loader(config, "dev", model, None, rank, world_size)
     schedule = cast(Schedule, build(config, "scheduler"))
-    stepper = make_stepper(config, model)
+    sets = [loader.corpus.utterances(0) for loader in (train_loader, dev_loader)]
+    tasks = build_tasks(config, sets[0])
+    stepper = make_stepper(config, model, tasks)
     if isinstance(stepper.loss, FrameLoss):
         train_loader.num_frames = stepper.loss.num_frames
     with _open_run(config) as run:
         for line in config["preset"] or ():
             logger.info("%s", line)
         _describe(model, train_loader, dev_loader, run)
+        if distributed.is_first():
+            log_coverage(tasks, *sets)
         resume = config["resume"] is not None
         validation = trainer.fit(stepper, schedule, train_loader, dev_loader, run, resume=resume)
         if distributed.is_first():
@@ -143,14 +151,26 @@ def _start_from(model: AcousticModel, config: dict) -> None:
         start_from(model, source)
 
 
-def make_stepper(config: dict, model: AcousticModel) -> Stepper:
-    """Build what takes the training steps, in float32 until a precision is chosen."""
+def make_stepper(
+    config: dict, model: AcousticModel, tasks: Mapping[str, Task] = MappingProxyType({})
+) -> Stepper:
+    """Build what takes the training steps, in float32 until a precision is chosen.
+
+    Args:
+        config: the resolved configuration.
+        model: what learns.
+        tasks: of auxiliary heads, by name.
+    """
     make_optimizer = cast(partial, build(config, "optimizer"))
     network = cast(nn.Module, model.network)
     frozen = freeze(network, config["freeze"])
+    groups = parameter_groups(network, config["rate_factors"] or {})
+    heads = Heads(model, tasks)
+    if tasks:
+        groups.append({"params": list(heads.parameters()), "factor": 1.0})
     return Stepper(
         model,
-        make_optimizer(parameter_groups(network, config["rate_factors"] or {})),
+        make_optimizer(groups),
         augment=_make_augment(config, model),
         loss=cast(Loss | FrameLoss, build(config, "loss")),
         precision="float32",
@@ -158,6 +178,7 @@ def make_stepper(config: dict, model: AcousticModel) -> Stepper:
         grad_clip_value=config["trainer"]["grad_clip_value"],
         frozen=frozen,
         intermediate_weight=config["intermediate_weight"],
+        heads=heads,
         regularization=cast(Regularization, build(config, "regularization")),
     )
 

@@ -48,6 +48,11 @@ class ComposedUtterance:
         """Seconds, clips and pauses together."""
         return sum(clip.duration for clip in self.clips) + sum(self.pauses_s)
 
+    @property
+    def extra(self) -> dict[str, object]:
+        """What a manifest would say of it beside its text."""
+        return {"id": self.id, "speaker": self.speaker}
+
     def waveform(self, sample_rate: int) -> np.ndarray:
         """Read the clips and join them.
 
@@ -167,8 +172,8 @@ def save_strings(
         path = folder / f"{utterance.id}.wav"
         waveform = utterance.waveform(sample_rate)
         write_wav(path, waveform, sample_rate)
-        extra: dict[str, object] = {"id": utterance.id, "speaker": utterance.speaker}
-        saved.append(Utterance(path, len(waveform) / sample_rate, utterance.text, extra))
+        duration = len(waveform) / sample_rate
+        saved.append(Utterance(path, duration, utterance.text, utterance.extra))
     return saved
 
 

@@ -6,7 +6,7 @@ threads while the model works (decoding audio releases the GIL), so loading hide
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
@@ -47,6 +47,11 @@ class Speech(Protocol):
     @property
     def duration(self) -> float:
         """Seconds."""
+        ...
+
+    @property
+    def extra(self) -> Mapping[str, object]:
+        """What else its manifest says of it, such as its speaker."""
         ...
 
     def waveform(self, sample_rate: int) -> np.ndarray:
@@ -101,6 +106,7 @@ class Batch(NamedTuple):
     waveform_lengths: Tensor  # (N,) int64
     targets: Tensor  # (N, S) int64
     target_lengths: Tensor  # (N,) int64
+    utterances: Sequence[Speech] = ()  # what auxiliary heads learn from
 
     def pinned(self) -> "Batch":
         """Copy into memory that a GPU reads while the program goes on."""
@@ -325,13 +331,11 @@ class BatchLoader:
         return Unusable(utterance.id, f"{reason}: {utterance.text!r}")
 
     def _collate(self, futures: list[Future]) -> Batch:
-        usable = []
-        for future in futures:
-            result = future.result()
+        results = [future.result() for future in futures]
+        for result in results:
             if isinstance(result, Unusable):
                 self.bad.skip(result)
-            else:
-                usable.append(result)
+        usable = [result for result in results if isinstance(result, Rendered)]
         batch = pad_batch(usable, round(PADDING_S * self.sample_rate))
         return batch.pinned() if torch.cuda.is_available() else batch
 
@@ -350,13 +354,13 @@ def pad_batch(items: Sequence[Rendered], multiple: int = 1) -> Batch:
     """Pad with zeros to the longest of a batch, waveforms up to a multiple of some samples."""
     waveform_lengths = torch.tensor([len(item.waveform) for item in items], dtype=torch.int64)
     target_lengths = torch.tensor([len(item.targets) for item in items], dtype=torch.int64)
-    longest = int(waveform_lengths.max()) if items else 0
-    most = int(target_lengths.max()) if items else 0
+    longest = max(waveform_lengths.tolist(), default=0)
+    most = max(target_lengths.tolist(), default=0)
     waveforms = torch.zeros(len(items), -(-longest // multiple) * multiple)
     targets = torch.zeros(len(items), most, dtype=torch.int64)
     for row, item in enumerate(items):
         waveforms[row, : len(item.waveform)] = torch.from_numpy(item.waveform)
         targets[row, : len(item.targets)] = torch.tensor(item.targets, dtype=torch.int64)
-    ids = [item.utterance.id for item in items]
-    texts = [item.text for item in items]
-    return Batch(ids, texts, waveforms, waveform_lengths, targets, target_lengths)
+    ids, texts = [item.utterance.id for item in items], [item.text for item in items]
+    speech = [item.utterance for item in items]
+    return Batch(ids, texts, waveforms, waveform_lengths, targets, target_lengths, speech)

@@ -1,6 +1,7 @@
 """Networks: features (N, T, F) and lengths in, logits (T', N, C) and lengths out."""
 
-from asr.models.clip_network import ClipNetwork
+from asr.models.blocks import ClassHead
+from asr.models.clip_network import ClipHead, ClipNetwork, Pooling
 from asr.models.conformer import Conformer
 from asr.models.deepspeech2 import DeepSpeech2
 from asr.models.densenet import DenseNet
@@ -41,6 +42,8 @@ __all__ = [
     "SAMPLE_NETWORKS",
     "VGG",
     "WAVEFORM_NETWORKS",
+    "ClassHead",
+    "ClipHead",
     "ClipNetwork",
     "Conformer",
     "ConvFilters",
@@ -49,6 +52,7 @@ __all__ = [
     "FilterBank",
     "FrameNetwork",
     "Network",
+    "Pooling",
     "QuartzNet",
     "ResNet",
     "SincFilters",

@@ -42,8 +42,7 @@ class ClipNetwork(nn.Module):
 
     def __init__(self, body: FrameEncoder, pooling: Pooling) -> None:
         super().__init__()
-        if pooling not in ("mean", "attention", "max"):
-            raise ValueError(f"pooling must be mean, attention or max, got {pooling!r}")
+        _check_pooling(pooling)
         if not hasattr(body, "encode"):
             raise ValueError(f"body must be a network with encode, got {type(body).__name__}")
         if body.intermediate is not None:
@@ -51,7 +50,7 @@ class ClipNetwork(nn.Module):
         if getattr(body, "frames_out", 1) != 1:
             raise ValueError("body.frames_out must be 1: a clip has one output frame")
         self.body = cast(nn.Module, body)
-        self.pooling = pooling
+        self.pooling: Pooling = pooling
         self.class_layer = f"body.{body.class_layer}"
         self.attention = None
         if pooling == "attention":
@@ -73,23 +72,56 @@ class ClipNetwork(nn.Module):
         """
         x, lengths = cast(FrameEncoder, self.body).encode(features, feature_lengths)  # (T', N, H)
         mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
-        return self._linear(self._pool(x, mask))[None], lengths.clamp(max=1)
-
-    def _pool(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Map (T', N, H) to (N, H); zero where there is no frame."""
-        x = x.masked_fill(~mask, 0.0)
-        if not len(x):
-            return x.sum(0)
-        if self.pooling == "max":
-            lowest = x.masked_fill(~mask, torch.finfo(x.dtype).min).amax(0)
-            return lowest.masked_fill(~mask[0], 0.0)
-        if self.attention is not None:
-            return (self.attention(x, mask) * x).sum(0)
-        return x.sum(0) / mask.sum(0).clamp(min=1)
+        z = pool_frames(x, mask, self.pooling, self.attention)
+        return self._linear(z)[None], lengths.clamp(max=1)
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Whether there is a frame: 1 or 0 for features of that many frames."""
         return feature_lengths.clamp(max=1)
+
+
+class ClipHead(nn.Module):
+    """Pooling over the frames of an utterance and a linear layer, on what another network gives.
+
+    Args:
+        num_features: H.
+        num_classes: what it tells apart; there is no blank.
+        pooling: as `ClipNetwork`.
+    """
+
+    def __init__(self, num_features: int, num_classes: int, pooling: Pooling) -> None:
+        super().__init__()
+        _check_pooling(pooling)
+        self.pooling: Pooling = pooling
+        self.attention = AttentionPool(num_features) if pooling == "attention" else None
+        self.linear = nn.Linear(num_features, num_classes)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map (T, N, H), whose speech is where `mask` (T, N, 1) is True, to logits (N, classes)."""
+        # A sum of hundreds of frames in bfloat16 would lose the later ones.
+        return self.linear(pool_frames(x.float(), mask, self.pooling, self.attention))
+
+
+def pool_frames(
+    x: Tensor, mask: Tensor, pooling: Pooling, attention: "AttentionPool | None"
+) -> Tensor:
+    """Map frames (T, N, H) to (N, H); zero where there is no frame.
+
+    Args:
+        x: the frames; what stands where `mask` is False is not looked at.
+        mask: bool (T, N, 1).
+        pooling: as `ClipNetwork`.
+        attention: what weighs frames for "attention", otherwise None.
+    """
+    x = x.masked_fill(~mask, 0.0)
+    if not len(x):
+        return x.sum(0)
+    if pooling == "max":
+        lowest = x.masked_fill(~mask, torch.finfo(x.dtype).min).amax(0)
+        return lowest.masked_fill(~mask[0], 0.0)
+    if attention is not None:
+        return (attention(x, mask) * x).sum(0)
+    return x.sum(0) / mask.sum(0).clamp(min=1)
 
 
 class AttentionPool(nn.Module):
@@ -112,3 +144,8 @@ class AttentionPool(nn.Module):
         # Not -inf: the weights of a clip without a frame are numbers too.
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         return scores.softmax(0).masked_fill(~mask, 0.0)
+
+
+def _check_pooling(pooling: str) -> None:
+    if pooling not in ("mean", "attention", "max"):
+        raise ValueError(f"pooling must be mean, attention or max, got {pooling!r}")

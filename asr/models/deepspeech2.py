@@ -157,8 +157,8 @@ class DeepSpeech2(nn.Module):
         """As `forward`, and logits of characters by the intermediate layer.
 
         Returns:
-            logits and lengths as `forward`, and logits (T'', N, `num_characters`), whose lengths
-            are `character_lengths`.
+            logits and lengths as `forward`, and logits (T'', N, `num_characters`), T'' being
+            `intermediate_frames` / `frames_out` of T'.
         """
         logits, lengths, characters = self._run(features, feature_lengths)
         assert characters is not None
@@ -188,15 +188,7 @@ class DeepSpeech2(nn.Module):
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Frames T' that come out for features of that many frames."""
-        return self._recurrent_lengths(feature_lengths) * self.frames_out
-
-    def character_lengths(self, feature_lengths: Tensor) -> Tensor:
-        """Frames T'' of the intermediate layer's characters."""
-        frames = 0 if self.intermediate is None else self.intermediate.frames_out
-        return self._recurrent_lengths(feature_lengths) * frames
-
-    def _recurrent_lengths(self, lengths: Tensor) -> Tensor:
-        return ceil_div(lengths, self.stride)
+        return ceil_div(feature_lengths, self.stride) * self.frames_out
 
 
 def _convolutions(

@@ -7,6 +7,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from asr.features.front_end import TorchModule
+from asr.models.blocks import ClassHead
 from asr.models.receptive_field import Window, ceil_div, receptive_field
 
 
@@ -30,7 +31,7 @@ class Network(TorchModule, Protocol):
         ...
 
     @property
-    def intermediate(self) -> nn.Module | None:
+    def intermediate(self) -> ClassHead | None:
         """What training maps a lower layer to characters with (SpellingNetwork), or None."""
         ...
 
@@ -50,10 +51,6 @@ class SpellingNetwork(Network, Protocol):
         self, features: Tensor, feature_lengths: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As a call, in training, and logits (T'', N, characters) of the intermediate layer."""
-        ...
-
-    def character_lengths(self, feature_lengths: Tensor) -> Tensor:
-        """Frames T'' of the intermediate layer for features of that many frames."""
         ...
 
 

@@ -4,6 +4,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from asr.models.blocks import ClassHead
 from asr.models.filters import FilterBank
 from asr.models.network import FrameEncoder, Network, SpellingNetwork
 
@@ -33,7 +34,7 @@ class WaveformNetwork(nn.Module):
         return cast(SpellingNetwork, self.body)
 
     @property
-    def intermediate(self) -> nn.Module | None:
+    def intermediate(self) -> ClassHead | None:
         """The body's."""
         return self._network.intermediate
 
@@ -60,7 +61,3 @@ class WaveformNetwork(nn.Module):
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Frames T' that come out for that many frames of samples."""
         return self._network.output_lengths(feature_lengths)
-
-    def character_lengths(self, feature_lengths: Tensor) -> Tensor:
-        """Frames of the intermediate layer's characters."""
-        return self._network.character_lengths(feature_lengths)

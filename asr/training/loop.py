@@ -21,6 +21,7 @@ from asr.data.loading import Batch, BatchLoader, durations_of
 from asr.evaluation.metrics import Metric, check_metric, choose_metric
 from asr.training import distributed
 from asr.training.best import BestWeights
+from asr.training.heads import Heads
 from asr.training.monitor import Monitor
 from asr.training.precision import check_precision, choose_precision
 from asr.training.run_folder import RunFolder
@@ -261,7 +262,7 @@ class _Fit:
         Returns:
             Loss, nats an utterance.
         """
-        validation = self._score()
+        validation = self._score(self.stepper.heads)
         for line in self.dev.bad.summary():
             logger.warning("dev: %s", line)
         now = self.now
@@ -272,8 +273,8 @@ class _Fit:
             self.monitor.log_validation(now, validation)
         return validation.loss
 
-    def _score(self) -> Validation:
-        return validate(self.model, self.stop.between(self.dev.batches(0)))
+    def _score(self, heads: Heads | None = None) -> Validation:
+        return validate(self.model, self.stop.between(self.dev.batches(0)), heads)
 
     def _validate_if_due(self) -> None:
         """Validate within an epoch; asked before a step, so that a resumed run asks again."""
@@ -313,11 +314,7 @@ class _Fit:
         now.batch += len(batches)
         now.step += 1
         if outcome.num_utterances:
-            now.skipped_in_a_row = 0
-            now.loss_sum += outcome.loss_sum
-            now.num_utterances += outcome.num_utterances
-            now.recent_loss_sum += outcome.loss_sum
-            now.recent_utterances += outcome.num_utterances
+            now.add(outcome)
         else:
             self._skipped(batches[-1], outcome)
         self.monitor.step(now, outcome, len(batches))
@@ -350,6 +347,7 @@ class _Fit:
         now.dev_losses.append(loss)
         now.epochs_without_gain = 0 if now.gained else now.epochs_without_gain + 1
         now.epoch, now.batch, now.loss_sum, now.num_utterances = epoch + 1, 0, 0.0, 0
+        now.tasks = {}
         now.trained = now.gained = False
         self._save_last()
 
@@ -374,15 +372,14 @@ class _Fit:
             )
 
     def _resume(self) -> Progress | None:
-        return resume_training(self.run.last, self.model, self.optimizer, self.stepper.average)
+        return resume_training(self.run.last, self.stepper)
 
     def _save_last(self) -> None:
         self.now.seconds = time.monotonic() - self.begun
         self.now.scaler = self.stepper.scaler.state_dict()
         if distributed.is_first():
             self.now.metrics_size = self.run.metrics_size()
-            average = self.stepper.average
-            save_training(self.run.last, self.model, self.optimizer, self.now, average)
+            save_training(self.run.last, self.stepper, self.now)
             self.best.remove_worse(self.now)
 
 

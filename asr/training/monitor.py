@@ -115,6 +115,7 @@ class Monitor:
             "epoch": epoch,
             "train_loss": train_loss,
             "dev_loss": validation.loss,
+            **_task_metrics(now, validation),
             **{f"dev_{name}": validation.rate(name) for name in order_metrics(self.metric)},
             "lr": now.lr,
             "skipped_steps": now.skipped,
@@ -129,6 +130,8 @@ class Monitor:
             validation.describe(self.metric),
             now.seconds,
         )
+        for line in _describe_tasks(now, validation):
+            logger.info("  %s", line)
         for n in range(min(self.show_samples, len(validation.ids))):
             logger.info("  reference:  %s", validation.references[n])
             logger.info("  hypothesis: %s", validation.hypotheses[n])
@@ -136,11 +139,13 @@ class Monitor:
     def _log_step(self, now: Progress, outcome: StepOutcome) -> None:
         clock, (before, heard_s) = time.monotonic(), self._row
         self._row = (clock, self._heard_s)
-        mean = now.recent_loss_sum / now.recent_utterances if now.recent_utterances else None
-        now.recent_loss_sum, now.recent_utterances = 0.0, 0
+        mean = _mean(now.recent_loss_sum, now.recent_utterances)
+        tasks = {f"{name}_loss": _mean(*sums) for name, sums in now.recent_tasks.items()}
+        now.recent_loss_sum, now.recent_utterances, now.recent_tasks = 0.0, 0, {}
         metrics = {
             "epoch": self.position(now),
             "loss": mean,
+            **tasks,
             "grad_norm": finite(outcome.grad_norm, 6),
             "lr": now.lr,
             "speech_hours_per_hour": round(
@@ -161,6 +166,33 @@ class Monitor:
             f"loss {loss:.2f}, gradient {outcome.grad_norm:.1f}, lr {now.lr:.1e}, "
             f"{speed:.0f} h of speech an hour{best}, {format_time(left_s)} left"
         )
+
+
+def _mean(total: float, count: float) -> float | None:
+    return total / count if count else None
+
+
+def _task_metrics(now: Progress, validation: Validation) -> dict[str, float | None]:
+    """Losses of further tasks, and the rates of auxiliary heads."""
+    metrics = {f"train_{name}_loss": _mean(*sums) for name, sums in now.tasks.items()}
+    for name, tally in validation.tasks.items():
+        metrics[f"dev_{name}_loss"] = tally.loss
+        metrics[f"dev_{name}_{tally.metric}"] = tally.value
+    return metrics
+
+
+def _describe_tasks(now: Progress, validation: Validation) -> Iterator[str]:
+    """Say the same, a line a task."""
+    for name in dict.fromkeys([*now.tasks, *validation.tasks]):
+        loss, count = _mean(*now.tasks.get(name, (0.0, 0))), now.tasks.get(name, (0.0, 0))[1]
+        parts = [] if loss is None else [f"train loss {loss:.2f} of {count:.0f} utterances"]
+        tally = validation.tasks.get(name)
+        if tally is not None and tally.loss is not None:
+            parts.append(f"dev loss {tally.loss:.2f}")
+        if tally is not None and tally.value is not None:
+            metric = tally.metric if tally.metric == "accuracy" else tally.metric.upper()
+            parts.append(f"{metric} {100 * tally.value:.2f} % of {tally.num_scored} utterances")
+        yield f"{name}: {', '.join(parts) or 'no utterance has a target'}"
 
 
 def format_time(seconds: float) -> str:

@@ -20,11 +20,13 @@ from asr.acoustic.checkpoint import (
 )
 from asr.augment import WaveformAugment
 from asr.training import distributed
-from asr.training.averaging import MovingAverage
 from asr.training.frame_loss import FrameLoss
+from asr.training.step import StepOutcome, Stepper
 
 # Stands among the sets for the file that says where frames' classes come from.
 ALIGNER = "aligner"
+# What a training's file calls the tensors of auxiliary heads.
+_HEADS = "auxiliary."
 
 
 @dataclass
@@ -53,15 +55,28 @@ class Progress:
     seconds: float = 0.0  # of training so far
     dev_losses: list[float] = field(default_factory=list)  # at the end of each epoch
     scaler: dict[str, float] = field(default_factory=dict)  # of float16's loss
+    # By task: nats and utterances of the epoch so far, and of those since the last line by step.
+    tasks: dict[str, list[float]] = field(default_factory=dict)
+    recent_tasks: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, outcome: StepOutcome) -> None:
+        """Take in a step that was taken."""
+        self.skipped_in_a_row = 0
+        self.loss_sum += outcome.loss_sum
+        self.num_utterances += outcome.num_utterances
+        self.recent_loss_sum += outcome.loss_sum
+        self.recent_utterances += outcome.num_utterances
+        for sums in (self.tasks, self.recent_tasks):
+            for name, numbers in outcome.tasks.items():
+                before = sums.get(name, (0.0, 0))
+                sums[name] = [a + b for a, b in zip(before, numbers, strict=True)]
 
 
 class ResumeError(ValueError):
     """A run that cannot go on as asked."""
 
 
-def resume_training(
-    path: Path, model: AcousticModel, optimizer: Optimizer, average: MovingAverage | None = None
-) -> Progress | None:
+def resume_training(path: Path, stepper: Stepper) -> Progress | None:
     """Give every rank the state that rank 0 finds at `path`; None where it finds none.
 
     Other ranks need not see the file: a run's folder may lie on one node's own disk.
@@ -71,11 +86,11 @@ def resume_training(
     """
     found = None
     if distributed.is_first() and path.is_file():
-        found = load_training(path, model, optimizer, average)
-    found, tensors = distributed.from_first((found, _state_tensors(optimizer, average)))
+        found = load_training(path, stepper)
+    found, tensors = distributed.from_first((found, _state_tensors(stepper)))
     if found is not None and not distributed.is_first():
-        _restore_state(optimizer, average, tensors)
-    copy_model_from_first(model)
+        _restore_state(stepper, tensors)
+    copy_model_from_first(stepper.model)
     return found
 
 
@@ -119,33 +134,25 @@ def source_fingerprints(augment: WaveformAugment | None, loss: object) -> dict[s
     return found | ({ALIGNER: loss.fingerprint} if isinstance(loss, FrameLoss) else {})
 
 
-def save_training(
-    path: Path,
-    model: AcousticModel,
-    optimizer: Optimizer,
-    now: Progress,
-    average: MovingAverage | None = None,
-) -> None:
+def save_training(path: Path, stepper: Stepper, now: Progress) -> None:
     """Write everything that resuming needs into one file, atomically."""
-    tensors = _state_tensors(optimizer, average)
-    save_checkpoint(path, model, {"progress": asdict(now)}, tensors)
+    save_checkpoint(path, stepper.model, {"progress": asdict(now)}, _state_tensors(stepper))
 
 
-def load_training(
-    path: Path, model: AcousticModel, optimizer: Optimizer, average: MovingAverage | None = None
-) -> Progress:
-    """Restore weights, optimizer and average in place and return where training stood.
+def load_training(path: Path, stepper: Stepper) -> Progress:
+    """Restore what `_state_tensors` names and the model, in place; return where training stood.
 
     Raises:
         ModelFileError: the file cannot be read or does not fit.
     """
     header, tensors = read_checkpoint(path)
-    restore(model, tensors, path)
+    restore(stepper.model, tensors, path)
     try:
-        _restore_state(optimizer, average, tensors)
+        _restore_state(stepper, tensors)
         progress = Progress(**header["extra"]["progress"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path}: holds no training state that fits: {error}") from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelFileError(f"{path}: holds no training state that fits: {reason}") from error
     # Until there were validations within epochs, checkpoints had numbers.
     progress.best = [
         (rate, loss, f"epoch_{name:03d}" if isinstance(name, int) else name)
@@ -154,16 +161,19 @@ def load_training(
     return progress
 
 
-def _state_tensors(optimizer: Optimizer, average: MovingAverage | None) -> dict[str, Tensor]:
-    return optimizer_tensors(optimizer) | ({} if average is None else average.state())
+def _state_tensors(stepper: Stepper) -> dict[str, Tensor]:
+    """Name what learns beside the model: auxiliary heads, the optimizer, the moving average."""
+    heads = {f"{_HEADS}{name}": value for name, value in stepper.heads.state_dict().items()}
+    average = {} if stepper.average is None else stepper.average.state()
+    return heads | optimizer_tensors(stepper.optimizer) | average
 
 
-def _restore_state(
-    optimizer: Optimizer, average: MovingAverage | None, tensors: dict[str, Tensor]
-) -> None:
-    restore_optimizer(optimizer, tensors)
-    if average is not None:
-        average.restore(tensors)
+def _restore_state(stepper: Stepper, tensors: dict[str, Tensor]) -> None:
+    heads = {k.removeprefix(_HEADS): v for k, v in tensors.items() if k.startswith(_HEADS)}
+    stepper.heads.load_state_dict(heads)
+    restore_optimizer(stepper.optimizer, tensors)
+    if stepper.average is not None:
+        stepper.average.restore(tensors)
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -3,9 +3,10 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple, cast
 
 import torch
@@ -17,13 +18,14 @@ from asr.acoustic.model import AcousticModel
 from asr.augment import SpecAugment
 from asr.ctc import explain, minimum_input_length
 from asr.data.loading import Batch
-from asr.models import SpellingNetwork
+from asr.text import spelling
 from asr.training import distributed
 from asr.training.averaging import MovingAverage
 from asr.training.frame_loss import FrameLoss
+from asr.training.heads import Heads, WithHeads
 from asr.training.precision import DTYPES
 from asr.training.regularization import Regularization, divergence_from_uniform
-from asr.training.spelling import SpellingLoss, WithCharacters
+from asr.training.tasks import Task, TextTask
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 # Of the nothing that a rank without utterances runs through its network.
@@ -39,6 +41,8 @@ class StepOutcome(NamedTuple):
     problems: list[str]  # why the step was skipped; of this rank
     stop: bool = False  # whether any rank was asked to stop
     overflow: bool = False  # whether it was skipped for a loss scale that was too large
+    # Of every further task: nats, without its weight, and the utterances that have a target.
+    tasks: Mapping[str, tuple[float, int]] = MappingProxyType({})
 
 
 class Moment(NamedTuple):
@@ -57,6 +61,8 @@ class Share(NamedTuple):
     logits: Tensor  # (T, N, C)
     lengths: Tensor  # (N,) frames
     batch: Batch
+    extra: Tensor  # (M,) nats, what the objective has beside
+    task_sums: Tensor  # (2 tasks,) nats of each and the utterances that have them
 
 
 class Stopwatch:
@@ -90,6 +96,7 @@ class Stepper:
         frozen: modules of the network that run as in evaluation.
         intermediate_weight: of the loss over characters by the network's intermediate layer, where
             it has one, beside the loss over tokens; > 0 then.
+        heads: auxiliary ones, whose parameters the optimizer has too; None for none.
         regularization: what keeps it from learning by heart; None for nothing.
     """
 
@@ -105,6 +112,7 @@ class Stepper:
         grad_clip_value: float | None = None,
         frozen: Sequence[nn.Module] = (),
         intermediate_weight: float = 0.0,
+        heads: Heads | None = None,
         regularization: Regularization | None = None,
     ) -> None:
         self.model = model
@@ -121,16 +129,15 @@ class Stepper:
         network = cast(nn.Module, model.network)
         self.regularization = regularization or Regularization.none()
         self.regularization.prepare(network)
+        self.heads = heads or Heads(model, {})
+        self.tasks = _letters(model, intermediate_weight) | self.heads.tasks
+        learner = WithHeads(network, self.heads) if self.tasks else network
         self.average = None
         if self.regularization.average_decay:
-            self.average = MovingAverage(network, self.regularization.average_decay)
-        self.spelling = None
-        if model.network.intermediate is not None:
-            if not intermediate_weight > 0:
-                raise ValueError(f"intermediate_weight must be > 0, got {intermediate_weight}")
-            self.spelling = SpellingLoss(model.tokenizer, intermediate_weight)
-            network = WithCharacters(network)
-        self.network = distributed.parallel(network)
+            # Letters are part of the network: what it is called in files does not change by them.
+            averaged = learner if self.heads.tasks else network
+            self.average = MovingAverage(averaged, self.regularization.average_decay)
+        self.network = distributed.parallel(learner)
 
     @property
     def precision(self) -> str:
@@ -168,19 +175,20 @@ class Stepper:
         with self.regularization.disturb(cast(nn.Module, self.model.network), moment.shared_seed):
             shares = self._accumulate(batches, moment.seeds, max(1.0, num_all))
         with self.stopwatch.measure("optimizer"):
-            counts = sum(count(share.losses, len(share.batch.ids), stop) for share in shares)
-            counts = distributed.sum_over_ranks(cast(Tensor, counts))
+            counts = distributed.sum_over_ranks(sum_shares(shares, stop))
             norm = self._clip()
             *totals, norm = torch.cat([counts, norm.detach().reshape(1).to(counts)]).tolist()
-            loss_sum, num_utterances, num_broken, stops = totals
+            loss_sum, num_utterances, num_broken, stops, *sums = totals
             self.scaler.update()
             if num_broken or not num_utterances:
-                problems = [line for share in shares for line in explain_losses(*share)]
+                problems = [line for share in shares for line in explain_losses(*share[:4])]
                 return StepOutcome(0.0, 0, math.nan, problems, stops > 0)
             if not math.isfinite(norm):
                 return self._overflowed(norm, stops > 0)
             self._update(moment)
-        return StepOutcome(loss_sum, int(num_utterances), norm, [], stops > 0)
+        pairs = zip(sums[::2], map(int, sums[1::2]), strict=True)
+        tasks = dict(zip(self.tasks, pairs, strict=True))
+        return StepOutcome(loss_sum, int(num_utterances), norm, [], stops > 0, tasks=tasks)
 
     def _accumulate(
         self, batches: Sequence[Batch], seeds: Sequence[int], num_utterances: float
@@ -191,16 +199,16 @@ class Stepper:
         for index, (batch, seed) in enumerate(zip(batches, seeds, strict=True)):
             torch.manual_seed(seed)
             with distributed.exchanging(self.network, index == len(batches) - 1):
-                losses, extra, logits, lengths = self._losses(batch, seed)
+                share = self._share(batch, seed)
                 with self.stopwatch.measure("backward"):
                     # Gradients are averaged over ranks; where a loss is not finite, nobody uses
                     # them.
-                    objective = losses.sum() * (1 - self.regularization.label_smoothing)
-                    objective = (objective + extra.sum()) * (
+                    objective = share.losses.sum() * (1 - self.regularization.label_smoothing)
+                    objective = (objective + share.extra.sum()) * (
                         distributed.world_size() / num_utterances
                     )
                     self.scaler.scale(objective).backward()
-            shares.append(Share(losses.detach(), logits.detach(), lengths, batch))
+            shares.append(Share._make(x.detach() if isinstance(x, Tensor) else x for x in share))
         return shares
 
     def _parameters(self) -> list[nn.Parameter]:
@@ -233,36 +241,37 @@ class Stepper:
         if self.average is not None:
             self.average.update()
 
-    def _losses(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Loss of each utterance, (N,), what is added to it, and logits and lengths."""
+    def _share(self, batch: Batch, seed: int) -> Share:
+        """Compute the loss of each utterance of a batch, and what is added to it."""
         if not batch.ids:
-            return self._idle()
-        logits, frames, *characters = self._forward(batch, seed)
-        network = self.model.network
-        lengths = network.output_lengths(frames)
+            return self._idle(batch)
+        logits, frames, *outputs = self._forward(batch, seed)
+        lengths = self.model.network.output_lengths(frames)
         with self.stopwatch.measure("loss"):
             logits = logits.float()
             if isinstance(self.loss, FrameLoss):
                 losses = self.loss(logits, lengths, batch)
             else:
                 losses = self.loss(logits, batch.targets, lengths, batch.target_lengths)
-            extra = losses.new_zeros(0)
-            if self.spelling is not None:
-                spelt_lengths = cast(SpellingNetwork, network).character_lengths(frames)
-                extra = self.spelling(characters[0].float(), spelt_lengths, batch.texts)
+            extra, sums = [losses.new_zeros(0)], [losses.new_zeros(0)]
+            for task, output in zip(self.tasks.values(), outputs, strict=True):
+                head_lengths = self.heads.frame_lengths(lengths)
+                added, known = task.losses(output.float(), head_lengths, batch)
+                extra.append(task.weight * added)
+                sums += [added.sum()[None], known.sum()[None].to(losses, non_blocking=True)]
             if smoothing := self.regularization.label_smoothing:
-                divergence = divergence_from_uniform(logits, lengths)
-                extra = torch.cat([extra, smoothing * divergence])
-        return losses, extra, logits, lengths
+                extra.append(smoothing * divergence_from_uniform(logits, lengths))
+        return Share(losses, logits, lengths, batch, torch.cat(extra), torch.cat(sums))
 
-    def _idle(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _idle(self, batch: Batch) -> Share:
         """Take part in the other ranks' step without an utterance: a loss and gradients of zero."""
         device = self.model.device
         features = torch.zeros(1, IDLE_FRAMES, self.model.features.num_features, device=device)
         lengths = torch.zeros(1, dtype=torch.int64)
-        logits, _, *characters = self._run_network(features, lengths.to(device))
-        extra = logits.new_zeros(0) if not characters else characters[0].float() * 0.0
-        return logits.float().sum()[None] * 0.0, extra, logits, lengths
+        logits, _, *outputs = self._run_network(features, lengths.to(device))
+        nothing = [output.float().sum()[None] * 0.0 for output in (logits, *outputs)]
+        sums = nothing[0].new_zeros(2 * len(outputs))
+        return Share(nothing[0], logits, lengths, batch, torch.cat(nothing), sums)
 
     def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         """Compute logits (T, N, C) on the model's device and lengths (N,) on the CPU."""
@@ -270,7 +279,7 @@ class Stepper:
         return logits, self.model.network.output_lengths(frames)
 
     def _forward(self, batch: Batch, seed: int) -> tuple[Tensor, ...]:
-        """Compute logits, frames of the features on the CPU and, if wanted, characters' logits."""
+        """Compute logits, frames of the features on the CPU, and what each task is read from."""
         device, front_end = self.model.device, self.model.features
         # Sizes come from lengths that stay on the CPU: reading them from a GPU would wait for it.
         frames = front_end.num_frames(batch.waveform_lengths)
@@ -285,8 +294,8 @@ class Stepper:
                     num_bands=front_end.num_bands,
                 )
             features, feature_lengths = front_end(waveforms, batch.waveform_lengths, augment)
-        logits, _, *characters = self._run_network(features, feature_lengths)
-        return logits, frames, *characters
+        logits, _, *outputs = self._run_network(features, feature_lengths)
+        return logits, frames, *outputs
 
     def _run_network(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         kind, enabled = features.device.type, self.precision != "float32"
@@ -295,6 +304,28 @@ class Stepper:
             torch.autocast(kind, dtype=DTYPES[self.precision], enabled=enabled),
         ):
             return self.network(features, lengths)
+
+
+def _letters(model: AcousticModel, weight: float) -> dict[str, Task]:
+    """Task of the characters by a network's intermediate layer, where it has one.
+
+    Tokens that are whole words leave CTC at a loss where to begin; letters it finds early. What
+    spells below helps what says words above.
+    """
+    if (head := model.network.intermediate) is None:
+        return {}
+    if not weight > 0:
+        raise ValueError(f"intermediate_weight must be > 0, got {weight}")
+    characters, write = spelling(model.tokenizer), model.tokenizer.reference
+    return {"letters": TextTask(characters, weight=weight, frames_out=head.frames_out, write=write)}
+
+
+def sum_shares(shares: Sequence[Share], stop: bool) -> Tensor:
+    """Add up what ranks tell each other: `count`, and the sums of tasks, over batches."""
+    counts = [count(share.losses, len(share.batch.ids), stop) for share in shares]
+    return torch.stack(
+        [torch.cat([c, s.task_sums.to(c)]) for c, s in zip(counts, shares, strict=True)]
+    ).sum(0)
 
 
 def count(losses: Tensor, num_utterances: int, stop: bool) -> Tensor:

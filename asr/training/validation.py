@@ -1,6 +1,8 @@
 """Loss and error rates of a model on the dev set, by greedy decoding."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -17,6 +19,8 @@ from asr.evaluation.metrics import (
     word_error_rate,
 )
 from asr.training import distributed
+from asr.training.heads import Heads
+from asr.training.tasks import Tally
 
 
 class Validation(NamedTuple):
@@ -28,6 +32,7 @@ class Validation(NamedTuple):
     ids: list[str]
     references: list[str]
     hypotheses: list[str]
+    tasks: Mapping[str, Tally] = MappingProxyType({})  # of auxiliary heads
 
     def rate(self, metric: Metric) -> float:
         """The rate that chooses."""
@@ -38,12 +43,15 @@ class Validation(NamedTuple):
         return ", ".join(f"{m.upper()} {100 * self.rate(m):.2f} %" for m in order_metrics(metric))
 
 
-def validate(model: AcousticModel, batches: Iterable[Batch]) -> Validation:
+def validate(
+    model: AcousticModel, batches: Iterable[Batch], heads: Heads | None = None
+) -> Validation:
     """Decode batches greedily and score them; runs in evaluation mode, float32.
 
     Args:
         model: the model.
         batches: this rank's shares of the dev set's batches; every rank gets the same scores.
+        heads: auxiliary ones, which are scored too; None for none.
 
     Raises:
         ValueError: no rank has a usable utterance.
@@ -51,22 +59,28 @@ def validate(model: AcousticModel, batches: Iterable[Batch]) -> Validation:
     decoder = GreedyDecoder(model.tokenizer.tokens)
     loss_sum = 0.0
     scored: list[tuple[str, str, str]] = []  # id, reference, hypothesis
+    heads = (heads or Heads(model, {})).eval()
+    tallies = {name: Tally(task.metric) for name, task in heads.tasks.items()}
     for batch in batches:
         if not batch.ids:
             continue
-        log_probs, lengths = model.log_probs(batch.waveforms, batch.waveform_lengths)
+        with torch.no_grad(), heads.listening(model.network) as heard:
+            log_probs, lengths = model.log_probs(batch.waveforms, batch.waveform_lengths)
+            for name, tally in heads.score(heard, lengths, batch).items():
+                tallies[name] = tallies[name].plus(tally)
         loss_sum += _loss_sum(log_probs, lengths, batch)
         texts = [best[0].text for best in decoder(log_probs, lengths)]
         scored += zip(batch.ids, batch.texts, texts, strict=True)
-    shares = distributed.gather((loss_sum, scored))
-    scored = [utterance for _, share in shares for utterance in share]
+    shares = distributed.gather((loss_sum, scored, tallies))
+    scored = [utterance for _, share, _ in shares for utterance in share]
     if not scored:
         raise ValueError("the dev set has no usable utterance")
     ids, references, hypotheses = (list(column) for column in zip(*scored, strict=True))
     wer = word_error_rate(references, hypotheses).rate
     cer = character_error_rate(references, hypotheses).rate
-    loss = sum(loss_sum for loss_sum, _ in shares) / len(ids)
-    return Validation(loss, wer, cer, ids, references, hypotheses)
+    loss = sum(loss_sum for loss_sum, *_ in shares) / len(ids)
+    tasks = {name: reduce(Tally.plus, (share[name] for *_, share in shares)) for name in tallies}
+    return Validation(loss, wer, cer, ids, references, hypotheses, tasks)
 
 
 @torch.no_grad()

@@ -20,16 +20,32 @@ GROUPS = sorted(
     (path.parent.name, path.stem) for path in CONF.glob("*/*.yaml") if path.parent.name != "decoder"
 )
 NEEDS = {
-    "sentencepiece": ["tokenizer.path=pieces.model"],
-    "phones": ["tokenizer.dictionary=cmudict.dict"],
-    "raw": ["model=sincnet"],
-    "raw_conv": ["features=raw"],
-    "sincnet": ["features=raw"],
-    "frames": ["loss.aligner=first.ckpt"],
-    "samples": ["model=wav2vec2"],
-    "wav2vec2": ["features=samples"],
+    "tokenizer=sentencepiece": ["tokenizer.path=pieces.model"],
+    "tokenizer=phones": ["tokenizer.dictionary=cmudict.dict"],
+    "features=raw": ["model=sincnet"],
+    "features=samples": ["model=wav2vec2"],
+    "model=raw_conv": ["features=raw"],
+    "model=sincnet": ["features=raw"],
+    "model=wav2vec2": ["features=samples"],
+    "loss=frames": ["loss.aligner=first.ckpt"],
+    "heads=label": ["heads.label.field=accent"],
+    "heads=phones": ["heads.phones.dictionary=cmudict.dict"],
 }
 NOISE = "augment.waveform.noise.folder"
+
+
+def test_heads_stand_side_by_side():
+    words = ["heads=[gender,phones,speaker]", "heads.phones.dictionary=x", "heads.gender.weight=2"]
+
+    heads = compose_config("train", words)["heads"]
+
+    assert {name: head["weight"] for name, head in heads.items()} == {
+        "gender": 2,
+        "phones": 0.3,
+        "speaker": 0.1,
+    }
+    assert [heads[name]["field"] for name in ("gender", "speaker")] == ["gender", "speaker"]
+    assert not compose_config("train", [])["heads"]
 
 
 def test_every_group_is_listed():
@@ -40,7 +56,7 @@ def test_every_group_is_listed():
 
 @pytest.mark.parametrize(("group", "choice"), GROUPS)
 def test_training_config_composes_with(group, choice, tmp_path):
-    needs = NEEDS.get(choice, [])
+    needs = NEEDS.get(f"{group}={choice}", [])
     if choice in ("noise", "everything"):
         needs = [f"{NOISE}={write_sounds(tmp_path, {'a.wav': tone(100)})}"]
     config = compose_config("train", [f"{group}={choice}", *needs])

@@ -84,8 +84,8 @@ def assert_steps_are_the_same_after_a_file(words, path):
     take(whole, range(NUM_STEPS))
     take(cut, range(half))
     now = Progress(scaler=cut.scaler.state_dict())
-    save_training(path, cut.model, cut.optimizer, now, cut.average)
-    found = load_training(path, resumed.model, resumed.optimizer, resumed.average)
+    save_training(path, cut, now)
+    found = load_training(path, resumed)
     if found.scaler:
         resumed.scaler.load_state_dict(found.scaler)
     take(resumed, range(half, NUM_STEPS))

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+from heads import UTTERANCES, make_batch
 from tiny import KINDS, overrides, overrides_of
 from torch._subclasses import FakeTensorMode
 
@@ -16,9 +17,11 @@ from asr.cli.assembly import choose_device
 from asr.cli.hydra_config import build, compose_config
 from asr.data.loading import Batch
 from asr.text import CharTokenizer
+from asr.training.heads import Heads
 from asr.training.precision import missing_bfloat16
 from asr.training.regularization import ActivationNoise, divergence_from_uniform
-from asr.training.step import Stepper, count
+from asr.training.step import Stepper, count, sum_shares
+from asr.training.tasks import LabelTask
 
 # PyTorch has no fake kernel of its CUDA cell for a GRU, so that an LSTM takes its place.
 NETWORKS = [
@@ -130,6 +133,30 @@ def test_every_front_end_and_what_takes_it_never_wait(tmp_path, kind):
 
         assert (logits.device.type, lengths.device.type) == ("cuda", "cpu")
         assert (log_probs.device.type, sums.device.type) == ("cpu", "cpu")
+
+
+def test_heads_never_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr(Heads, "to", lambda self, device: self)  # as make_model
+    batch = make_batch()
+    tasks = {"speaker": LabelTask("speaker", weight=0.1, utterances=UTTERANCES)}
+    with fake_gpu():
+        _, model = make_model(tmp_path)
+        with torch.device("cuda"):
+            heads = Heads(model, tasks)
+        stepper = Stepper(
+            model,
+            torch.optim.SGD(model.network.parameters(), lr=0.1),
+            augment=None,
+            loss=lambda logits, *_: logits.sum((0, 2)),
+            precision="float32",
+            grad_clip=5.0,
+            heads=heads,
+        )
+        stepper.network.train()
+
+        counts = sum_shares([stepper._share(batch, 0)], stop=False)
+
+        assert (counts.device.type, counts.shape) == ("cuda", (6,))
 
 
 def test_smoothing_and_noise_never_wait():

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import torch
+from heads import add_labels
 from tiny import make_corpus, overrides
 
 from asr.acoustic.checkpoint import read_checkpoint
@@ -22,6 +23,7 @@ OPTIONS = {
     "model__dropout": 0,
     "model__intermediate_layer": 1,
     "features__normalize": "corpus",
+    "heads": "[speaker,phones]",
 }
 # What is drawn alike on every rank, and what is computed of all their utterances.
 REGULARIZED = {
@@ -40,6 +42,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tones")
     make_corpus(folder, num_train=25)
+    add_labels(folder)
     return folder
 
 
@@ -64,13 +67,13 @@ def run_ranks(words):
 
 
 def fit_one(corpus, run_dir, **changes):
-    words = overrides(corpus, run_dir, **(OPTIONS | {"loading__batch_seconds": 8} | changes))
-    train(compose_config("train", words))
+    train(compose_config("train", words_of(corpus, run_dir, 8, **changes)))
 
 
 def words_of(corpus, run_dir, batch_seconds=4, **changes):
     options = OPTIONS | {"loading__batch_seconds": batch_seconds} | changes
-    return overrides(corpus, run_dir, **options)
+    dictionary = {"heads__phones__dictionary": corpus / "tones.dict"}
+    return overrides(corpus, run_dir, **dictionary, **options)
 
 
 def metrics(run_dir):
@@ -82,7 +85,9 @@ def metrics(run_dir):
 def assert_learnt_the_same(one, many):
     for a, b in zip(metrics(one), metrics(many), strict=True):
         assert a["step"] == b["step"]
-        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-5)
+        for task in ("", "letters_", "speaker_", "phones_"):
+            assert a[f"train_{task}loss"] == pytest.approx(b[f"train_{task}loss"], rel=1e-5)
+        assert a["dev_speaker_accuracy"] == b["dev_speaker_accuracy"]
         assert a["dev_loss"] == pytest.approx(b["dev_loss"], rel=1e-4)
         assert a["dev_wer"] == b["dev_wer"]
     ours, theirs = (read_checkpoint(run / "ckpt/last.ckpt")[1] for run in (one, many))

@@ -1,5 +1,7 @@
 """The loss over characters of an intermediate layer."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from tiny import make_corpus, overrides
@@ -10,8 +12,9 @@ from asr.cli.hydra_config import build, compose_config
 from asr.cli.train import make_stepper, train
 from asr.ctc import ctc_loss
 from asr.data.loading import Batch
+from asr.data.manifest import Utterance
 from asr.text import CharTokenizer, SentencePieceTokenizer, spelling
-from asr.training.spelling import SpellingLoss
+from asr.training.tasks import TextTask
 
 TEXTS = ["a cab", "bb cab"]
 LAYER = {"model__intermediate_layer": 1, "model__intermediate_frames": 2}
@@ -39,7 +42,12 @@ def batch_of(tokenizer):
         torch.tensor([16000, 12000]),
         torch.nn.utils.rnn.pad_sequence(ids, batch_first=True),
         torch.tensor([len(row) for row in ids]),
+        [Utterance(Path(f"{n}.wav"), 1.0, text) for n, text in enumerate(TEXTS)],
     )
+
+
+def letters(pieces):
+    return TextTask(spelling(pieces), weight=0.5, write=pieces.reference)
 
 
 def test_spelling_holds_what_the_pieces_hold(pieces):
@@ -51,21 +59,25 @@ def test_loss_is_that_of_the_letters(pieces):
     torch.manual_seed(0)
     logits, lengths = torch.randn(30, 2, 5), torch.tensor([30, 20])
 
-    losses = SpellingLoss(pieces, 0.5)(logits, lengths, TEXTS)
+    losses, known = letters(pieces).losses(logits, lengths, batch_of(pieces))
 
     # <blank> " " a b c
     targets, target_lengths = torch.tensor([[2, 1, 4, 2, 3, 0], [3, 3, 1, 4, 2, 3]]), [5, 6]
     expected = torch.nn.functional.ctc_loss(
         logits.log_softmax(-1), targets, lengths.tolist(), target_lengths, reduction="none"
     )
-    torch.testing.assert_close(losses, 0.5 * expected)
+    torch.testing.assert_close(losses, expected)
+    assert known.tolist() == [True, True]
 
 
 def test_a_text_with_too_many_letters_adds_nothing(pieces):
-    losses = SpellingLoss(pieces, 0.5)(torch.zeros(30, 2, 5), torch.tensor([30, 6]), TEXTS)
+    losses, known = letters(pieces).losses(
+        torch.zeros(30, 2, 5), torch.tensor([30, 6]), batch_of(pieces)
+    )
 
     assert losses[0] > 0
     assert losses[1] == 0  # bb cab needs seven frames
+    assert known.tolist() == [True, False]
 
 
 def test_gradient_is_that_of_both_losses(tmp_path, pieces):
@@ -77,12 +89,12 @@ def test_gradient_is_that_of_both_losses(tmp_path, pieces):
     loss = build(config, "loss")
     targets, target_lengths = batch.targets, batch.target_lengths
     total = loss(logits, targets, network.output_lengths(lengths), target_lengths).sum()
-    letters = [torch.tensor(spelling(pieces).encode(text)) for text in TEXTS]
+    letter_ids = [torch.tensor(spelling(pieces).encode(text)) for text in TEXTS]
     spelt = ctc_loss(
         characters,
-        torch.cat(letters),
-        network.character_lengths(lengths),
-        torch.tensor(list(map(len, letters))),
+        torch.cat(letter_ids),
+        2 * network.output_lengths(lengths),
+        torch.tensor(list(map(len, letter_ids))),
         from_logits=True,
         reduction="sum",
     )
@@ -100,8 +112,8 @@ def test_an_idle_rank_gives_every_weight_a_gradient_of_zero(tmp_path, pieces):
     stepper, _ = make(tmp_path, pieces)
     stepper.model.network.train()
 
-    losses, extra, _, _ = stepper._idle()
-    (losses.sum() + extra.sum()).backward()
+    share = stepper._idle(batch_of(pieces))
+    (share.losses.sum() + share.extra.sum()).backward()
 
     for name, parameter in stepper.model.network.named_parameters():
         assert parameter.grad is not None, name

@@ -141,10 +141,10 @@ def test_weights_within_an_epoch_may_be_the_best(corpus, tmp_path, monkeypatch, 
     """The rate that chooses rises from one validation to the next, while the other falls."""
     real, rates = loop.validate, iter(range(1, 100))
 
-    def validate(model, batches):
+    def validate(model, batches, heads):
         rate = next(rates) / 100
         other = "cer" if metric == "wer" else "wer"
-        return real(model, batches)._replace(**{metric: rate, other: 1 - rate})
+        return real(model, batches, heads)._replace(**{metric: rate, other: 1 - rate})
 
     monkeypatch.setattr(loop, "validate", validate)
     fit(corpus, tmp_path / "run", trainer__validate_every=2, trainer__metric=metric)
