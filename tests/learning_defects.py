@@ -89,8 +89,8 @@ LEARNING_DEFECTS = (
     Defect(
         "training: known tokens get the rows of others",
         "asr/training/initialisation.py",
-        "theirs[:, [places[tokens[row]] for row in rows]].to(ours)",
-        "theirs[:, rows].to(ours)",
+        "theirs[:, list(shared.values())].to(ours)",
+        "theirs[:, list(shared)].to(ours)",
         ("training/test_initialisation.py",),
     ),
     Defect(

@@ -108,8 +108,6 @@ def _translate(read: Callable[[Path], Content], folder: Path) -> Content:
 def _read(
     path: Path, read_tensors: Callable[[Any], dict[str, Tensor]]
 ) -> tuple[dict, dict[str, Tensor]]:
-    if path.is_dir():
-        raise ModelFileError(f"{path}: is a folder, not a checkpoint")
     if not path.is_file():
         raise ModelFileError(f"{path}: no such checkpoint")
     try:

@@ -135,6 +135,11 @@ def _read_json(path: Path) -> dict:
 def _read_model(folder: Path) -> tuple[dict, dict]:
     """Read config.json as it is, and as options of our network."""
     path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(
+            f"{folder}: is a folder without config.json: no model of Hugging Face; a checkpoint "
+            "of ours is named by its .ckpt file"
+        )
     config = _read_json(path)
     kind, classes = config.get("model_type"), config.get("architectures")
     known = [[kind, [name]] for kind, (name, _) in ARCHITECTURES.items()]

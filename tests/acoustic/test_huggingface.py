@@ -218,7 +218,7 @@ def with_a_file_cut_short(folder):
 
 
 BAD = [
-    (without("config.json"), "holds no config.json"),
+    (without("config.json"), "is a folder without config.json"),
     (without("vocab.json"), "holds no vocab.json"),
     (without("preprocessor_config.json"), "holds no preprocessor_config.json and no processor_"),
     (without("model.safetensors"), "holds no model.safetensors$"),

@@ -94,7 +94,7 @@ OVERRIDES = {
 
 
 def test_every_choice_of_data_is_tried():
-    assert {path.stem for path in CONF.glob("data/*.yaml")} == {*LAYOUTS, "synth"}
+    assert {path.stem for path in CONF.glob("data/*.yaml")} == {*LAYOUTS, "synth", "shards"}
 
 
 def train_and_decode(choice, capsys, *, split="test"):

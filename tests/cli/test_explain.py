@@ -218,7 +218,7 @@ def test_clip_without_snapshots_and_a_gap_that_is_said(run, tmp_path, capsys):
         (["wrod=ab"], "did you mean word?"),
         (["checkpoint=said.wav"], "said.wav: not a readable checkpoint"),
         (["checkpoint=no.ckpt"], "no.ckpt: no such checkpoint"),
-        (["checkpoint=ckpt"], "ckpt: is a folder, not a checkpoint"),
+        (["checkpoint=ckpt"], "ckpt: is a folder without config.json"),
         (["checkpoint="], "checkpoint must be one file, got ''"),
         (["audio="], "audio must be one file, got ''"),
         (["audio=ckpt"], "ckpt: is a folder, not an audio file"),

@@ -13,7 +13,8 @@ from asr.cli import main
 from asr.cli.hydra_config import ConfigError, compose_config
 from asr.cli.train import make_stepper, train
 from asr.ctc import forced_align
-from asr.data.loading import Batch, TooManyBadError
+from asr.data.loading import Batch
+from asr.data.unusable import TooManyBadError
 from asr.decoding import GreedyDecoder
 from asr.text import CharTokenizer
 from asr.training import loop

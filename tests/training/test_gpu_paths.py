@@ -179,10 +179,11 @@ def test_counts_of_a_step_stay_on_the_gpu():
 
 def test_a_rank_without_utterances_takes_part(tmp_path):
     with fake_gpu():
-        losses, extra, logits, _ = make_stepper(tmp_path)._idle()
+        share = make_stepper(tmp_path)._idle(cpu_batch())
 
-        assert (losses.device.type, losses.shape, logits.shape[1]) == ("cuda", (1,), 1)
-        assert (extra.device.type, extra.numel()) == ("cuda", 0)
+        assert (share.losses.device.type, share.losses.shape) == ("cuda", (1,))
+        assert (share.logits.device.type, share.logits.shape[1]) == ("cuda", 1)
+        assert (share.extra.device.type, share.extra.numel()) == ("cuda", 1)
 
 
 @pytest.mark.parametrize("normalize", NORMALIZE)
