@@ -18,11 +18,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
 from asr import audio
+from asr.data.lazy_sequence import LazySequence
 from asr.data.lines import split_lines
 from asr.files import parse_json, printable, read_bytes, write_atomically
 
@@ -94,7 +94,7 @@ def _announce_conversion(source_rate: int, channels: int, sample_rate: int) -> N
     logger.info("%s audio at %d Hz becomes mono at %d Hz", kind, source_rate, sample_rate)
 
 
-class Manifest(Sequence[Utterance]):
+class Manifest(LazySequence[Utterance]):
     """The utterances of a manifest, each made from its line when it is asked for.
 
     Paths of audio come back absolute, blank lines are passed over.
@@ -133,16 +133,8 @@ class Manifest(Sequence[Utterance]):
     def __len__(self) -> int:
         return len(self._lines.starts)
 
-    @overload
-    def __getitem__(self, index: int) -> Utterance: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Utterance]: ...
-
-    def __getitem__(self, index: int | slice) -> Utterance | list[Utterance]:
-        if isinstance(index, slice):
-            return [self[row] for row in range(*index.indices(len(self)))]
-        row = range(len(self))[index]
+    def make(self, row: int) -> Utterance:
+        """Make an utterance from its line."""
         audio_filepath, duration, text, extra = self._parse(row)
         if "id" not in extra:
             extra["id"] = _name_below(audio_filepath, self._home)

@@ -2,14 +2,15 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Protocol, overload
+from typing import Protocol
 
 import numpy as np
 
+from asr.data.lazy_sequence import LazySequence
 from asr.data.manifest import Utterance
 
 
-class Selection(Sequence[Utterance]):
+class Selection(LazySequence[Utterance]):
     """Utterances of manifests in a given order.
 
     Args:
@@ -29,18 +30,11 @@ class Selection(Sequence[Utterance]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, index: int) -> Utterance: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Utterance]: ...
-
-    def __getitem__(self, index: int | slice) -> Utterance | list[Utterance]:
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        row = int(self._rows[index])
-        part = bisect_right(self._ends, row)
-        return self._parts[part][row - self._ends[part]]
+    def make(self, row: int) -> Utterance:
+        """Have the part that holds it make an utterance."""
+        whole = int(self._rows[row])
+        part = bisect_right(self._ends, whole)
+        return self._parts[part][whole - self._ends[part]]
 
 
 class Measured(Protocol):

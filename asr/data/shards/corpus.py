@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import overload
 
 import numpy as np
 
 from asr.audio import AudioContent
+from asr.data.lazy_sequence import LazySequence
 from asr.data.manifest import load_waveform, longest_audio
 from asr.data.shards.ahead import ReadAhead
 from asr.data.shards.index import ShardSet, member_of
@@ -50,7 +50,7 @@ class ShardUtterance:
         return load_waveform(self.read(self.place), sample_rate, longest_audio(self.duration))
 
 
-class ShardUtterances(Sequence[ShardUtterance]):
+class ShardUtterances(LazySequence[ShardUtterance]):
     """The utterances of a corpus of shards, each made from its line when it is asked for.
 
     Attributes:
@@ -65,19 +65,11 @@ class ShardUtterances(Sequence[ShardUtterance]):
     def __len__(self) -> int:
         return len(self.durations)
 
-    @overload
-    def __getitem__(self, index: int) -> ShardUtterance: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[ShardUtterance]: ...
-
-    def __getitem__(self, index: int | slice) -> ShardUtterance | list[ShardUtterance]:
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        place = range(len(self))[index]
-        record = self._corpus.record(place)
+    def make(self, row: int) -> ShardUtterance:
+        """Make an utterance from its line of the index."""
+        record = self._corpus.record(row)
         extra = {"id": record["id"], **record.get("extra", {})}
-        return ShardUtterance(record["duration"], record["text"], extra, place, self._read)
+        return ShardUtterance(record["duration"], record["text"], extra, row, self._read)
 
 
 class ShardCorpus:
