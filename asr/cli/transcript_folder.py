@@ -4,9 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from asr.cli.audio_paths import Recording
-from asr.evaluation.options import flatten
+from asr.evaluation.options import differing
 from asr.files import parse_json, read_text, write_atomically, write_json_lines
 from asr.recognition.formats import FORMATS, format_transcript
 from asr.recognition.subtitles import SubtitleLayout
@@ -77,8 +78,8 @@ class TranscriptFolder:
         path = self.folder / SETTINGS
         if not path.exists():
             return
-        before, now = flatten(parse_json(read_text(path))), flatten(settings)
-        changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+        before = cast(dict, parse_json(read_text(path)))
+        changed = list(differing([before, settings]))
         if changed:
             raise ValueError(
                 f"--out {self.folder}: its transcripts were made with another {changed[0]}: give "

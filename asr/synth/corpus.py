@@ -11,7 +11,6 @@ and an interruption change nothing: finished files are kept, folders are renamed
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 from collections.abc import Iterator
@@ -37,6 +36,7 @@ from asr.synth.folder import (
 from asr.synth.grammar import SPLITS, Split, compose_for, transcript
 from asr.synth.recording import record_utterance
 from asr.synth.voices import shuffled_voices
+from asr.synth.workers import count_workers, open_workers
 
 _RECIPE = 1  # to be raised whenever the same request gives other bytes
 _MEAN_DURATION_S = 2.9
@@ -112,9 +112,7 @@ def generate(
         FileExistsError: `out` holds another corpus and `overwrite` is False.
         ValueError: `num_workers` is out of range.
     """
-    num_workers = num_workers if num_workers is not None else os.cpu_count() or 1
-    if num_workers < 1:
-        raise ValueError(f"num_workers must be >= 1, got {num_workers}")
+    num_workers = count_workers(num_workers)
     out = Path(out)
     parameters = _parameters(request)
     if (made := find_made(out, parameters)) is not None:
@@ -123,14 +121,11 @@ def generate(
     claim_folder(out, parameters, overwrite)
     texts = {split: compose_sentences(request, split) for split in SPLITS}
     summaries: dict[Split, SplitSummary] = {}
-    # Spawned, not forked: a worker that loads espeak-ng shares nothing with this process.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+    with open_workers(num_workers) as pool:
         for split in SPLITS:
             utterances = list(_speak_split(out, request, split, texts[split], pool, progress))
             write_manifest(out / f"{split}.jsonl", utterances)
-            hours = sum(utterance.duration for utterance in utterances) / 3600
-            summaries[split] = SplitSummary(len(utterances), round(hours, 4))
+            summaries[split] = SplitSummary.of(utterances)
     write_atomically(out / LM_TEXT_NAME, "".join(f"{line}\n" for line in compose_lm_text(request)))
     write_record(out, parameters, summaries)
     return summaries

@@ -2,10 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
+from asr.data.manifest import Utterance
 from asr.files import parse_json, read_text, write_atomically
 from asr.synth.grammar import SPLITS, Split
 
@@ -20,6 +21,12 @@ class SplitSummary(NamedTuple):
 
     num_utterances: int
     hours: float
+
+    @classmethod
+    def of(cls, utterances: Sequence[Utterance]) -> Self:
+        """Count and measure utterances."""
+        hours = sum(utterance.duration for utterance in utterances) / 3600
+        return cls(len(utterances), round(hours, 4))
 
 
 def partial_folder(out: Path, split: Split) -> Path:

@@ -11,18 +11,17 @@ files of an interrupted call are kept.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import logging
-import multiprocessing
 import os
 import random
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +46,7 @@ from asr.synth.grammar import SPLITS, Split
 from asr.synth.reading import Reading, Spoken, read_aloud, start_reader
 from asr.synth.surroundings import Surroundings
 from asr.synth.voices import ACCENTS, shuffled_voices
+from asr.synth.workers import count_workers, open_workers
 from asr.text import TextNormalizer, write_normalizer
 
 MAX_CHARACTERS = 250  # of a text: slow voices then take MAX_DURATION_S
@@ -131,9 +131,7 @@ def read_script(
         ValueError: `num_workers` is out of range, there is no text, hardly any text can be spoken,
             or a file of the noise is broken.
     """
-    num_workers = num_workers if num_workers is not None else os.cpu_count() or 1
-    if num_workers < 1:
-        raise ValueError(f"num_workers must be >= 1, got {num_workers}")
+    num_workers = count_workers(num_workers)
     if not script.texts:
         raise ValueError("there is no text to read")
     parameters = _parameters(script, request)
@@ -143,7 +141,8 @@ def read_script(
     claim_folder(out, parameters, overwrite)
     texts = divide_texts(script.texts, request.seed)
     rejected, summaries = list(script.rejected), {}
-    with _readers(num_workers, request.surroundings) as pool:
+    start = functools.partial(start_reader, request.surroundings)
+    with open_workers(num_workers, start) as pool:
         for split in SPLITS:
             folder, partial = out / split, partial_folder(out, split)
             place = folder if folder.exists() else partial
@@ -153,8 +152,7 @@ def read_script(
                 made, refused = _fill(split, spoken, request.seconds(split), progress)
             utterances = _finish_split(out, split, place, made)
             rejected += refused
-            hours = sum(utterance.duration for utterance in utterances) / 3600
-            summaries[split] = SplitSummary(len(utterances), round(hours, 4))
+            summaries[split] = SplitSummary.of(utterances)
             _say_repeats(split, len(made) + len(refused), len(texts[split]))
     write_atomically(out / LM_TEXT_NAME, "".join(f"{text}\n" for text in texts["train"]))
     write_json_lines(out / REJECTED_NAME, [item.record() for item in rejected])
@@ -202,19 +200,6 @@ def plan_readings(
                 (request.seed, SPLITS.index(split), index),
             )
             index += 1
-
-
-@contextmanager
-def _readers(num_workers: int, surroundings: Surroundings) -> Iterator[ProcessPoolExecutor]:
-    # Spawned, not forked: a worker that loads espeak-ng shares nothing with this process.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(num_workers, context, start_reader, (surroundings,)) as pool:
-            yield pool
-    except BrokenProcessPool as error:
-        raise ChildProcessError(
-            "a process that speaks was ended (out of memory?); the same command goes on"
-        ) from error
 
 
 def _read_ahead(

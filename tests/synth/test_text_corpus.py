@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from asr.data.manifest import read_manifest
 from asr.data.unusable import Unusable
 from asr.synth import text_corpus
 from asr.synth.grammar import SPLITS
-from asr.synth.reading import Reading, Spoken
+from asr.synth.reading import Reading, Spoken, start_reader
 from asr.synth.surroundings import Surroundings
 from asr.synth.text_corpus import (
     ReadRequest,
@@ -26,6 +27,7 @@ from asr.synth.text_corpus import (
     read_script,
 )
 from asr.synth.voices import VARIANTS, find_accents, voices
+from asr.synth.workers import open_workers
 from asr.text import TextNormalizer
 from asr.text.alphabet import ENGLISH
 
@@ -261,6 +263,6 @@ def test_finished_corpus_is_described_and_another_one_is_refused(corpus):
 def test_worker_that_dies_is_one_line():
     with (
         pytest.raises(ChildProcessError, match="a process that speaks was ended"),
-        text_corpus._readers(1, Surroundings()) as pool,
+        open_workers(1, partial(start_reader, Surroundings())) as pool,
     ):
         pool.submit(os.kill, pool.submit(os.getpid).result(), signal.SIGKILL).result()
