@@ -1,5 +1,6 @@
 """The acoustic model: front end and network, from waveforms to log-probabilities of tokens."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,7 +21,14 @@ from asr.models import (
     ClipNetwork,
     Network,
 )
-from asr.text import BLANK, PhoneTokenizer, TextNormalizer, Tokenizer, spelling
+from asr.text import (
+    BLANK,
+    LabelTokenizer,
+    PhoneTokenizer,
+    TextNormalizer,
+    Tokenizer,
+    spelling,
+)
 
 # Padded audio that goes through the network at once.
 BATCH_S = 120.0
@@ -54,14 +62,16 @@ class AcousticModel:
 
     @property
     def samples_per_frame(self) -> int:
-        """Samples between two frames of the output; where one stands for a clip, the longest."""
+        """Samples between two frames of the output; where each stands for a clip, the longest."""
         if self.max_samples is not None:
             return self.max_samples
         return self.features.hop_length * self.network.subsampling_factor
 
     @property
     def seconds_per_frame(self) -> float:
-        """Time between two frames of the output."""
+        """Time between two frames of the output; infinite where each stands for a clip."""
+        if self.max_samples is not None:
+            return math.inf
         return self.samples_per_frame / self.sample_rate
 
     @property
@@ -235,9 +245,16 @@ def build_network(config: dict, tokenizer: Tokenizer, features: FrontEnd) -> Net
     """Build an untrained network between a front end and a tokenizer.
 
     Raises:
-        ValueError: as `build_model`, or the network cannot take these features.
+        ValueError: as `build_model`, or the network cannot take these features, or cannot say
+            several labels of a clip.
     """
     model = dict(config["model"])
+    several = isinstance(tokenizer, LabelTokenizer) and tokenizer.several
+    if several and model.get("activation") != "sigmoid":
+        raise ValueError(
+            "tokenizer.several: only a network of clips (model=clip_ds2) with "
+            "model.activation=sigmoid can say several labels"
+        )
     if model.get("_target_") not in CLIP_NETWORKS:
         return _build_frame_network(model, tokenizer, features)
     body = _build_frame_network(dict(model.pop("body", {})), tokenizer, features)

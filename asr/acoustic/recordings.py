@@ -172,7 +172,8 @@ def _run(
     ]
     pieces = [piece for parts in split for piece in parts]
     lengths = [len(piece.log_probs) for piece in pieces]
-    done = iter(map_batches(work, pieces, lengths, int(BATCH_S / model.seconds_per_frame)))
+    most = int(BATCH_S * model.sample_rate / model.samples_per_frame)
+    done = iter(map_batches(work, pieces, lengths, most))
     for (reading, _), parts in zip(window, split, strict=True):
         for _ in parts:
             yield reading.recording, next(done)

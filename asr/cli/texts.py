@@ -114,6 +114,8 @@ def _find_labels(config: dict) -> list[str]:
 
     corpus = cast("Corpus", build(config["data"], "train"))
     texts = {utterance.text for utterance in corpus.utterances(0)} - {""}
+    if config["tokenizer"].get("several"):
+        texts = {label for text in texts for label in text.split()}
     if not texts:
         raise ValueError("tokenizer=labels: the training set has no text")
     labels = LabelTokenizer(sorted(texts)).labels

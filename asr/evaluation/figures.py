@@ -3,7 +3,7 @@
 Matplotlib is imported when the first figure is drawn: nothing else in the package needs it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +21,7 @@ from asr.pages.drawing import (
     to_svg,
 )
 from asr.recognition.transcripts import TimedWord
-from asr.text import BLANK
+from asr.text import BLANK, WORD_START
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MOST_MARKS = 60
 # Labels whose posterior never gets that far are not drawn: they lie on the axis.
 MIN_DRAWN_POSTERIOR = 0.02
+# Labels of a clip that are drawn.
+MOST_LABELS = 10
 
 
 class Curve(NamedTuple):
@@ -110,6 +112,38 @@ def draw_snapshots(
     # Several such figures may share a page, and all but one of them be hidden.
     name = " ".join(title for title, _ in snapshots)
     return to_svg(figure, name, "Posteriors of one utterance after some epochs")
+
+
+def draw_labels(
+    probabilities: np.ndarray, tokens: Sequence[str], chosen: Collection[int] = ()
+) -> str:
+    """Draw the probabilities (C,) of a clip's most probable labels, and of those that are chosen.
+
+    Args:
+        probabilities: of every label.
+        tokens: C strings.
+        chosen: labels that stand out.
+    """
+    order: list[int] = np.argsort(-probabilities, kind="stable").tolist()
+    shown = [label for n, label in enumerate(order) if n < MOST_LABELS or label in chosen]
+    values = probabilities[shown]
+    figure = new_figure(0.6 + 0.28 * len(shown))
+    axes = figure.subplots()
+    colors = [SECOND if label in chosen else FIRST for label in shown]
+    axes.barh(np.arange(len(shown)), values, color=colors, height=0.7)
+    for place, value in enumerate(values):
+        axes.text(value + 0.01, place, f"{100 * value:.2g} %", color=TEXT, fontsize=9, va="center")
+    names = [tokens[label].removeprefix(WORD_START) for label in shown]
+    if BLANK in shown:
+        names[shown.index(BLANK)] = "none of the labels"
+    axes.set_yticks(np.arange(len(shown)), names, parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlim(0.0, 1.1)
+    axes.set_xticks([0.0, 0.5, 1.0])
+    axes.set_xlabel("probability", color=MUTED)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    calm(axes)
+    return to_svg(figure, f"labels {values}", "Probabilities of labels")
 
 
 def _draw_curves(axes: "Axes", chart: Chart) -> None:

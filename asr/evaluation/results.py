@@ -42,6 +42,7 @@ from asr.evaluation.scoring import (
 )
 from asr.evaluation.table import format_table
 from asr.files import parse_json, printable, read_bytes, write_atomically, write_json_lines
+from asr.models import ClipNetwork
 from asr.recognition.transcripts import finite, time_words, word_record
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,10 @@ def decode_set(
     """
     utterances = loader.corpus.utterances(0)
     decode = partial(decode_batches, model, progress=sys.stderr.isatty(), total=len(utterances))
-    clips = tags.Tags(model.tokenizer.tokens) if model.max_samples is not None else None
+    clips = None
+    if isinstance(model.network, ClipNetwork):
+        several = model.network.activation == "sigmoid"
+        clips = tags.Tags(model.tokenizer.tokens, several=several)
     results = decode(loader.batches(0), decoders, observe=clips.add if clips else None)
     if clips is not None:
         folder.mkdir(parents=True, exist_ok=True)

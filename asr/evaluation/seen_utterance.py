@@ -12,9 +12,10 @@ from asr.audio import AudioError, audio_info
 from asr.data.loading import Speech
 from asr.data.manifest import Utterance
 from asr.evaluation.errors import align_texts
-from asr.evaluation.figures import Posteriors, draw_snapshots, draw_utterance
+from asr.evaluation.figures import Posteriors, draw_labels, draw_snapshots, draw_utterance
 from asr.evaluation.metrics import Metric
 from asr.evaluation.run_record import RunRecord
+from asr.models import label_probabilities
 from asr.recognition.recognizer import Recognizer
 
 # A longer utterance is too dense to read.
@@ -48,26 +49,38 @@ def find_seen(run: RunRecord) -> Speech | None:
 
 
 def draw_seen(model: AcousticModel, utterance: Speech, metric: Metric) -> dict:
-    """Draw spectrogram, posteriors and words, and align what was said and heard."""
+    """Draw spectrogram, posteriors and words, and align what was said and heard.
+
+    Of a model of whole clips, the probabilities of the labels are drawn.
+    """
     waveform = utterance.waveform(model.sample_rate)
     batch, lengths = torch.from_numpy(waveform)[None], torch.tensor([len(waveform)])
     energies = model.features.log_energies(batch, lengths)[0][0].numpy()  # (T, F)
     log_probs, _ = model.log_probs(batch, lengths)
+    tokens = model.tokenizer.tokens
     transcript = Recognizer(model).transcribe(waveform, model.sample_rate)
-    svg = draw_utterance(
-        energies,
-        model.features.hop_length / model.sample_rate,
-        log_probs[0].exp().numpy(),
-        model.seconds_per_frame,
-        transcript.words,
-        model.tokenizer.tokens,
-    )
+    if model.max_samples is not None:
+        svg = draw_labels(label_probabilities(log_probs[0]).numpy(), tokens)
+    else:
+        svg = draw_utterance(
+            energies,
+            model.features.hop_length / model.sample_rate,
+            log_probs[0].exp().numpy(),
+            model.seconds_per_frame,
+            transcript.words,
+            tokens,
+        )
     aligned = align_texts(utterance.id, utterance.text, transcript.text, metric)
     return {"svg": svg, "aligned": aligned}
 
 
 def draw_spikes(run: RunRecord, model: AcousticModel, utterance: Speech | None) -> dict | None:
-    """Draw the snapshots of training, and the final model's posteriors of the same utterance."""
+    """Draw the snapshots of training, and the final model's posteriors of the same utterance.
+
+    None without snapshots, and of a model of whole clips, which has no frames to tell apart.
+    """
+    if model.max_samples is not None:
+        return None
     kept = read_snapshots(run.path)
     if not kept:
         return None

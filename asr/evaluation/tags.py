@@ -1,7 +1,7 @@
 """Labels of clips: the probability of each, how often the best is right, how well they rank.
 
-A model of whole clips gives one row of log-probabilities a clip; its blank stands for none of the
-labels.
+A model of whole clips gives the log-probabilities of one label a clip or of any number of them; its
+blank stands for none of the labels.
 """
 
 import json
@@ -15,6 +15,7 @@ from torch import Tensor
 from asr.data.loading import Batch
 from asr.evaluation.ranks import ranks
 from asr.files import write_atomically
+from asr.models import label_probabilities
 from asr.recognition.transcripts import finite
 from asr.text import BLANK, BLANK_TOKEN, WORD_START
 
@@ -24,7 +25,9 @@ FILE_NAME = "tags.json"
 class TagScore(NamedTuple):
     """How well clips are labelled; a reference that is none of the labels is always wrong."""
 
-    accuracy: float  # share of clips whose likeliest label is right; the blank is one too
+    # Share of clips whose likeliest label is right, where the blank is one too; with several labels
+    # a clip, of those where the labels above 1/2 are the right ones.
+    accuracy: float
     auc: float  # macro mean over the labels that some clips have and some have not; nan for none
     num_clips: int
     num_ranked: int  # labels in that mean
@@ -44,35 +47,46 @@ class Tags:
 
     Args:
         tokens: of the model, blank first; any mark of a word's beginning is left out.
+        several: whether a clip may have several labels.
     """
 
-    def __init__(self, tokens: Sequence[str]) -> None:
+    def __init__(self, tokens: Sequence[str], *, several: bool = False) -> None:
         self.labels = [token.removeprefix(WORD_START) for token in tokens]
+        self.several = several
         self._rows: dict[str, tuple[str, np.ndarray]] = {}
 
     def add(self, batch: Batch, log_probs: Tensor, lengths: Tensor) -> None:
-        """Keep the rows of a batch: log_probs (N, 1, C); a clip without a frame is none of them."""
-        silent = np.eye(1, len(self.labels), BLANK)[0]
-        rows = log_probs.double().exp().numpy()
-        for name, text, row, length in zip(
-            batch.ids, batch.texts, rows, lengths.tolist(), strict=True
+        """Keep what a `ClipNetwork` says of a batch, (N, K, C) and the lengths (N,), 0 or K."""
+        for name, text, rows, length in zip(
+            batch.ids, batch.texts, log_probs.double(), lengths.tolist(), strict=True
         ):
-            self._rows[name] = text, row[0] if length else silent
+            self._rows[name] = text, label_probabilities(rows[:length]).numpy()
 
     def score(self) -> TagScore:
         """Score the clips."""
         clips = list(self._rows.values())
         probabilities = np.array([row for _, row in clips]).reshape(-1, len(self.labels))  # (N, C)
-        places = {label: c for c, label in enumerate(self.labels) if c != BLANK}
-        truth = np.array([places.get(text, -1) for text, _ in clips], dtype=np.int64)  # (N,)
-        areas = [area_under_curve(truth == c, probabilities[:, c]) for c in places.values()]
+        said = [set(text.split()) for text, _ in clips]
+        heard = map(self._choose, probabilities)
+        right = [labels == chosen for labels, chosen in zip(said, heard, strict=True)]
+        areas = [
+            area_under_curve(np.array([label in labels for labels in said], bool), column)
+            for label, column in zip(self.labels[1:], probabilities.T[1:], strict=True)
+        ]
         known = [area for area in areas if area is not None]
         return TagScore(
-            accuracy=float((probabilities.argmax(1) == truth).mean()) if clips else 0.0,
+            accuracy=float(np.mean(right)) if clips else 0.0,
             auc=float(np.mean(known)) if known else float("nan"),
             num_clips=len(clips),
             num_ranked=len(known),
         )
+
+    def _choose(self, probabilities: np.ndarray) -> set[str]:
+        """Choose the labels of a clip, none if the blank is the likeliest."""
+        if self.several:
+            return {self.labels[c] for c in range(1, len(self.labels)) if probabilities[c] > 0.5}
+        best = int(probabilities.argmax())
+        return set() if best == BLANK else {self.labels[best]}
 
     def write(self, folder: Path) -> TagScore:
         """Write tags.json: both scores, and the probability of every label in every clip."""

@@ -1,6 +1,6 @@
 """Charts of an explanation's checks, of weights and of learnt filters, as inline SVG."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,13 +22,10 @@ from asr.pages.drawing import (
     new_figure,
     to_svg,
 )
-from asr.text import BLANK, WORD_START
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Labels of a clip that are drawn.
-MOST_LABELS = 10
 # Of each method, besides its colour.
 MARKS = ("o", "s", "^", "D", "v", "P")
 STYLES: Mapping[str, tuple[str, str]] = dict(
@@ -71,38 +68,6 @@ def draw_randomisation(found: Randomisation) -> str:
     axes.set_ylabel("rank correlation", color=MUTED)
     _finish(axes)
     return to_svg(figure, "randomisation", "Likeness of the maps while weights become random")
-
-
-def draw_labels(
-    probabilities: np.ndarray, tokens: Sequence[str], chosen: Collection[int] = ()
-) -> str:
-    """Draw the probabilities (C,) of a clip's most probable labels, and of those that are chosen.
-
-    Args:
-        probabilities: of every label.
-        tokens: C strings.
-        chosen: labels that stand out.
-    """
-    order: list[int] = np.argsort(-probabilities, kind="stable").tolist()
-    shown = [label for n, label in enumerate(order) if n < MOST_LABELS or label in chosen]
-    values = probabilities[shown]
-    figure = new_figure(0.6 + 0.28 * len(shown))
-    axes = figure.subplots()
-    colors = [SECOND if label in chosen else FIRST for label in shown]
-    axes.barh(np.arange(len(shown)), values, color=colors, height=0.7)
-    for place, value in enumerate(values):
-        axes.text(value + 0.01, place, f"{100 * value:.2g} %", color=TEXT, fontsize=9, va="center")
-    names = [tokens[label].removeprefix(WORD_START) for label in shown]
-    if BLANK in shown:
-        names[shown.index(BLANK)] = "none of the labels"
-    axes.set_yticks(np.arange(len(shown)), names, parse_math=False)
-    axes.invert_yaxis()
-    axes.set_xlim(0.0, 1.1)
-    axes.set_xticks([0.0, 0.5, 1.0])
-    axes.set_xlabel("probability", color=MUTED)
-    axes.grid(axis="x", color=GRID, linewidth=0.8)
-    calm(axes)
-    return to_svg(figure, f"labels {values}", "Probabilities of labels")
 
 
 def draw_matrix(matrix: Matrix) -> str:

@@ -15,11 +15,10 @@ import torch
 
 from asr.acoustic.model import AcousticModel
 from asr.evaluation.clips import ClipBudget
-from asr.evaluation.figures import Posteriors, draw_snapshots
+from asr.evaluation.figures import Posteriors, draw_labels, draw_snapshots
 from asr.evaluation.seen_utterance import Snapshot
 from asr.explain.charts import (
     draw_deletions,
-    draw_labels,
     draw_matrix,
     draw_randomisation,
     draw_responses,
@@ -38,6 +37,7 @@ from asr.explain.subject import Choice, Subject
 from asr.explain.weights import describe_weights
 from asr.features import Raw
 from asr.files import write_atomically
+from asr.models import label_probabilities
 from asr.pages.template import render
 
 # Seconds beside a word within which maps of random networks are compared with those of the trained.
@@ -234,7 +234,9 @@ def _draw_labels(model: AcousticModel, subject: Subject, choice: Choice) -> str 
     if model.max_samples is None:
         return None
     chosen = {subject.labels[place] for place in choice.places}
-    return draw_labels(subject.log_probs[0].exp().numpy(), model.tokenizer.tokens, chosen)
+    return draw_labels(
+        label_probabilities(subject.log_probs).numpy(), model.tokenizer.tokens, chosen
+    )
 
 
 def _describe(name: str, found: Explanation) -> dict[str, str]:
@@ -334,5 +336,6 @@ def _evolution(model: AcousticModel, snapshots: Sequence[Snapshot]) -> dict | No
 def _draw_moment(model: AcousticModel, posteriors: Posteriors) -> str:
     tokens = model.tokenizer.tokens
     if model.max_samples is not None:
-        return draw_labels(posteriors.probabilities[0], tokens)
+        rows = torch.from_numpy(posteriors.probabilities).log()
+        return draw_labels(label_probabilities(rows).numpy(), tokens)
     return draw_snapshots([posteriors], model.seconds_per_frame, tokens)

@@ -1,7 +1,7 @@
 """Networks: features (N, T, F) and lengths in, logits (T', N, C) and lengths out."""
 
 from asr.models.blocks import ClassHead
-from asr.models.clip_network import ClipHead, ClipNetwork, Pooling
+from asr.models.clip_network import ClipHead, ClipNetwork, Pooling, label_probabilities
 from asr.models.conformer import Conformer
 from asr.models.deepspeech2 import DeepSpeech2
 from asr.models.densenet import DenseNet
@@ -59,4 +59,5 @@ __all__ = [
     "SpellingNetwork",
     "Wav2Vec2",
     "WaveformNetwork",
+    "label_probabilities",
 ]

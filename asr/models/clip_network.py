@@ -1,4 +1,4 @@
-"""Networks that say one thing of a whole clip: features (N, T, F) -> logits (1, N, C)."""
+"""Networks that say of a whole clip what it is: features (N, T, F) -> logits (K, N, C)."""
 
 from typing import Literal, cast
 
@@ -7,14 +7,19 @@ from torch import Tensor, nn
 
 from asr.features.front_end import length_mask
 from asr.models.network import FrameEncoder
+from asr.text import BLANK
 
 Pooling = Literal["mean", "attention", "max"]
+Activation = Literal["softmax", "sigmoid"]
 # Rows of V, as in the source.
 ATTENTION_SIZE = 128
+# Logit of a class that an output frame cannot say: its probability is 0, in float16 too, and
+# 0 times it is no NaN.
+IMPOSSIBLE = -1e4
 
 
 class ClipNetwork(nn.Module):
-    """A network whose frames are pooled over a clip, so that one output frame stands for all of it.
+    """A network whose frames are pooled over a clip, so that what comes out stands for all of it.
 
     With h_t the T' frames (H) that the body's classes are read from, and W, b its linear layer:
 
@@ -23,26 +28,41 @@ class ClipNetwork(nn.Module):
     where a_t is 1 / T' ("mean") or softmax_t(w' tanh(V h_t)) ("attention"); for "max", z is the
     largest value of each feature over time. Only speech counts, never padding.
 
-    CTC of one frame and one label is cross entropy: a single path spells label k, so that
-    p(k | x) = softmax(logits)_k, and p(blank | x) is that of none of them. So training, decoding
-    and scoring of texts serve labels of clips as they are.
+    With "softmax" a clip has one label, and one frame comes out. CTC of one frame and one label is
+    cross entropy: a single path spells label k, so that p(k | x) = softmax(logits)_k, and
+    p(blank | x) is that of none of them.
+
+    With "sigmoid" it has any number of labels, and C - 1 frames come out, of which frame k can say
+    label k or the blank:
+
+        p(k | x) = exp(logits_k) / (exp(logits_k) + exp(logits_blank))
+                 = sigmoid(logits_k - logits_blank)
+
+    Labels in ascending order have a single path through these frames, so that CTC is the sum of the
+    labels' binary cross entropies. So training, decoding and scoring of texts serve labels of clips
+    as they are.
 
     Args:
         body: any network with `encode` whose linear layer gives the classes of one frame.
         pooling: "mean", "attention" or "max".
+        activation: "softmax" or "sigmoid".
 
     Source: Lin et al. 2017 (arXiv:1703.03130), equation 1; Ilse et al. 2018 (arXiv:1802.04712),
     equation 8. Graves et al. 2006, equation 3, for CTC.
     """
 
-    # Frames of any clip, and more: the only frame that comes out stands for all.
+    # Frames of any clip, and more: those that come out stand for all.
     subsampling_factor = 2**24
     receptive_field = None
     intermediate = None
 
-    def __init__(self, body: FrameEncoder, pooling: Pooling) -> None:
+    def __init__(
+        self, body: FrameEncoder, pooling: Pooling, activation: Activation = "softmax"
+    ) -> None:
         super().__init__()
         _check_pooling(pooling)
+        if activation not in ("softmax", "sigmoid"):
+            raise ValueError(f"activation must be softmax or sigmoid, got {activation!r}")
         if not hasattr(body, "encode"):
             raise ValueError(f"body must be a network with encode, got {type(body).__name__}")
         if body.intermediate is not None:
@@ -51,14 +71,20 @@ class ClipNetwork(nn.Module):
             raise ValueError("body.frames_out must be 1: a clip has one output frame")
         self.body = cast(nn.Module, body)
         self.pooling: Pooling = pooling
+        self.activation: Activation = activation
         self.class_layer = f"body.{body.class_layer}"
         self.attention = None
         if pooling == "attention":
-            self.attention = AttentionPool(cast(nn.Linear, self._linear).in_features)
+            self.attention = AttentionPool(self._linear.in_features)
 
     @property
-    def _linear(self) -> nn.Module:
-        return self.get_submodule(self.class_layer)
+    def _linear(self) -> nn.Linear:
+        return cast(nn.Linear, self.get_submodule(self.class_layer))
+
+    @property
+    def num_frames(self) -> int:
+        """Frames K that come out of any clip."""
+        return 1 if self.activation == "softmax" else self._linear.out_features - 1
 
     def forward(self, features: Tensor, feature_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute class scores before the softmax.
@@ -68,16 +94,39 @@ class ClipNetwork(nn.Module):
             feature_lengths: (N,) frames, 0..T.
 
         Returns:
-            logits (1, N, C) and their lengths (N,): 1, or 0 for a clip without a frame.
+            logits (K, N, C) and their lengths (N,): K, or 0 for a clip without a frame.
         """
         x, lengths = cast(FrameEncoder, self.body).encode(features, feature_lengths)  # (T', N, H)
         mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
         z = pool_frames(x, mask, self.pooling, self.attention)
-        return self._linear(z)[None], lengths.clamp(max=1)
+        logits = self._linear(z)[None]  # (1, N, C)
+        if self.activation == "sigmoid":
+            num_classes = logits.shape[-1]
+            own = torch.eye(num_classes, dtype=torch.bool, device=z.device)[1:]  # (K, C)
+            own[:, BLANK] = True
+            logits = logits.where(own[:, None], IMPOSSIBLE)  # (K, N, C)
+        return logits, self.output_lengths(lengths)
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
-        """Whether there is a frame: 1 or 0 for features of that many frames."""
-        return feature_lengths.clamp(max=1)
+        """K frames for features of any, 0 for those of none."""
+        return self.num_frames * feature_lengths.clamp(max=1)
+
+
+def label_probabilities(log_probs: Tensor) -> Tensor:
+    """Compute the probability of each label from what a `ClipNetwork` says of a clip.
+
+    Args:
+        log_probs: (K, C), or (0, C) for a clip without a frame.
+
+    Returns:
+        (C,): of labels 1..C-1, and at 0 that of none of them.
+    """
+    if not len(log_probs):
+        return torch.eye(1, log_probs.shape[1])[0]
+    probabilities = log_probs.exp()
+    if len(log_probs) == 1:
+        return probabilities[0]
+    return torch.cat([probabilities[:, BLANK].prod()[None], probabilities[:, 1:].diagonal()])
 
 
 class ClipHead(nn.Module):

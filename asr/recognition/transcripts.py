@@ -115,8 +115,11 @@ def time_words(
 ) -> list[TimedWord]:
     """Turn frames, counted from `first_frame`, into seconds.
 
-    Frame t covers [t, t + 1) * seconds_per_frame, cut at the recording's end.
+    Frame t covers [t, t + 1) * seconds_per_frame, cut at the recording's end; with infinite seconds
+    every frame covers all of it.
     """
+    if seconds_per_frame == math.inf:
+        return [TimedWord(w.word, 0.0, duration_s, w.confidence) for w in words]
     return [
         TimedWord(
             w.word,

@@ -241,13 +241,14 @@ class LabelTokenizer:
 
     Args:
         labels: the texts that there are, each once; sorted, label i + 1 is number i.
+        several: whether a text is any number of labels, with spaces between, in any order.
 
     Raises:
         ValueError: there is none, one is repeated or empty, or one holds white space or U+2581: it
             must be one word, so that the share of wrong words is that of wrong clips.
     """
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    def __init__(self, labels: Sequence[str], *, several: bool = False) -> None:
         if not labels:
             raise ValueError("labels must name at least one label, got none")
         for label, count in Counter(labels).items():
@@ -259,21 +260,26 @@ class LabelTokenizer:
                     "write dog_bark"
                 )
         self.labels = sorted(labels)
+        self.several = several
         self.tokens = [BLANK_TOKEN, *(WORD_START + label for label in self.labels)]
         self._ids = {label: i for i, label in enumerate(self.labels, start=1)}
 
     def encode(self, text: str) -> list[int]:
-        """Return the label that a text is.
+        """Return the label that a text is, or those that it names, in ascending order.
 
         Raises:
-            ValueError: it is none of them.
+            ValueError: it is none of them, or names one twice.
         """
-        if text not in self._ids:
-            raise ValueError(
-                f"text must be one of the {len(self.labels)} labels "
-                f"{shorten(', '.join(self.labels))}, got {shorten(text)}"
-            )
-        return [self._ids[text]]
+        named = text.split() if self.several else [text]
+        for label, count in Counter(named).items():
+            if label not in self._ids:
+                raise ValueError(
+                    f"text must be {'some' if self.several else 'one'} of the {len(self.labels)} "
+                    f"labels {shorten(', '.join(self.labels))}, got {shorten(label)}"
+                )
+            if count > 1:
+                raise ValueError(f"text must name a label once, got {label!r} {count} times")
+        return sorted(self._ids[label] for label in named)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of labels 1..C-1, with a space between two.
@@ -284,12 +290,12 @@ class LabelTokenizer:
         return look_up_words(self.tokens, ids)
 
     def reference(self, text: str) -> str:
-        """Return the text: what is none of the labels counts as wrong."""
-        return text
+        """Return the text in the order of the labels: what is none of them counts as wrong."""
+        return " ".join(sorted(text.split())) if self.several else text
 
     def state(self) -> dict[str, str]:
         """Return all that `tokenizer_from_state` needs."""
-        return {"type": "labels", "labels": json.dumps(self.labels)}
+        return {"type": "tags" if self.several else "labels", "labels": json.dumps(self.labels)}
 
 
 def spelling(tokenizer: Tokenizer) -> CharTokenizer:
@@ -311,13 +317,14 @@ def tokenizer_from_state(state: Mapping[str, str]) -> Tokenizer:
             return PhoneTokenizer.from_state(state["dictionary"])
         if state["type"] == "sentencepiece":
             return SentencePieceTokenizer(base64.b64decode(state["model"], validate=True))
-        if state["type"] == "labels":
-            return LabelTokenizer(read_strings("labels", state["labels"]))
+        if state["type"] in ("labels", "tags"):
+            labels = read_strings("labels", state["labels"])
+            return LabelTokenizer(labels, several=state["type"] == "tags")
         if state["type"] == "symbols":
             return SymbolTokenizer(read_strings("symbols", state["symbols"]))
     except KeyError as error:
         raise ValueError(f"tokenizer state lacks {error.args[0]!r}") from None
     raise ValueError(
-        "tokenizer type must be 'char', 'labels', 'phones', 'sentencepiece' or 'symbols', "
+        "tokenizer type must be 'char', 'labels', 'phones', 'sentencepiece', 'symbols' or 'tags', "
         f"got {state['type']!r}"
     )

@@ -104,3 +104,22 @@ def test_no_label_to_rank_and_no_frame_to_hear(tmp_path):
 
 def test_set_of_no_clip():
     assert Tags(TOKENS).score() == (0.0, pytest.approx(math.nan, nan_ok=True), 0, 0)
+
+
+def test_several_labels_a_clip(tmp_path):
+    """Frame k says label k or the blank; dog and rain are right together in two of three clips."""
+    tags = Tags(TOKENS, several=True)
+    rows = [[(0.3, 0.7), (0.2, 0.8)], [(0.9, 0.1), (0.4, 0.6)], [(0.8, 0.2), (0.7, 0.3)]]
+    probabilities = torch.zeros(3, 2, 3, dtype=torch.float64)
+    for n, frames in enumerate(rows):
+        for k, (blank, label) in enumerate(frames):
+            probabilities[n, k, 0], probabilities[n, k, k + 1] = blank, label
+    tags.add(batch_of("dog rain", "rain", "dog"), probabilities.log(), torch.tensor([2, 2, 2]))
+
+    scored = tags.write(tmp_path)
+
+    assert scored.accuracy == pytest.approx(2 / 3)
+    # dog: .7 and .2 beat .1; rain: .8 and .6 beat .3.
+    assert scored.auc == 1.0
+    table = json.loads((tmp_path / "tags.json").read_text())
+    assert table["clips"][0]["probabilities"] == {"<blank>": 0.06, "dog": 0.7, "rain": 0.8}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from asr.explain.charts import MOST_LABELS, draw_labels, draw_responses
+from asr.evaluation.figures import MOST_LABELS, draw_labels
+from asr.explain.charts import draw_responses
 from asr.explain.figures import (
     AMBER,
     BLUE,

@@ -7,7 +7,7 @@ from torch import nn
 
 from asr.ctc import ctc_loss
 from asr.decoding import GreedyDecoder
-from asr.models import ClipNetwork, DeepSpeech2
+from asr.models import ClipNetwork, DeepSpeech2, label_probabilities
 from asr.models.clip_network import AttentionPool
 from tests.models.test_networks import BINS, CLASSES, LENGTHS, RECURRENT, TINY, make, speech
 
@@ -168,6 +168,80 @@ def test_ctc_of_one_frame_is_cross_entropy():
     torch.testing.assert_close(none, -logits[0].log_softmax(-1)[:, 0])
 
 
+def sigmoid_network(classes=CLASSES):
+    body = Frames(BINS)
+    body.linear = nn.Linear(BINS, classes)
+    return ClipNetwork(body, "mean", "sigmoid").double()
+
+
+def test_frames_of_sigmoids_say_one_label_each():
+    torch.manual_seed(0)
+    network = sigmoid_network()
+
+    logits, lengths = network(speech(), LENGTHS)
+
+    labels = CLASSES - 1
+    assert logits.shape == (labels, len(LENGTHS), CLASSES)
+    assert lengths.tolist() == [labels * bool(n) for n in LENGTHS]
+    assert lengths.tolist() == network.output_lengths(LENGTHS).tolist()
+    scores = network.body.linear(speech()[0, : LENGTHS[0]].mean(0))
+    own = label_probabilities(logits[:, 0].log_softmax(-1))
+    torch.testing.assert_close(own[1:], (scores[1:] - scores[0]).sigmoid())
+    torch.testing.assert_close(own[0], (1 - own[1:]).prod())
+
+
+def test_ctc_of_frames_of_sigmoids_is_the_sum_of_binary_cross_entropies():
+    torch.manual_seed(1)
+    network, count = sigmoid_network(), len(LENGTHS)
+    truth = torch.rand(count, CLASSES - 1) < 0.5
+    targets = [(row.nonzero().flatten() + 1) for row in truth]
+    heard = LENGTHS > 0
+
+    logits, lengths = network(speech(), LENGTHS)
+    ours = ctc_loss(
+        logits[:, heard],
+        torch.cat([t for t, is_heard in zip(targets, heard, strict=True) if is_heard]),
+        lengths[heard],
+        truth.sum(1)[heard],
+        from_logits=True,
+        reduction="none",
+    )
+
+    pooled_frames = torch.stack(
+        [speech()[n, : LENGTHS[n]].mean(0) for n in range(count) if heard[n]]
+    )
+    z = network.body.linear(pooled_frames)
+    expected = nn.functional.binary_cross_entropy_with_logits(
+        z[:, 1:] - z[:, :1], truth[heard].double(), reduction="none"
+    ).sum(1)
+    torch.testing.assert_close(ours, expected)
+    (mine,) = torch.autograd.grad(ours.sum(), network.body.linear.weight, retain_graph=True)
+    (theirs,) = torch.autograd.grad(expected.sum(), network.body.linear.weight)
+    torch.testing.assert_close(mine, theirs)
+
+
+def test_greedy_decoding_gives_every_label_above_one_half():
+    network = sigmoid_network(4)
+    with torch.no_grad():
+        network.body.linear.weight.zero_()
+        network.body.linear.bias.copy_(torch.tensor([0.0, 2.0, -1.0, 0.5]))
+        logits, lengths = network(speech()[:1], LENGTHS[:1])
+
+    rows = logits.log_softmax(-1).transpose(0, 1)
+    (best,) = GreedyDecoder(["<blank>", "▁dog", "▁rain", "▁wind"])(rows, lengths)
+
+    assert best[0].text == "dog wind"
+
+
+@pytest.mark.parametrize("frames", [0, 1])
+def test_probabilities_of_a_clip_without_a_frame_and_of_one_label(frames):
+    rows = torch.tensor([[0.25, 0.75]]).log()[:frames]
+
+    torch.testing.assert_close(
+        label_probabilities(rows), torch.tensor([0.25, 0.75] if frames else [1.0, 0.0])
+    )
+
+
 def test_greedy_decoding_gives_the_likeliest_label():
     log_probs = torch.tensor([[[0.2, 0.5, 0.3]], [[0.6, 0.3, 0.1]]]).log()
 
@@ -218,3 +292,8 @@ def with_letters():
 def test_what_cannot_label_clips_is_refused(body, pooling, message):
     with pytest.raises(ValueError, match=message):
         ClipNetwork(body(), pooling)
+
+
+def test_unknown_activation_is_refused():
+    with pytest.raises(ValueError, match="activation must be softmax or sigmoid, got 'relu'"):
+        ClipNetwork(make("lstm"), "mean", "relu")

@@ -106,7 +106,7 @@ def test_tokenizer_survives_pickling(tokenizer):
     [
         ({}, "lacks 'type'"),
         ({"type": "char"}, "lacks 'alphabet'"),
-        ({"type": "os.system"}, "must be 'char', 'labels', 'phones', 'sentencepiece' or 'symbols'"),
+        ({"type": "os.system"}, "must be 'char', 'labels', 'phones', 'sentencepiece', 'symbols' or 'tags'"),
         ({"type": "sentencepiece", "model": ""}, "not a SentencePiece model"),
         ({"type": "sentencepiece", "model": "aGVsbG8="}, "not a SentencePiece model"),
     ],
@@ -211,6 +211,20 @@ def test_labels_are_whole_texts():
     assert again.tokens == tokenizer.tokens
     with pytest.raises(ValueError, match="one of the 2 labels 'dog_bark, rain', got 'snow'"):
         tokenizer.encode("snow")
+
+
+def test_tags_are_any_number_of_labels_in_any_order():
+    tokenizer = LabelTokenizer(["rain", "dog_bark", "wind"], several=True)
+
+    assert tokenizer.encode("wind dog_bark") == [1, 3]
+    assert tokenizer.reference("wind  dog_bark") == "dog_bark wind" == tokenizer.decode([1, 3])
+    assert tokenizer.encode("") == []
+    again = tokenizer_from_state(tokenizer.state())
+    assert again.encode("wind rain") == [2, 3]
+    with pytest.raises(ValueError, match="some of the 3 labels 'dog_bark, rain, wind', got 'snow'"):
+        tokenizer.encode("rain snow")
+    with pytest.raises(ValueError, match="name a label once, got 'rain' 2 times"):
+        tokenizer.encode("rain wind rain")
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def write_clips(folder, name, texts, seconds=None):
     write_manifest(folder / f"{name}.jsonl", utterances)
 
 
-def words_of(folder, run_dir, **changes):
-    words = overrides(folder, run_dir, model="clip_ds2", tokenizer="labels", **changes)
+def words_of(folder, run_dir, tokenizer="labels", **changes):
+    words = overrides(folder, run_dir, model="clip_ds2", tokenizer=tokenizer, **changes)
     words.remove("tokenizer.alphabet=' abc'")
     small = {"conv_channels": "[4,4]", "hidden_size": 8, "num_layers": 1}
     return [*words, *(f"model.body.{key}={value}" for key, value in small.items())]
@@ -116,6 +116,44 @@ def test_labels_that_training_texts_do_not_have(corpus, tmp_path, capsys):
 
     error = capsys.readouterr().err
     assert "text must be one of the 2 labels 'low, snow', got 'high_tone'" in error
+
+
+def test_clips_of_several_labels(tmp_path):
+    """Trained for an epoch, explained, and decoded into as many labels as the model hears."""
+    for name in ("train", "dev", "test"):
+        write_clips(tmp_path, name, ["low high_tone", "low", "high_tone low", "snow low"])
+    run = tmp_path / "run"
+    words = words_of(tmp_path, run, "tags", model__activation="sigmoid", trainer__max_epochs=1)
+
+    train(compose_config("train", words))
+
+    model = load_checkpoint(run / "ckpt/last.ckpt")
+    assert model.tokenizer.labels == ["high_tone", "low", "snow"]
+    assert model.num_frames(16000) == 3
+    assert decode(run / "ckpt/last.ckpt", tmp_path / "test.jsonl", tmp_path / "out") == 0
+    table = json.loads((tmp_path / "out/tags.json").read_text())
+    hypotheses = [*map(json.loads, (tmp_path / "out/hyp.jsonl").read_text().splitlines())]
+    assert {h["text"] for h in hypotheses} == {"high_tone low", "low", "low snow"}
+    for clip, hypothesis in zip(table["clips"], hypotheses, strict=True):
+        above = [k for k, p in clip["probabilities"].items() if k != "<blank>" and p > 0.5]
+        assert hypothesis["pred_text"].split() == above
+        for word in hypothesis["words"]:
+            assert (word["start"], word["end"]) == (0.0, hypothesis["duration"])
+    page = tmp_path / "explain.html"
+    words = [f"checkpoint={run / 'ckpt/last.ckpt'}", f"audio={tmp_path / 'test0.wav'}"]
+    assert main(["explain", *words, "text=high_tone low", "word=low", f"output_dir={tmp_path}"]) == 0
+    assert "none of the labels" in page.read_text()
+
+
+def test_several_labels_need_sigmoids(corpus, tmp_path, capsys):
+    clips = words_of(corpus, tmp_path / "run", "tags")
+    frames = overrides(corpus, tmp_path / "run", tokenizer="tags")
+    frames.remove("tokenizer.alphabet=' abc'")
+
+    for words in (clips, frames):
+        assert main(["train", *words]) == 2
+
+        assert "model.activation=sigmoid can say several labels" in capsys.readouterr().err
 
 
 def test_labels_are_tokens_of_other_networks_too(corpus, tmp_path):
