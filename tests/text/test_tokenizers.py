@@ -106,7 +106,7 @@ def test_tokenizer_survives_pickling(tokenizer):
     [
         ({}, "lacks 'type'"),
         ({"type": "char"}, "lacks 'alphabet'"),
-        ({"type": "os.system"}, "must be 'char', 'labels', 'phones', 'sentencepiece', 'symbols' or 'tags'"),
+        ({"type": "os.system"}, "must be 'char', .* 'symbols' or 'tags'"),
         ({"type": "sentencepiece", "model": ""}, "not a SentencePiece model"),
         ({"type": "sentencepiece", "model": "aGVsbG8="}, "not a SentencePiece model"),
     ],
