@@ -13,10 +13,11 @@ of the process, which other work on the machine disturbs less. Before anything i
 utterance alone is held to the same in the batch.
 
 `runs` reads folders that `asr train` and `asr decode` left. All must have heard the same speech.
-"dev at N s" is the error rate on the dev set at the last validation within the seconds that the
-first run took, in the middle of the others' schedules. With `--changes`, each run differs from the
-first by one thing, and the table says by how much the error rate on the same utterances differs
-(paired bootstrap).
+Seconds are the training's time of the processor, which other work on the machine disturbs less than
+the clock. "dev at N s" is the error rate on the dev set at the last validation within the seconds
+that the first run took, in the middle of the others' schedules. With `--changes`, each run differs
+from the first by one thing, and the table says by how much the error rate on the same utterances
+differs (paired bootstrap).
 """
 
 import argparse
@@ -169,7 +170,7 @@ def results_of(run: RunRecord) -> dict[str, Result]:
 
 def rate_within(run: RunRecord, seconds: float) -> str:
     """Error rate of the last validation within so many seconds of training, in percent."""
-    rows = [row for row in run.history if row["seconds"] <= seconds]
+    rows = [row for row in run.history if row["processor_s"] <= seconds]
     return f"{100 * rows[-1][f'dev_{run.metric}']:.1f}" if rows else "-"
 
 
@@ -190,12 +191,12 @@ def cost(run: RunRecord) -> list[str]:
         "all" if field is None else f"{field * model.features.hop_length / model.sample_rate:.2f}"
     )
     last = run.history[-1]
-    return [f"{weights / 1e6:.2f}", sees, f"{last['epoch']:g}", f"{last['seconds']:.0f}"]
+    return [f"{weights / 1e6:.2f}", sees, f"{last['epoch']:g}", f"{last['processor_s']:.0f}"]
 
 
 def show_networks(runs: list[RunRecord]) -> None:
     """Print what every run cost and what errors it makes."""
-    budget = runs[0].history[-1]["seconds"]
+    budget = runs[0].history[-1]["processor_s"]
     header = ["run", "million", "sees s", "epochs", "seconds", f"dev at {budget:.0f} s", "dev, end"]
     header += ["test, greedy", "test, beam", "real-time factor"]
     rows = []
@@ -214,7 +215,7 @@ def show_changes(runs: list[RunRecord]) -> None:
     rows = []
     for run in runs:
         result = results_of(run)["greedy"]
-        cells = [run.name, f"{run.history[-1]['seconds']:.0f}", rate_within(run, float("inf"))]
+        cells = [run.name, f"{run.history[-1]['processor_s']:.0f}", rate_within(run, float("inf"))]
         cells.append(rate_and_interval(run, result))
         if run is not runs[0]:
             change = compare_results(first, result, run.metric).change

@@ -181,6 +181,7 @@ class _Fit:
         self.best = BestWeights(run, self.model, self.metric, options.keep_best)
         self.now = Progress()
         self.begun = 0.0
+        self.processor_begun_s = 0.0
         self.stop = StopSignal()
         self.monitor = Monitor(
             run,
@@ -222,6 +223,7 @@ class _Fit:
             self.stepper.average.restart()
         self._settle_precision()
         self.begun = time.monotonic() - self.now.seconds
+        self.processor_begun_s = time.process_time() - self.now.processor_s
 
     def _settle_precision(self) -> None:
         name, reason = choose_precision(self.options.precision, self.model, self.now.precision)
@@ -269,7 +271,7 @@ class _Fit:
         now.gained |= self.best.keep_if_good(now, validation)
         now.validated = now.step
         if distributed.is_first():
-            now.seconds = time.monotonic() - self.begun
+            self._look_at_clocks()
             self.monitor.log_validation(now, validation)
         return validation.loss
 
@@ -374,8 +376,12 @@ class _Fit:
     def _resume(self) -> Progress | None:
         return resume_training(self.run.last, self.stepper)
 
-    def _save_last(self) -> None:
+    def _look_at_clocks(self) -> None:
         self.now.seconds = time.monotonic() - self.begun
+        self.now.processor_s = time.process_time() - self.processor_begun_s
+
+    def _save_last(self) -> None:
+        self._look_at_clocks()
         self.now.scaler = self.stepper.scaler.state_dict()
         if distributed.is_first():
             self.now.metrics_size = self.run.metrics_size()

@@ -120,6 +120,7 @@ class Monitor:
             "lr": now.lr,
             "skipped_steps": now.skipped,
             "seconds": round(now.seconds, 1),
+            "processor_s": round(now.processor_s, 1),
         }
         self.run.log_metrics(metrics, now.step)
         logger.info(

@@ -53,6 +53,7 @@ class Progress:
     corpora: dict[str, str] = field(default_factory=dict)  # fingerprints of train and dev
     metrics_size: int = 0  # bytes of metrics.jsonl
     seconds: float = 0.0  # of training so far
+    processor_s: float = 0.0  # that this process took for it
     dev_losses: list[float] = field(default_factory=list)  # at the end of each epoch
     scaler: dict[str, float] = field(default_factory=dict)  # of float16's loss
     # By task: nats and utterances of the epoch so far, and of those since the last line by step.

@@ -41,7 +41,7 @@ EVERYTHING = {
     "trainer.max_epochs": 3,
     "trainer.log_every": 1,
 }
-TIMES = ("seconds", "speech_hours_per_hour")
+TIMES = ("seconds", "processor_s", "speech_hours_per_hour")
 
 
 class Killed(Exception):

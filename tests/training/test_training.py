@@ -88,7 +88,7 @@ def test_run_folder_holds_what_it_should(corpus, tmp_path):
 
 WHOLE = {"trainer__max_epochs": 3, "augment": "full", "trainer__log_every": 1}
 # Of metrics, what depends on the clock.
-TIMES = ("seconds", "speech_hours_per_hour")
+TIMES = ("seconds", "processor_s", "speech_hours_per_hour")
 
 
 def numbers(run_dir):
