@@ -207,7 +207,8 @@ class Recognizer:
         read_s = piece.num_samples / self.sample_rate
         frame_s = self.model.seconds_per_frame
         words = time_words(best.words, frame_s, read_s, piece.first_frame)
-        start_s = piece.first_frame * frame_s
+        # A frame of infinite seconds is of a whole clip.
+        start_s = piece.first_frame * frame_s if piece.first_frame else 0.0
         end_s = min(start_s + len(piece.log_probs) * frame_s, read_s)
         if words:
             start_s, end_s = words[0].start_s, words[-1].end_s
