@@ -35,7 +35,7 @@ class Endpoints:
     long_s: float = 20.0
     long_silence_s: float = 0.2
     longest_s: float = 30.0
-    empty_s: float = 5.0
+    empty_s: float = 2.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -80,7 +80,7 @@ class SpeechStream:
         return self._num_samples / self.model.sample_rate
 
     def push(self, samples: Waveform) -> list[Segment]:
-        """Take the next samples and return the utterances that ended.
+        """Take the next samples and return the utterances that ended with words.
 
         Args:
             samples: (L,) or (channels, L) floating point in [-1, 1], numpy or torch, L >= 0.

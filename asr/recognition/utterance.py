@@ -79,7 +79,7 @@ class Utterance:
         return PartialTranscript(known.text, known.stable_text, timed)
 
     def finish(self, heard_s: float) -> list[Segment]:
-        """End it: return its segment, or none if it says nothing."""
+        """End it: return its segment, or none if it has no words."""
         n_best = self._decoding.finish()
         n_best[0] = self._with_words(n_best[0])
         frame_s = self._model.seconds_per_frame
