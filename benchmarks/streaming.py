@@ -13,6 +13,7 @@ import argparse
 import itertools
 import resource
 import statistics
+import string
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,9 @@ from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel, build_model
 from asr.acoustic.streaming import AcousticStream, advance_streams, latency
 from asr.audio import read_audio
+from asr.cli.hydra_config import compose_config
 from asr.recognition.recognizer import Recognizer
+from asr.text import CharTokenizer
 
 CHUNKS_MS = (20, 40, 80, 160, 320, 640)
 STREAMS = (1, 4, 16, 64)
@@ -54,12 +57,9 @@ def main() -> None:
 
 
 def make_model() -> AcousticModel:
-    from asr.cli.assembly import build_tokenizer
-    from asr.cli.hydra_config import compose_config
-
     config = compose_config("train", ["experiment=streaming_digits"])
     torch.manual_seed(1)
-    return build_model(config, build_tokenizer(config))
+    return build_model(config, CharTokenizer(" " + string.ascii_lowercase))
 
 
 def find_audio(path: Path | None, seconds: float, sample_rate: int) -> np.ndarray:

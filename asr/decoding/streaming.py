@@ -68,9 +68,10 @@ class BeamSearchStream:
 
 
 class GreedyStream:
-    """One utterance, made by `GreedyDecoder.stream`; as `BeamSearchStream`.
+    """One utterance, made by `GreedyDecoder.stream`, for one thread at a time.
 
-    Of the frames in a row that say the same, only one is kept: memory grows with the text alone.
+    Whatever the pieces, the result is that of one call with all frames. Of the frames in a row that
+    say the same, only one is kept: memory grows with the text alone.
     """
 
     def __init__(self, decoder: _native.GreedyDecoder, tokens: list[str], blank: int) -> None:

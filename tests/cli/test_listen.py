@@ -1,4 +1,4 @@
-import fcntl
+import argparse
 import io
 import json
 import os
@@ -7,7 +7,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import termios
 import time
 import wave
 from pathlib import Path
@@ -19,7 +18,7 @@ import tones
 from asr.acoustic.checkpoint import save_checkpoint
 from asr.audio import to_pcm16
 from asr.cli import main
-from asr.cli.listen import _CtrlC
+from asr.cli.listen import _CtrlC, add_arguments
 from asr.cli.live_text import LiveText
 from asr.recognition.transcripts import PartialTranscript
 
@@ -168,6 +167,9 @@ def test_ctrl_c_ends_the_sound_and_twice_the_command():
 
 def wait_until_read(file):
     """Wait until a pipe is empty, and what came out of it is on its way."""
+    import fcntl  # not on Windows
+    import termios
+
     count = bytearray(4)
     while fcntl.ioctl(file, termios.FIONREAD, count) or any(count):
         time.sleep(0.05)
@@ -197,10 +199,6 @@ def test_process_says_utterances_while_it_is_fed_and_ctrl_c_the_last_words():
 
 
 def test_commands_of_the_guide_are_understood():
-    import argparse
-
-    from asr.cli.listen import add_arguments
-
     guide = (Path(__file__).parents[2] / "docs/streaming.md").read_text()
     commands = re.findall(r"asr listen ([^#\n<]*)", "".join(guide.split("```")[1::2]))
     parser = argparse.ArgumentParser()
