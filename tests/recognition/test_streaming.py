@@ -66,7 +66,7 @@ def test_long_stream_gives_utterances_with_their_times(segments):
     assert end_s < segments[1].start_s < end_s + 0.35
 
 
-@pytest.mark.parametrize("size", [203, 8000, 10**6])
+@pytest.mark.parametrize("size", [1203, 8000, 10**6])
 def test_segments_do_not_depend_on_the_pieces(model, speech, segments, size):
     assert described(recognize(model.stream(), speech, size)) == described(segments)
 
@@ -151,7 +151,7 @@ def test_streams_stepped_together_equal_one_by_one(model, speech):
 
 def test_memory_does_not_grow(model, rng):
     stream, sizes = model.stream(), []
-    for turn in range(60):
+    for turn in range(25):
         audio = tones.speak("ab", rng) if turn % 10 == 0 else silence(1.0, rng)
         stream.push(audio)
         sizes.append(len(stream._held))
