@@ -31,15 +31,15 @@ def test_what_stands_in_texts_and_was_not_said_goes(tmp_path):
     source = make_release_1(
         tmp_path / "source",
         "{COUGH} but <sil> it 's for(2) you {SMACK} (talk-0.00-1.00-<o,f0,male>)",
-        "cut 'em off at eight o 'clock",
+        "'em at o 'clock",
         "the <unk> of all",
     )
 
     run("ted_lium", source, tmp_path / "out")
 
     assert sorted(texts(tmp_path / "out", "train").values()) == [
+        "'em at o 'clock",
         "but it's for you",
-        "cut 'em off at eight o 'clock",
     ]
     assert rejected(tmp_path / "out") == {("talk-3", "a word is missing")}
 
@@ -55,7 +55,7 @@ def test_a_test_set_keeps_what_lacks_a_word(tmp_path):
 def test_a_division_whose_links_lead_outside_names_them(tmp_path):
     make_ted_lium(tmp_path / "source")
 
-    with pytest.raises(ValueError, match="no utterance"):
+    with pytest.raises(ValueError, match=r"A\.stm: path leaves the folder by a symbolic link"):
         run("ted_lium", tmp_path / "source/TEDLIUM_release-3/legacy", tmp_path / "out")
 
     assert {reason for _, reason in rejected(tmp_path / "out")} == {"path outside the folder"}
