@@ -104,8 +104,7 @@ def prepare(
     report.rejected = group_by_reason(rejected)
     _describe_texts(texts, report)
     if not any(usable.values()):
-        _write_rejected(out, rejected)
-        raise ValueError("\n".join([f"{source}: not one usable utterance", *report.lines()[1:]]))
+        raise _refuse(out, rejected, report)
     # What is divided is what is usable, so that no part is empty in the end.
     divided = divide(usable, division, {path: sound.digest for path, sound in sounds.items()})
     written = dict(sorted(divided.splits.items(), key=_split_order))
@@ -204,6 +203,13 @@ def _write(
     for key in ("text_samples", "characters"):
         record[key] = [item._asdict() for item in record[key]]
     write_atomically(out / REPORT_NAME, json.dumps(record, indent=2) + "\n")
+
+
+def _refuse(out: Path, rejected: list[Unusable], report: PrepareReport) -> ValueError:
+    """List everything, since the error names a few and the list."""
+    _write_rejected(out, rejected)
+    lines = [f"{report.source}: not one usable utterance", *report.lines()[1:]]
+    return ValueError("\n".join(lines))
 
 
 def _write_rejected(out: Path, rejected: list[Unusable]) -> None:
