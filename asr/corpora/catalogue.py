@@ -17,6 +17,7 @@ from asr.corpora import (
     stm,
     subtitles,
     tables,
+    ted_lium,
     textgrids,
     voxpopuli,
 )
@@ -168,9 +169,14 @@ IMPORTERS: dict[str, Layout] = {
         "Parquet or Arrow files with audio in them (Hugging Face; extra [parquet])",
         _beside(*saved_datasets.SUFFIXES),
     ),
+    "ted_lium": Layout(
+        ted_lium.import_ted_lium,
+        "{train,dev,test}/ with stm/ and sph/, of release 3 those in legacy/",
+        ted_lium.find_splits,
+    ),
     "stm": Layout(
         stm.import_stm,
-        "*.stm beside long recordings, or in stm/ beside sph/ (TED-LIUM)",
+        "*.stm beside long recordings, or in stm/ beside sph/",
         _beside(".stm"),
     ),
     "textgrid": Layout(

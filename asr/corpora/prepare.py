@@ -104,7 +104,7 @@ def prepare(
     report.rejected = group_by_reason(rejected)
     _describe_texts(texts, report)
     if not any(usable.values()):
-        raise ValueError("\n".join([f"{source}: not one usable utterance", *report.lines()[1:]]))
+        raise _refuse(out, rejected, report)
     # What is divided is what is usable, so that no part is empty in the end.
     divided = divide(usable, division, {path: sound.digest for path, sound in sounds.items()})
     written = dict(sorted(divided.splits.items(), key=_split_order))
@@ -196,13 +196,24 @@ def _write(
 ) -> None:
     for split, utterances in written.items():
         write_manifest(out / f"{split}.jsonl", utterances)
-    write_json_lines(out / REJECTED_NAME, [item.record() for item in rejected])
+    _write_rejected(out, rejected)
     write_json_lines(out / SUSPECTS_NAME, [item.record() for item in suspects])
     write_atomically(out / SPLITS_NAME, _format_splits(report.splits, written))
     record = asdict(report)
     for key in ("text_samples", "characters"):
         record[key] = [item._asdict() for item in record[key]]
     write_atomically(out / REPORT_NAME, json.dumps(record, indent=2) + "\n")
+
+
+def _refuse(out: Path, rejected: list[Unusable], report: PrepareReport) -> ValueError:
+    """List everything, since the error names a few and the list."""
+    _write_rejected(out, rejected)
+    lines = [f"{report.source}: not one usable utterance", *report.lines()[1:]]
+    return ValueError("\n".join(lines))
+
+
+def _write_rejected(out: Path, rejected: list[Unusable]) -> None:
+    write_json_lines(out / REJECTED_NAME, [item.record() for item in rejected])
 
 
 def _format_splits(splits: Iterable[str], written: Mapping[str, Sequence[Utterance]]) -> str:

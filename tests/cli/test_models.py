@@ -12,7 +12,7 @@ from asr.data.manifest import read_manifest
 
 CONF = Path(__file__).parents[2] / "conf/model"
 # For a GPU: their shape, without their size.
-NARROW = {"ds2_medium": 16, "ds2_paper": 16}
+NARROW = {"ds2_medium": 16, "ds2_large": 16, "ds2_paper": 16, "conformer_medium": 16}
 ON_SAMPLES = {"raw_conv": "raw", "sincnet": "raw", "wav2vec2": "samples"}
 # Its 95 million weights, and convolutions that do not learn, belong to weights that are there.
 TINY_WAV2VEC2 = [

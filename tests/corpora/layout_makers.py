@@ -6,11 +6,12 @@ Each maker fills a folder with six utterances or more: id -> text is what must c
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from tests.corpus_files import write_audio, write_text
+from tests.corpus_files import write_text
 
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -45,17 +46,29 @@ def make_lj_speech(root):
 
 
 def make_common_voice(root):
-    folder = root / "cv-corpus-20.0-2024-12-06" / "de"
-    header = "client_id\tpath\tsentence_id\tsentence\tup_votes\tgender\tlocale"
+    folder = root / "cv-corpus-24.0-2025-12-05" / "de"
+    header = (
+        "client_id\tpath\tsentence_id\tsentence\tsentence_domain\tup_votes\tdown_votes\tage\t"
+        "gender\taccents\tvariant\tlocale\tsegment"
+    )
     expected = {}
     for number in range(6):
         name = f"common_voice_de_{number}"
         write_speech(folder / "clips" / f"{name}.mp3", number)
         expected[name] = WORDS[number]
     for split, members in (("train", (0, 1, 2)), ("dev", (3,)), ("test", (4, 5))):
-        rows = [f"c{n}\tcommon_voice_de_{n}.mp3\ts{n}\t{WORDS[n]}\t2\t\tde" for n in members]
+        rows = [
+            f"c{n}\tcommon_voice_de_{n}.mp3\ts{n}\t{WORDS[n].title()}.\t\t2\t0\t\t\t\t\tde\t"
+            for n in members
+        ]
         write_text(folder / f"{split}.tsv", header, *rows)
-    write_text(folder / "invalidated.tsv", header)
+    for name in ("validated", "invalidated", "other"):
+        write_text(folder / f"{name}.tsv", header)
+    write_text(folder / "clip_durations.tsv", "clip\tduration[ms]", "common_voice_de_0.mp3\t1000")
+    sentences = "sentence_id\tsentence\tsentence_domain\tsource\tis_used\tclips_count"
+    write_text(folder / "validated_sentences.tsv", sentences)
+    write_text(folder / "unvalidated_sentences.tsv", "sentence_id\tsentence\tsource")
+    write_text(folder / "reported.tsv", "sentence_id\tsentence\tlocale\treason")
     return expected
 
 
@@ -157,21 +170,55 @@ def make_voxpopuli(root):
     return {f"2010-PLENARY-{n}": WORDS[n] for n in range(6)}
 
 
+def make_stm(root):
+    long_recording(root / "talk.wav")
+    write_text(
+        root / "talk.stm",
+        ";; a comment",
+        "talk 1 Anna 1.00 2.50 <o,f0,male> one two",
+        "talk 1 inter_segment_gap 2.50 3.00 <o,f3,> ignore_time_segment_in_scoring",
+        "talk 1 Ben 6.00 7.00 three",
+    )
+    return {"talk-0000100-0000250-1": "one two", "talk-0000600-0000700-1": "three"}
+
+
+def write_sphere(path, samples, coding="pcm", byte_format="01"):
+    """Write 16-bit SPHERE as NIST's tools do: a text header of 1,024 bytes, then samples."""
+    header = (
+        "NIST_1A\n   1024\n"
+        f"sample_count -i {len(samples)}\nsample_rate -i 16000\nchannel_count -i 1\n"
+        f"sample_n_bytes -i 2\nsample_byte_format -s2 {byte_format}\nsample_sig_bits -i 16\n"
+        f"sample_coding -s{len(coding)} {coding}\nend_head\n"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numbers = np.rint(np.asarray(samples) * 32768).astype({"01": "<i2", "10": ">i2"}[byte_format])
+    path.write_bytes(header.encode().ljust(1024, b"\0") + numbers.tobytes())
+    return path
+
+
 def make_ted_lium(root):
+    """Release 3: the talks in data/, and twice more behind links."""
+    release = root / "TEDLIUM_release-3"
+    steps = np.repeat(np.arange(10), 16000) / 32 + 1 / 64
     expected = {}
     for split, talks in (("train", ("A", "B")), ("dev", ("C",)), ("test", ("D",))):
-        folder = root / "TEDLIUM_release-3" / "legacy" / split
         for talk in talks:
-            long_recording(folder / "sph" / f"{talk}.wav")
+            write_sphere(release / "data" / "sph" / f"{talk}.sph", steps)
+            label = "<F0_M>" if split == "dev" else "<o,f0,male>"
             write_text(
-                folder / "stm" / f"{talk}.stm",
-                ";; a comment",
-                f"{talk} 1 Speaker{talk} 1.00 2.50 <o,f0,male> one two",
-                f"{talk} 1 Speaker{talk} 3.00 4.00 <o,f0,male> ignore_time_segment_in_scoring",
-                f"{talk} 1 Speaker{talk} 6.00 7.00 <o,f0,male> three",
+                release / "data" / "stm" / f"{talk}.stm",
+                f"{talk} 1 Speaker{talk} 1.00 2.50 {label} one doesn 't",
+                f"{talk} 1 Speaker{talk} 3.00 4.00 {label} ignore_time_segment_in_scoring",
+                f"{talk} 1 Speaker{talk} 6.00 7.00 {label} {{NOISE}} three(2) <sil>",
             )
-            expected[f"{talk}-0000100-0000250-1"] = "one two"
+            for division in ("legacy", "speaker-adaptation"):
+                folder = release / division / split
+                for kind, name in (("sph", f"{talk}.sph"), ("stm", f"{talk}.stm")):
+                    (folder / kind).mkdir(parents=True, exist_ok=True)
+                    (folder / kind / name).symlink_to(Path("../../../data") / kind / name)
+            expected[f"{talk}-0000100-0000250-1"] = "one doesn't"
             expected[f"{talk}-0000600-0000700-1"] = "three"
+    write_text(release / "LM" / "readme.txt", "texts for language models")
     return expected
 
 
@@ -297,7 +344,8 @@ def make_an4(root):
     for split, people in (("train", 10), ("test", 2)):
         places = [f"an4_clstk/{split}{i}/u{i}-{split}-b" for i in range(people)]
         for number, place in enumerate(places):
-            write_audio(root / "an4" / "wav" / f"{place}.wav", 1.0 + number / 100)
+            samples = speech(10 * people + number)
+            write_sphere(root / "an4" / "wav" / f"{place}.sph", samples, byte_format="10")
         write_text(root / "an4" / "etc" / f"an4_{split}.fileids", *places)
         lines = [f"<s> RUBOUT </s> ({place.rpartition('/')[2]})" for place in places]
         write_text(root / "an4" / "etc" / f"an4_{split}.transcription", *lines)
@@ -317,7 +365,8 @@ MAKERS = {
     "librispeech": make_librispeech,
     "multilingual_librispeech": make_multilingual_librispeech,
     "voxpopuli": make_voxpopuli,
-    "stm": make_ted_lium,
+    "ted_lium": make_ted_lium,
+    "stm": make_stm,
     "deepspeech": make_deepspeech,
     "textgrid": make_textgrid,
     "subtitles": make_subtitles,

@@ -27,7 +27,7 @@ def test_auto_finds_a_layout_and_reads_all_of_it(tmp_path, kind):
     assert {name: u.text for name, u in everything(tmp_path / "out").items()} == expected
 
 
-@pytest.mark.parametrize("kind", ["nemo", "stm", "textgrid", "subtitles"])
+@pytest.mark.parametrize("kind", ["nemo", "stm", "ted_lium", "textgrid", "subtitles"])
 def test_segments_hold_the_samples_of_their_times(tmp_path, kind):
     MAKERS[kind](tmp_path / "source")
 
