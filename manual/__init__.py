@@ -1,1 +1,1 @@
-"""Pages of the documentation that are written by reading the code: `manual/hook.py` puts them in."""
+"""Pages of the documentation that are written by reading the code; its pictures."""

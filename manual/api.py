@@ -12,7 +12,8 @@ PACKAGES = {
 HEAD = """# Python
 
 What is public, and stays. Everything else may change from version to version.
-Shapes: N utterances, T frames, C classes with the blank, S labels of a target; scores in nats, times ending in `_s` in seconds.
+Shapes: N utterances, T frames, C classes with the blank, S labels of a target. Scores are in nats,
+what ends in `_s` is in seconds.
 """
 
 

@@ -13,20 +13,21 @@ from ruamel.yaml.scalarfloat import ScalarFloat
 
 COMMANDS_HEAD = """# Commands and their keys
 
-Every command that takes `key=value` is composed from `conf/`: a file for the command, and one choice of each group
-([all choices](choices.md)). `asr train --cfg` prints all of it with its values, `asr train --info defaults` where they
-come from.
+Every command that takes `key=value` is composed from `conf/`: a file for the command, and one
+choice of each group ([all choices](choices.md)). `asr train --cfg` prints all of it with its
+values, `asr train --info defaults` where they come from.
 
     asr train data=fsdd model=ds2_gru model.hidden_size=256 trainer.max_epochs=20
 
-`group=choice` takes another file, `group.key=value` changes a value. A misspelt key and a value out of range are one line and
-exit code 2, before any data is read. This page is written from the files.
+`group=choice` takes another file, `group.key=value` changes a value. A misspelt key and a value out
+of range are one line and exit code 2, before any data is read. This page is written from the files.
 """
 CHOICES_HEAD = """# Choices of every group
 
-A file of `conf/GROUP/` is a choice: `GROUP=NAME` on the command line, `GROUP.KEY=VALUE` for a value of it. A choice that extends
-another has all keys of that one too. "In the code" is the line of the constructor's docstring, where the file has one to call. Commands' own keys
-are [on their page](configuration.md). This page is written from the files.
+A file of `conf/GROUP/` is a choice: `GROUP=NAME` on the command line, `GROUP.KEY=VALUE` for a value
+of it. A choice that extends another has all keys of that one too. "In the code" is the line of the
+constructor's docstring, where the file has one to call. Commands' own keys are
+[on their page](configuration.md). This page is written from the files.
 """
 TABLE = "| key | default | what | in the code |\n|---|---|---|---|"
 
@@ -70,6 +71,7 @@ def write_choices(root: Path) -> str:
     return "\n".join(lines)
 
 
+@cache
 def read_choice(root: Path, path: Path) -> Choice:
     """Read a file of conf/ with its comments."""
     tree = YAML().load(path.read_text()) or CommentedMap()

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -19,9 +20,10 @@ BASES |= {"ArgumentTypeError", "FileExistsError", "ChildProcessError", "Connecti
 GAP = "…"
 HEAD = """# Error messages
 
-A user's mistake is one line that names the parameter, the rule and the value, or the file and the line; the exit code is 2.
-`ASR_DEBUG=1` shows where in the code it was said. Search this page for the words of your message that are not your own
-names and numbers: these stand as ‹name› and … here. Messages and places are read from the code.
+A user's mistake is one line that names the parameter, the rule and the value, or the file and the
+line; the exit code is 2. `ASR_DEBUG=1` shows where in the code it was said. Search this page for
+the words of your message that are not your own names and numbers: these stand as `<name>` and …
+here. Messages and places are read from the code.
 """
 NATIVE = re.compile(r"(?:throw (?:std|nb)::\w+|lines_\.fail|require)\((.*?)\);", re.DOTALL)
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -52,7 +54,8 @@ class Remedy:
         )
 
 
-def read_messages(root: Path) -> list[Message]:
+@cache
+def read_messages(root: Path) -> tuple[Message, ...]:
     """Every message of the code, by file, each once a file."""
     trees = {path: ast.parse(path.read_text()) for path in sorted((root / "asr").rglob("*.py"))}
     classes = _error_classes(trees.values())
@@ -63,7 +66,7 @@ def read_messages(root: Path) -> list[Message]:
     for path in sorted((root / "native/src").glob("*.[ch]pp")):
         place = str(path.relative_to(root))
         found |= {Message(text, place): None for text in _native_messages(path.read_text())}
-    return [message for message in found if _says_something(message.text)]
+    return tuple(message for message in found if _says_something(message.text))
 
 
 def _error_classes(trees: Iterable[ast.Module]) -> set[str]:
@@ -116,7 +119,7 @@ def _gap(value: ast.expr) -> str:
     """Return a value's place, by its name where it has one."""
     match value:
         case ast.Name(id=name) | ast.Attribute(attr=name):
-            return f"‹{name.strip('_')}›"
+            return f"<{name.strip('_')}>"
     return GAP
 
 
@@ -126,7 +129,7 @@ def _tidy(text: str) -> str:
 
 def _says_something(text: str) -> bool:
     """Say whether a message has words of its own; others pass on what another one says."""
-    return bool(re.search(r"[a-zA-Z]{2}", re.sub("‹[^›]*›", "", text)))
+    return bool(re.search(r"[a-zA-Z]{2}", re.sub("<[^>]*>", "", text)))
 
 
 def read_remedies(path: Path) -> list[Remedy]:
