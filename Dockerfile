@@ -7,9 +7,9 @@ FROM python:3.12-slim-bookworm AS build
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++=4:12.* \
     && rm -rf /var/lib/apt/lists/*
-RUN python -m venv /opt/asr
 # What changes seldom first, so that PyTorch is downloaded once.
-RUN /opt/asr/bin/pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu \
+RUN python -m venv /opt/asr \
+    && /opt/asr/bin/pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu \
     torch==2.11.0 torchaudio==2.11.0
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
@@ -27,7 +27,7 @@ RUN apt-get update \
 COPY --from=build /opt/asr /opt/asr
 # Numba keeps what it compiles beside the source, which this user cannot write to.
 ENV PATH=/opt/asr/bin:$PATH NUMBA_CACHE_DIR=/home/asr/.cache/numba
-USER asr
+USER 10001
 WORKDIR /home/asr
 EXPOSE 8000
 # The server answers after a second of audio went through the model.

@@ -82,9 +82,16 @@ def _python_messages(tree: ast.Module, classes: set[str]) -> Iterator[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        name = ast.unparse(node.func).rpartition(".")
-        is_refusal = name[2] == "error" and name[0].endswith("parser")
-        if name[2] not in classes and not is_refusal:
+        match node.func:
+            case ast.Name(id=name):
+                says = name in classes
+            case ast.Attribute(attr="error", value=ast.Name(id="parser")):
+                says = True
+            case ast.Attribute(attr=name):
+                says = name in classes
+            case _:
+                says = False
+        if not says:
             continue
         texts = [text for argument in node.args if (text := _template(argument)) is not None]
         if texts:

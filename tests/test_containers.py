@@ -1,8 +1,8 @@
 """Dockerfile and compose.yaml, as far as they can be checked where there is no Docker daemon."""
 
+import argparse
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -54,9 +54,9 @@ def test_python_and_its_base_are_the_same_in_both_stages():
 def test_user_is_not_root_when_the_server_starts():
     lines = [line.split()[0] for line in DOCKERFILE.splitlines() if line and line[0].isupper()]
 
-    assert instructions("USER") == ["asr"]
+    assert instructions("USER") == ["10001"]
     assert lines.index("USER") < lines.index("ENTRYPOINT")
-    assert "useradd" in DOCKERFILE.split("FROM")[-1]
+    assert "--uid 10001" in DOCKERFILE.split("FROM")[-1]
 
 
 def test_hadolint_finds_nothing():
@@ -102,26 +102,8 @@ def test_compose_asks_for_a_token_and_shows_the_hosts_loopback_alone():
     assert service["volumes"][0].endswith(":/models:ro")
 
 
-@pytest.mark.skipif(shutil.which("docker") is None, reason="no docker command")
-def test_docker_itself_reads_the_compose_file():
-    result = subprocess.run(
-        ["docker", "compose", "config", "--quiet"],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/usr/local/bin", "ASR_TOKEN": "x" * 16, "HOME": "/nonexistent"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if "is not a docker command" in result.stderr:
-        pytest.skip("docker has no compose")
-
-    assert result.returncode == 0, result.stderr
-
-
 @pytest.mark.skipif("serve" not in COMMANDS, reason="there is no asr serve here")
 def test_extras_and_options_of_the_server_exist():
-    import argparse
-
     (extras,) = re.findall(r'"\.\[([\w,]+)\]"', DOCKERFILE)
     (command,) = instructions("CMD")[-1:]
     parser = argparse.ArgumentParser()

@@ -28,6 +28,9 @@ from asr.cli.hydra_config import quote_override
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+# What a line that is a command begins with, and what may be set before it.
+PROGRAM = re.compile(r"asr |python |torchrun |\./")
+SETTING = re.compile(r"^(?:[A-Z_]+=(?:\$\([^)]*\)|\S)+ )+")
 # What stands for a choice that a page leaves open: data=...
 OPEN = {"data": "synth"}
 
@@ -43,8 +46,8 @@ def commands(page):
     )
     # What is indented below a command goes on with it; a remark stands behind two spaces.
     for line in re.sub(r"\\\n +", "", text).splitlines():
-        command = re.split(r" {2,}|\| (?=asr )", line.partition(" > ")[0])
-        command = next((c for c in command if re.match(r"asr |python |torchrun ", c)), None)
+        parts = re.split(r" {2,}|\| (?=asr )", SETTING.sub("", line.partition(" > ")[0]))
+        command = next((part for part in parts if PROGRAM.match(part)), None)
         if command is not None:
             yield shlex.split(command, comments=True)
 
@@ -53,7 +56,7 @@ def asr_commands(page):
     for words in commands(page):
         if words[0] == "torchrun" and "-m" in words:
             words = words[words.index("-m") + 1 :]
-        if words[0] == "asr" and words[1] in COMMANDS:
+        if words[0] == "asr" and words[1] != "--help":
             yield words[1], [word for word in words[2:] if word != "..."]
 
 
@@ -87,6 +90,7 @@ def test_commands_are_found_fenced_indented_joined_and_without_remarks(monkeypat
         "```sh\nasr lm build a.txt -o lm.arpa\nff -i a - | asr transcribe - --checkpoint c\n```\n\n"
         "    asr train data=fsdd \\\n        model=ds2_gru      as a remark says\n"
         "    torchrun --nnodes 2 -m asr train ...\n    epoch 1: asr is good\n"
+        "    A=$(rand 16) B=1 asr score a b\n"
     )
     monkeypatch.setitem(PAGES, "x.md", text)
 
@@ -95,6 +99,7 @@ def test_commands_are_found_fenced_indented_joined_and_without_remarks(monkeypat
         ("transcribe", ["-", "--checkpoint", "c"]),
         ("train", ["data=fsdd", "model=ds2_gru"]),
         ("train", []),
+        ("score", ["a", "b"]),
     ]
 
 
@@ -128,6 +133,8 @@ def test_an_override_that_is_not_there_is_noticed():
 @pytest.mark.parametrize("page", PAGES)
 def test_scripts_that_are_named_exist_and_have_their_options(page):
     for words in commands(page):
+        if words[0].startswith("./"):
+            assert (ROOT / words[0]).exists()
         if words[0] == "python" and words[1].startswith(("benchmarks/", "tests/", "scripts/")):
             text = (ROOT / words[1]).read_text()
 
