@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import nn
 
 from asr.ctc import ctc_loss, forced_align, occupancies
@@ -30,7 +31,7 @@ WORD = "cat"
 TOKENS = ["<blank>", *sorted(WORD)]
 
 
-def save(figure: plt.Figure, name: str) -> None:
+def save(figure: Figure, name: str) -> None:
     """Write a picture below docs/images."""
     with replacing(FOLDER / name) as path:
         figure.savefig(path, format="svg", metadata={"Date": None})
@@ -142,7 +143,7 @@ def draw_trellis(axis: Axes, shares: np.ndarray) -> None:
         axis.scatter(range(num_frames), [state] * num_frames, s=sizes, color=colour, zorder=3)
     names = ["_" if state % 2 == 0 else WORD[state // 2] for state in range(num_states)]
     axis.set_yticks(range(num_states), names)
-    axis.set_xticks(range(num_frames), range(1, num_frames + 1))
+    axis.set_xticks(range(num_frames), [str(frame + 1) for frame in range(num_frames)])
     axis.set_xlabel("frame")
     axis.set_ylabel("state (_ is blank)")
 

@@ -112,7 +112,8 @@ class HypothesisFactory {
         return nb::steal(made);
     }
     static void set(const nb::object& tuple, std::size_t index, nb::object item) {
-        if (PyTuple_SetItem(tuple.ptr(), static_cast<Py_ssize_t>(index), item.release().ptr()) != 0) {
+        if (PyTuple_SetItem(tuple.ptr(), static_cast<Py_ssize_t>(index), item.release().ptr()) !=
+            0) {
             nb::raise_python_error();
         }
     }
