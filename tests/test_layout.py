@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
 PYTHON = sorted(
     path
-    for folder in ("asr", "conf", "tests", "benchmarks")
+    for folder in ("asr", "conf", "manual", "tests", "benchmarks")
     for path in (ROOT / folder).rglob("*.py")
 )
 NATIVE = sorted((ROOT / "native").rglob("*.[ch]pp"))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 def wheel(tmp_path_factory):
     """The wheel without its native part: that takes a compiler and is checked by `.ci/run`."""
     folder = tmp_path_factory.mktemp("wheel")
-    settings = {"wheel.cmake": "false", "build-dir": str(folder / "build")}
+    settings = {"wheel.cmake": "false", "wheel.py-api": "", "build-dir": str(folder / "build")}
     code = f"from scikit_build_core.build import *; build_wheel({str(folder)!r}, {settings})"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
@@ -55,7 +55,7 @@ def test_wheel_metadata_names_licence_python_and_extras(wheel):
 
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    extras = {"train", "synth", "parquet", "tune", "av", "hf", "cuda", "dev"}
+    extras = {"train", "synth", "parquet", "tune", "av", "hf", "cuda", "docs", "dev"}
     assert set(metadata.get_all("Provides-Extra")) == extras
     assert read_dist_info(wheel, "licenses/LICENSE").lstrip().startswith("Apache License")
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from asr import __version__
 from asr.files import printable
@@ -37,7 +38,8 @@ EXAMPLE = """examples:
   asr decode checkpoint=runs/synth/ckpt/best.ckpt decoder=beam decoder.lm=lm.arpa
   asr transcribe speech.wav --checkpoint runs/synth/ckpt/best.ckpt --format srt
 
-every command explains itself with --help"""
+every command explains itself with --help; guides, all keys and all error messages:
+  {documentation}"""
 
 
 # Must be set before PyTorch loads; what a user has set stays.
@@ -68,6 +70,12 @@ class PrintableFormatter(logging.Formatter):
         return "\n".join(map(printable, super().format(record).split("\n")))
 
 
+def find_documentation() -> str:
+    """Return where the documentation begins: a file of the checkout, where this is one."""
+    page = Path(__file__).parents[2] / "docs" / "index.md"
+    return str(page) if page.exists() else "docs/index.md of the project's source distribution"
+
+
 def format_error(command: str, error: Exception) -> str:
     """Say a user's mistake: what is wrong in the first line, what more there is indented below."""
     said = str(error)
@@ -89,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="asr",
         description="End-to-end speech recognition with CTC.",
-        epilog=EXAMPLE,
+        epilog=EXAMPLE.format(documentation=find_documentation()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"asr {__version__}")
