@@ -10,6 +10,8 @@ import asr
 from asr.audio import write_wav
 from asr.decoding import BeamSearchDecoder
 from asr.recognition.formats import format_transcript
+from asr.recognition.recognizer import Recognizer
+from asr.server.decoders import Decoders
 
 RATE = tones.SAMPLE_RATE
 
@@ -83,17 +85,16 @@ def test_more_than_openai_has_comes_when_it_is_asked_for(served, model, wav):
     assert max(len(word["alternatives"]) for word in answer["words"]) > 1
 
 
-def test_prompt_is_what_to_listen_for(served, model, wav):
-    from asr.server.decoders import HOTWORD_WEIGHT
+def test_prompt_is_what_to_listen_for(model, wav):
+    decoders = Decoders(model.tokens, {"hotword_weight": 60.0})
+    keen = BeamSearchDecoder(model.tokens, hotwords=["abc", "ba d"], hotword_weight=60.0)
+    expected = Recognizer(model.model, keen).transcribe(wav).text
+    with servers.serving(decoders) as served:
+        heard = served.post(wav.read_bytes(), prompt=" abc,  ba   d ,").json()["text"]
+        strange = served.post(wav.read_bytes(), prompt="Zürich")
 
-    model.decoder = BeamSearchDecoder(
-        model.tokens, hotwords=["abc", "ba d"], hotword_weight=10 * HOTWORD_WEIGHT
-    )
-    strange = served.post(wav.read_bytes(), prompt="Zürich")
-
-    assert served.post(wav.read_bytes(), prompt=" abc,  ba   d ,").json()["text"] == "ab cad"
-    assert strange.status_code == 400
-    assert strange.json()["error"]["param"] == "prompt"
+    assert heard == expected != "ab cad"
+    assert (strange.status_code, strange.json()["error"]["param"]) == (400, "prompt")
 
 
 def test_many_at_once_equal_one_by_one(served, model, rng, tmp_path):
@@ -122,9 +123,9 @@ def test_many_at_once_equal_one_by_one(served, model, rng, tmp_path):
         ({"stream": "true"}, 400, "invalid_value", "stream"),
         ({"lm": "true"}, 400, "invalid_value", "lm"),
         ({"lm": "maybe"}, 400, "invalid_value", "lm"),
-        ({"prompt": "," .join("ab" for _ in range(3)), "language": "x" * 50}, 400, "invalid_value", "language"),
+        ({"language": "x" * 50}, 400, "invalid_value", "language"),
         ({"prompt": ",".join(f"a{'b' * n}" for n in range(101))}, 400, "invalid_value", "prompt"),
-        ({"include__": "logprobs", "response_format": "verbose_json"}, 400, "invalid_value", "include[]"),
+        ({"include__": "logprobs"}, 400, "invalid_value", "include[]"),
         ({"include__": "srt"}, 400, "invalid_value", "include[]"),
         ({"timestamp_granularities__": "word"}, 400, "invalid_value", "timestamp_granularities[]"),
         ({"response_format": ["json", "json"]}, 400, "invalid_value", "response_format"),
