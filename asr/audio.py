@@ -11,7 +11,6 @@ import io
 import os
 import re
 from collections.abc import Iterator
-from math import gcd
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -19,7 +18,13 @@ import numpy as np
 import soundfile
 
 from asr.files import printable, replacing
-from asr.resampling import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, check_rate, resample
+from asr.resampling import (
+    MAX_SAMPLE_RATE,
+    MIN_SAMPLE_RATE,
+    ResampleStream,
+    check_rate,
+    resample,
+)
 
 # By which a folder's audio is told from what lies beside it.
 AUDIO_SUFFIXES = frozenset(
@@ -32,9 +37,6 @@ MAX_PEAK = 8.0
 TRUNCATION_TOLERANCE_S = 0.1
 
 _BLOCK_SAMPLES = 2**20
-# Samples, at the lower of the two rates, that the filter of `resample` reaches to either side: 6
-# zero crossings and a little.
-_SUPPORT = 8
 # Sizes from here on are written by programs that stream and do not know the length.
 _UNKNOWN_LENGTH = 0x7FFF0000
 _CUT_CHUNK = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -183,26 +185,13 @@ def _good_blocks(
 def resample_blocks(
     blocks: Iterator[np.ndarray], source_rate: int, sample_rate: int
 ) -> Iterator[np.ndarray]:
-    """Resample consecutive pieces (L,) to pieces of what `resample` makes of the whole.
-
-    Every sample is computed where its filter's whole support is at hand.
-    """
-    if source_rate == sample_rate:
-        yield from blocks
-        return
-    divisor = gcd(source_rate, sample_rate)
-    period, made = source_rate // divisor, sample_rate // divisor  # samples in, samples out
-    context = -(-_SUPPORT * max(1, -(-period // made)) // period)  # periods on each side
-    held = np.empty(0, np.float32)
-    before = 0  # periods in `held` that have been given already
+    """Resample consecutive pieces (L,) to pieces of what `resample` makes of the whole."""
+    stream = ResampleStream(source_rate, sample_rate)
     for block in blocks:
-        held = np.concatenate([held, block])
-        ready = len(held) // period - context
-        if ready > before:
-            yield resample(held, source_rate, sample_rate)[before * made : ready * made]
-            kept = max(0, ready - context)
-            held, before = held[kept * period :], ready - kept
-    yield resample(held, source_rate, sample_rate)[before * made :]
+        if len(ready := stream.push(block)):
+            yield ready
+    if source_rate != sample_rate:
+        yield stream.finish()
 
 
 def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:

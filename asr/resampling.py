@@ -17,6 +17,9 @@ _MAX_KERNEL = 2**19
 # Zero crossings of the interpolating sinc on each side, and where it cuts off: torchaudio's.
 _SINC_WIDTH = 6
 _ROLLOFF = 0.99
+# Samples, at the lower of the two rates, that the filter reaches to either side: 6 zero crossings
+# and a little.
+_SUPPORT = 8
 # Samples whose weights are held at once.
 _BLOCK_SAMPLES = 2**20
 
@@ -79,6 +82,55 @@ def _resample_odd(waveform: np.ndarray, source: int, target: int) -> np.ndarray:
         near = padded[..., (places // target)[:, None] + taps + width]  # (..., outputs, taps)
         resampled[..., start : start + block] = (near * weights).sum(axis=-1)
     return resampled
+
+
+class ResampleStream:
+    """Resamples a waveform that arrives in pieces, to pieces of what `resample` makes of the whole.
+
+    Every sample is computed where its filter's whole support is at hand.
+
+    Args:
+        source_rate: Hz of what is pushed.
+        sample_rate: Hz to give.
+
+    Raises:
+        ValueError: a rate is out of range.
+    """
+
+    def __init__(self, source_rate: int, sample_rate: int) -> None:
+        check_rate(source_rate)
+        check_rate(sample_rate)
+        self._rates = source_rate, sample_rate
+        divisor = gcd(source_rate, sample_rate)
+        # Samples in and samples out of a period.
+        self._period, self._made = source_rate // divisor, sample_rate // divisor
+        # Periods on each side; of samples there are fewer at the lower rate.
+        support = _SUPPORT * max(1, -(-self._period // self._made))
+        self._context = -(-support // self._period)
+        self._held = np.empty(0, np.float32)
+        self._before = 0  # periods held that have been given already
+
+    @property
+    def samples_ahead(self) -> int:
+        """Samples of the source that must follow a sample before it is given, at most."""
+        return 0 if self._period == self._made else (self._context + 1) * self._period
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Take the next (L,) and return what is ready, (L',) float32."""
+        if self._period == self._made:
+            return samples
+        self._held = np.concatenate([self._held, samples])
+        ready = len(self._held) // self._period - self._context
+        if ready <= self._before:
+            return self._held[:0]
+        given = resample(self._held, *self._rates)[self._before * self._made : ready * self._made]
+        kept = max(0, ready - self._context)
+        self._held, self._before = self._held[kept * self._period :], ready - kept
+        return given
+
+    def finish(self) -> np.ndarray:
+        """Return what is left, (L',) float32; nothing may follow."""
+        return resample(self._held, *self._rates)[self._before * self._made :]
 
 
 @lru_cache(maxsize=16)

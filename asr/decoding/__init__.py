@@ -10,7 +10,7 @@ from asr.decoding.decoder import Decoder
 from asr.decoding.greedy import GreedyDecoder
 from asr.decoding.hypothesis import Hypothesis, Word
 from asr.decoding.prefix_search import PrefixSearchDecoder
-from asr.decoding.streaming import BeamSearchStream, Partial
+from asr.decoding.streaming import BeamSearchStream, GreedyStream, Partial
 from asr.ngram.model import NGramLM
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "BeamSearchStream",
     "Decoder",
     "GreedyDecoder",
+    "GreedyStream",
     "Hypothesis",
     "NGramLM",
     "Partial",

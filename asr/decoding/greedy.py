@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from asr import _native
 from asr.decoding.hypothesis import Hypothesis, hypothesis_factory
 from asr.decoding.inputs import Input, Lengths, LogProbs, as_batch, check_tokens
+from asr.decoding.streaming import GreedyStream
 
 
 class GreedyDecoder:
@@ -49,6 +50,10 @@ class GreedyDecoder:
         """
         batch, num_frames = as_batch(log_probs, lengths, len(self.tokens), input)
         return self._native.decode(batch, num_frames)
+
+    def stream(self) -> GreedyStream:
+        """Begin an utterance that arrives in pieces; any number may be open at a time."""
+        return GreedyStream(self._native, self.tokens, self.blank)
 
     def __reduce__(self) -> tuple[type["GreedyDecoder"], tuple[list[str], int]]:
         return type(self), (self.tokens, self.blank)

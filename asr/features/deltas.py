@@ -33,9 +33,22 @@ def add_deltas(features: Tensor, lengths: Tensor, order: int) -> Tensor:
     num, num_frames, size = features.shape
     if num_frames == 0:
         return features.new_zeros(num, 0, size * (1 + order))
+    return join_slopes(_with_margins(features, lengths, order * WINDOW), order)
+
+
+def join_slopes(padded: Tensor, order: int) -> Tensor:
+    """As `add_deltas`, of features that have their margins already.
+
+    Args:
+        padded: (N, T + 2 order WINDOW, F).
+        order: 0, 1 or 2.
+
+    Returns:
+        (N, T, F (1 + order)).
+    """
     margin = order * WINDOW
-    slope = _with_margins(features, lengths, margin)  # (N, T + 2 margin, F)
-    parts = [features]
+    num_frames = padded.shape[1] - 2 * margin
+    parts, slope = [padded[:, margin : margin + num_frames]], padded
     for _ in range(order):
         slope = _slope(slope)
         margin -= WINDOW
@@ -59,9 +72,13 @@ def splice(features: Tensor, lengths: Tensor, context: int) -> Tensor:
     num, num_frames, size = features.shape
     if num_frames == 0:
         return features.new_zeros(num, 0, size * (2 * context + 1))
-    padded = _with_margins(features, lengths, context)
+    return join_neighbours(_with_margins(features, lengths, context), context)
+
+
+def join_neighbours(padded: Tensor, context: int) -> Tensor:
+    """As `splice`, of (N, T + 2 context, F) that have their margins: (N, T, F (2 context + 1))."""
     neighbours = padded.unfold(1, 2 * context + 1, 1)  # (N, T, F, 2 context + 1)
-    return neighbours.transpose(2, 3).flatten(2)  # (N, T, F (2 context + 1))
+    return neighbours.transpose(2, 3).flatten(2)
 
 
 def check_neighbours(deltas: int, context: int) -> None:

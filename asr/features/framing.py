@@ -47,7 +47,12 @@ def cut_windows(
     period = 2 * lengths.clamp_min(1)[:, None]
     position = torch.remainder(position[None], period)  # (N, P)
     position = torch.minimum(position, period - 1 - position)
-    windows = waveforms.gather(1, position).unfold(1, win_length, hop_length)
+    return slide_windows(waveforms.gather(1, position), win_length, hop_length)
+
+
+def slide_windows(samples: Tensor, win_length: int, hop_length: int) -> Tensor:
+    """Cut all whole windows of (N, L), L >= win_length, without their mean: (N, T, win_length)."""
+    windows = samples.unfold(1, win_length, hop_length)
     return windows - windows.mean(dim=-1, keepdim=True)
 
 

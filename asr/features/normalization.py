@@ -105,13 +105,28 @@ class Normalized(nn.Module):
         mask = length_mask(lengths, values.shape[1])[..., None]  # (N, X, 1)
         if self.normalize == "utterance":
             values = normalize_utterances(values, lengths, mask)
-        elif self.needs_fit:
-            values = (values - self.corpus_mean) / (self.corpus_std + STD_FLOOR)
-        if self.normalize == "running":
-            values = values.masked_fill(~mask, 0.0)
+        else:
+            # The running mean needs finite values beyond lengths too.
             start = values.new_zeros(len(values), values.shape[-1])
-            values = values - running_mean(values, start, self.running_frames)
+            values = self.normalized_piece(values.masked_fill(~mask, 0.0), start)[0]
         return values.masked_fill(~mask, 0.0)
+
+    def normalized_piece(self, values: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise a piece of an utterance, but not by the utterance.
+
+        Args:
+            values: (N, X, C), all of them speech.
+            before: running means at the end of the piece before, (N, C); zeros at first.
+
+        Returns:
+            (N, X, C), and the running means at its end; `before` where there are none.
+        """
+        if self.needs_fit:
+            values = (values - self.corpus_mean) / (self.corpus_std + STD_FLOOR)
+        if self.normalize == "running" and values.shape[1]:
+            means = running_mean(values, before, self.running_frames)
+            values, before = values - means, means[:, -1]
+        return values, before
 
 
 def normalize_utterances(values: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:

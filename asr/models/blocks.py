@@ -236,8 +236,8 @@ def split_frames(logits: Tensor, count: int) -> Tensor:
     """Lay out frames that stand beside each other: (T, N, R C) to (R T, N, C)."""
     if count == 1:
         return logits
-    frames, num, _ = logits.shape
-    logits = logits.view(frames, num, count, -1)  # (T, N, R, C)
+    frames, num, size = logits.shape
+    logits = logits.view(frames, num, count, size // count)  # (T, N, R, C)
     return logits.transpose(1, 2).flatten(0, 1)  # (R T, N, C)
 
 

@@ -35,12 +35,16 @@ class ClippedRNN(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (T, N, F), T >= 1, to the states (T, N, H) and the last of them, (N, H)."""
-        first, *rest = self.input(x).unbind(0)
-        state = self.activation(first)
-        states = [state]
-        for drive in rest:
-            state = self.activation(drive + self.recurrent(state))
-            states.append(state)
-        return torch.stack(states), state
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (T, N, F), T >= 1, to the states (T, N, H) and the last of them, (1, N, H).
+
+        `state` is that before the first frame, (1, N, H); zero by default.
+        """
+        drives = self.input(x).unbind(0)
+        if state is None:  # the product with zero is spared
+            states = [self.activation(drives[0])]
+        else:
+            states = [self.activation(drives[0] + self.recurrent(state[0]))]
+        for drive in drives[1:]:
+            states.append(self.activation(drive + self.recurrent(states[-1])))
+        return torch.stack(states), states[-1][None]

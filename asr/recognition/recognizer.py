@@ -6,7 +6,7 @@ model.transcribe("speech.wav").text
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -16,9 +16,11 @@ from asr.acoustic.model import AcousticModel, pad_log_probs
 from asr.acoustic.recordings import Piece, process_recordings
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, Hypothesis, NGramLM
 from asr.decoding.hypothesis import split_by_token
+from asr.recognition.endpoints import DEFAULT_ENDPOINTS, Endpoints
 from asr.recognition.segments import Segmenter
 from asr.recognition.sources import AudioInput, Source
-from asr.recognition.transcripts import Alternative, Segment, Transcript, time_words
+from asr.recognition.streaming import SpeechStream, step
+from asr.recognition.transcripts import Segment, Transcript, make_segment
 
 # Told of every segment as it is done.
 OnSegment = Callable[[Segment], None]
@@ -154,6 +156,32 @@ class Recognizer:
             if piece.segment.says_something:
                 yield piece.segment
 
+    def stream(
+        self, sample_rate: int | None = None, *, endpoints: Endpoints | None = DEFAULT_ENDPOINTS
+    ) -> SpeechStream:
+        """Begin a stream of speech; any number may be open at a time.
+
+        Args:
+            sample_rate: Hz of what will be pushed; the model's by default.
+            endpoints: when an utterance has ended; None: with the stream.
+
+        Raises:
+            ValueError: the model or the decoder needs whole utterances, or the rate is out of
+                range; says what to do.
+        """
+        return SpeechStream(self.model, self.decoder, sample_rate, endpoints)
+
+    def step(self, streams: Sequence[SpeechStream]) -> list[list[Segment]]:
+        """Recognise what several streams have accepted, in one batch where they are alike.
+
+        stream.accept(samples) and stream.close() leave the network to this call; it gives for each
+        stream what `push` and `finish` would.
+
+        Args:
+            streams: of this recogniser, each once; no other thread uses them meanwhile.
+        """
+        return step(streams)
+
     def _open(self, audio: AudioInput, sample_rate: int | None) -> Source:
         source = Source(audio, sample_rate, self.model)
         if sample_rate is not None and source.is_file:
@@ -201,18 +229,11 @@ class Recognizer:
 
     def _describe(self, piece: Piece[Source], n_best: list[Hypothesis]) -> "_Decoded":
         """Turn hypotheses of a piece into a segment, in seconds of the recording."""
-        best = n_best[0]
         if not self._joint:
-            best = split_by_token(best, piece.log_probs.numpy())
+            n_best[0] = split_by_token(n_best[0], piece.log_probs.numpy())
         read_s = piece.num_samples / self.sample_rate
         frame_s = self.model.seconds_per_frame
-        words = time_words(best.words, frame_s, read_s, piece.first_frame)
-        start_s = piece.first_frame * frame_s
-        end_s = min(start_s + len(piece.log_probs) * frame_s, read_s)
-        if words:
-            start_s, end_s = words[0].start_s, words[-1].end_s
-        others = [Alternative(h.text, h.score) for h in n_best] if len(n_best) > 1 else []
-        segment = Segment(best.text, words, start_s, end_s, best.score, others)
+        segment = make_segment(n_best, piece.first_frame, len(piece.log_probs), frame_s, read_s)
         return _Decoded(segment, read_s, piece.is_last)
 
     def _join(self, source: Source, pieces: list["_Decoded"]) -> Transcript:

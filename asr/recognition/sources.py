@@ -107,10 +107,9 @@ class Source:
         channels = 0
         pieces = self._audio if isinstance(self._audio, Iterator) else [self._audio]
         for piece in pieces:
-            waveform = _as_array(piece)
-            if waveform.size == 0 and waveform.ndim < 3:
+            mono, found = as_mono(piece)
+            if not found:
                 continue
-            mono, found = _mix_down(waveform)
             if not channels:
                 assert self._source_rate is not None
                 self._note(found, self._source_rate)
@@ -128,6 +127,25 @@ class Source:
         if source_rate != self._model.sample_rate:
             rates = f"{source_rate} Hz to {self._model.sample_rate} Hz"
             self.notes.append(f"resampled from {rates}")
+
+
+def as_mono(piece: object) -> tuple[np.ndarray, int]:
+    """Check a piece of a waveform and average its channels.
+
+    Args:
+        piece: (L,) or (channels, L) floating point in [-1, 1], numpy or torch.
+
+    Returns:
+        (L,) float32, and the number of channels; 0 where there are no samples.
+
+    Raises:
+        TypeError: it is not floating point.
+        ValueError: it has another shape, or samples are not finite or out of range.
+    """
+    waveform = _as_array(piece)
+    if waveform.size == 0 and waveform.ndim < 3:
+        return np.empty(0, np.float32), 0
+    return _mix_down(waveform)
 
 
 def _as_array(waveform: object) -> np.ndarray:

@@ -1,9 +1,11 @@
 """Transcripts: what was said, word by word, with times."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from asr.decoding import Hypothesis
 
 
 class TimedWord(NamedTuple):
@@ -83,6 +85,21 @@ class Transcript:
     channel: int | None = None
 
 
+class PartialTranscript(NamedTuple):
+    """What is known of an utterance that is being said.
+
+    Attributes:
+        text: the best text so far; its last word may be incomplete.
+        stable_text: its first words, as far as nothing to come can change them. Within an utterance
+            it only grows.
+        words: the words of `text`, in seconds of the stream.
+    """
+
+    text: str
+    stable_text: str
+    words: list[TimedWord]
+
+
 class FramedWord(Protocol):
     """A word as decoders give it, timed in frames."""
 
@@ -105,6 +122,32 @@ class FramedWord(Protocol):
     def confidence(self) -> float:
         """In [0, 1]."""
         ...
+
+
+def make_segment(
+    n_best: Sequence[Hypothesis],
+    first_frame: int,
+    num_frames: int,
+    seconds_per_frame: float,
+    duration_s: float,
+) -> Segment:
+    """Describe what was decoded together.
+
+    Args:
+        n_best: hypotheses, best first.
+        first_frame: of the recording.
+        num_frames: that were decoded.
+        seconds_per_frame: of the decoder.
+        duration_s: seconds of the recording that were read; no time is later.
+    """
+    best = n_best[0]
+    words = time_words(best.words, seconds_per_frame, duration_s, first_frame)
+    start_s = first_frame * seconds_per_frame
+    end_s = min(start_s + num_frames * seconds_per_frame, duration_s)
+    if words:
+        start_s, end_s = words[0].start_s, words[-1].end_s
+    others = [Alternative(h.text, h.score) for h in n_best] if len(n_best) > 1 else []
+    return Segment(best.text, words, start_s, end_s, best.score, others)
 
 
 def time_words(

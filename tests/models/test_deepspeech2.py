@@ -192,7 +192,7 @@ def test_clipped_recurrence_equals_its_equation():
         drive = x[t] @ layer.input.weight.T + state @ layer.recurrent.weight.T + layer.input.bias
         state = drive.clamp(0, 20)
         torch.testing.assert_close(states[t], state)
-    assert torch.equal(last, states[-1])
+    assert torch.equal(last, states[-1:])
     assert (states == 20).any()
     assert (states == 0).any()
 

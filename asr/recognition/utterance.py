@@ -1,0 +1,92 @@
+"""One utterance of a stream while it is decoded."""
+
+import numpy as np
+from torch import Tensor
+
+from asr.acoustic.model import AcousticModel
+from asr.decoding.decoder import StreamingDecoder
+from asr.decoding.hypothesis import split_by_token
+from asr.recognition.endpoints import Endpoints
+from asr.recognition.transcripts import PartialTranscript, Segment, make_segment, time_words
+from asr.text import BLANK, WORD_START
+
+
+class Utterance:
+    """Takes the frames of one utterance, and knows how long it has been silent.
+
+    Args:
+        model: the model that the frames come from.
+        decoder: made for its tokens.
+        first_frame: of the stream.
+
+    Attributes:
+        num_frames: that were taken.
+        num_silent: of these, at the end: their best token is the blank or separates words.
+        has_words: whether others were before.
+    """
+
+    def __init__(self, model: AcousticModel, decoder: StreamingDecoder, first_frame: int) -> None:
+        self.num_frames = 0
+        self.num_silent = 0
+        self.has_words = False
+        self._model = model
+        self._first_frame = first_frame
+        self._decoding = decoder.stream()
+        tokens = model.tokenizer.tokens
+        separators = [i for i, token in enumerate(tokens) if token in (" ", WORD_START)]
+        self._silent = {BLANK, *separators}
+        # Words that are tokens get their confidence from the frames.
+        self._rows: list[Tensor] | None = None if model.separates_words else []
+
+    @property
+    def end_frame(self) -> int:
+        """One past the last frame, in the stream."""
+        return self._first_frame + self.num_frames
+
+    def push(self, rows: Tensor, endpoints: Endpoints | None) -> int:
+        """Take log-probabilities (T, C) up to the frame that ends the utterance.
+
+        Returns:
+            how many were taken: T, or fewer if it has ended; see `has_ended`.
+        """
+        count = 0
+        for best in rows.argmax(dim=1).tolist():
+            if self.has_ended(endpoints):
+                break
+            self._count(is_silent=best in self._silent)
+            count += 1
+        self._decoding.push(rows[:count])
+        if self._rows is not None:
+            self._rows.append(rows[:count])
+        return count
+
+    def has_ended(self, endpoints: Endpoints | None) -> bool:
+        """Whether its last frame ends it."""
+        if endpoints is None:
+            return False
+        frame_s = self._model.seconds_per_frame
+        return endpoints.has_ended(
+            self.num_frames * frame_s, self.num_silent * frame_s, has_words=self.has_words
+        )
+
+    def partial(self, heard_s: float) -> PartialTranscript:
+        """Describe it so far; `heard_s` seconds of the stream were heard."""
+        text, stable_text, words = self._decoding.partial()
+        frame_s = self._model.seconds_per_frame
+        timed = time_words(words, frame_s, heard_s, self._first_frame)
+        return PartialTranscript(text, stable_text, timed)
+
+    def finish(self, heard_s: float) -> list[Segment]:
+        """End it: return its segment, or none if it says nothing."""
+        n_best = self._decoding.finish()
+        if self._rows:
+            log_probs = np.concatenate([rows.numpy() for rows in self._rows])
+            n_best[0] = split_by_token(n_best[0], log_probs)
+        frame_s = self._model.seconds_per_frame
+        segment = make_segment(n_best, self._first_frame, self.num_frames, frame_s, heard_s)
+        return [segment] if segment.says_something else []
+
+    def _count(self, *, is_silent: bool) -> None:
+        self.num_frames += 1
+        self.num_silent = self.num_silent + 1 if is_silent else 0
+        self.has_words = self.has_words or not is_silent
