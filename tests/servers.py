@@ -1,5 +1,6 @@
 """A real server of the tone language on a port of its own, in a thread, and a gate for its work."""
 
+import functools
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import httpx
 import tones
 
 from asr.acoustic.checkpoint import load_checkpoint
+from asr.acoustic.model import AcousticModel
 from asr.decoding import GreedyDecoder
 from asr.server.app import make_app
 from asr.server.decoders import Decoders
@@ -88,3 +90,14 @@ def wait_until(is_true, seconds: float = 30.0) -> None:
     while not is_true():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.01)
+
+
+@functools.cache
+def streaming_model() -> AcousticModel:
+    """A model of the tone language that hears while it is spoken."""
+    features = tones.CONFIG["features"] | {"normalize": "none"}
+    network = tones.CONFIG["model"] | {"bidirectional": False, "lookahead": 4}
+    model = tones.untrained_model(config={"features": features, "model": network})
+    tones._train(model, num_steps=60)
+    model.features.eval()
+    return model

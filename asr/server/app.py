@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from asr import __version__
 from asr.acoustic.model import AcousticModel
 from asr.audio import AudioError
+from asr.recognition.recognizer import Recognizer
 from asr.recognition.transcripts import Transcript
 from asr.server.admission import Places
 from asr.server.answers import make_answer
@@ -30,6 +31,7 @@ from asr.server.page import Page
 from asr.server.parameters import Parameters, read_parameters
 from asr.server.schema import FORM
 from asr.server.settings import Settings
+from asr.server.streams import Streams
 from asr.server.uploads import receive_upload
 
 # Of HTTP, though no standard names it: the client left, nobody reads this.
@@ -56,12 +58,20 @@ class Service:
         self.metrics = Metrics()
         self.engine = Engine(model)
         self.places = Places(settings.max_requests, "requests")
-        self.health = Health(self.engine, decoders.choose(Choice(decoders.has_lm)))
+        recognizer = Recognizer(model, decoders.choose(Choice(decoders.has_lm)))
+        self.health = Health(self.engine, recognizer)
+        self.streams = Streams(recognizer, decoders, settings, self.metrics, self.language)
         self.created = int(time.time())
         self.metrics.watch("requests_held", "Places taken", lambda: self.places.taken)
         self.metrics.watch(
             "recordings_waiting", "Recordings in line", lambda: self.engine.num_waiting
         )
+        self.metrics.watch("streams_open", "Live streams", lambda: self.streams.places.taken)
+
+    def close(self) -> None:
+        """End the threads."""
+        self.engine.close()
+        self.streams.close()
 
     @property
     def language(self) -> str | None:
@@ -78,6 +88,7 @@ class Service:
             "language": self.language,
             "sample_rate": self.model.sample_rate,
             "lm": self.decoders.has_lm,
+            "streams": self.streams.reason is None,
         }
 
     async def transcribe(self, request: Request) -> Response:
@@ -150,7 +161,7 @@ def make_app(model: AcousticModel, decoders: Decoders, settings: Settings) -> AS
         try:
             yield
         finally:
-            await asyncio.to_thread(service.engine.close)
+            await asyncio.to_thread(service.close)
             folder.cleanup()
 
     # FastAPI's own pages of documentation load scripts from elsewhere.
@@ -188,12 +199,20 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _add_routes(app: FastAPI, service: Service) -> None:
-    page = Page(service.settings, has_lm=service.decoders.has_lm)
+    page = Page(
+        service.settings,
+        has_lm=service.decoders.has_lm,
+        can_stream=service.streams.reason is None,
+    )
 
     @app.post("/v1/audio/transcriptions", openapi_extra=FORM, response_model=None)
     async def transcribe(request: Request) -> Response:
         """Transcribe a recording."""
         return await service.transcribe(request)
+
+    @app.websocket("/v1/stream")
+    async def stream(socket: WebSocket) -> None:
+        await service.streams.serve(socket)
 
     @app.get("/v1/models")
     async def models() -> dict:

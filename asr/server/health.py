@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 
-from asr.decoding import Decoder
 from asr.recognition.recognizer import Recognizer
 from asr.server.engine import Engine
 
@@ -24,13 +23,13 @@ class Health:
     long as it goes on.
 
     Args:
-        engine: whose model it is, and whose work must go on.
-        decoder: the server's own.
+        engine: whose work must go on.
+        recognizer: of the same model.
     """
 
-    def __init__(self, engine: Engine, decoder: Decoder) -> None:
+    def __init__(self, engine: Engine, recognizer: Recognizer) -> None:
         self._engine = engine
-        self._recognizer = Recognizer(engine.model, decoder)
+        self._recognizer = recognizer
         self._asking = asyncio.Lock()
         self._known: dict[str, object] = {}
         self._known_at = -FRESH_S

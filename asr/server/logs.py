@@ -30,10 +30,17 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-def log_json_lines() -> None:
-    """Send all logs to standard error as JSON lines."""
+def make_handler() -> logging.Handler:
+    """Make what writes to standard error what this server says, and nothing that libraries say.
+
+    They quote what they could not read.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    # It quotes what it could not read.
-    handler.addFilter(lambda record: record.name != "asr.recognition.recognizer")
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    handler.addFilter(lambda record: record.name.startswith(("asr.server.", "uvicorn.")))
+    return handler
+
+
+def log_json_lines() -> None:
+    """Send all logs there."""
+    logging.basicConfig(level=logging.INFO, handlers=[make_handler()], force=True)

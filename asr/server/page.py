@@ -17,6 +17,7 @@ class Page:
     Args:
         settings: of the server.
         has_lm: whether there is a language model to choose.
+        can_stream: whether words can appear while they are said.
 
     Attributes:
         html: the page.
@@ -25,7 +26,7 @@ class Page:
             which loads it from an address of its own.
     """
 
-    def __init__(self, settings: Settings, *, has_lm: bool) -> None:
+    def __init__(self, settings: Settings, *, has_lm: bool, can_stream: bool) -> None:
         folder = files("asr.server") / "templates"
         style = (files("asr.pages") / "templates" / "page.css").read_text("utf-8")
         style += (folder / "page.css").read_text("utf-8")
@@ -34,6 +35,7 @@ class Page:
             "needsToken": settings.token is not None,
             "maxBytes": settings.max_bytes,
             "maxSeconds": settings.max_duration_s,
+            "streams": can_stream,
         }
         # In a script element only "<" could end it.
         told = json.dumps(facts).replace("<", "\\u003c")

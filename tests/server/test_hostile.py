@@ -16,7 +16,7 @@ import soundfile
 import tones
 
 from asr.acoustic.checkpoint import load_checkpoint
-from asr.server.logs import JsonLines
+from asr.server.logs import JsonLines, make_handler
 
 RATE = tones.SAMPLE_RATE
 FORM = "multipart/form-data; boundary=x"
@@ -130,6 +130,7 @@ def test_body_that_promises_too_much_is_refused_unread(served):
 
 def test_body_that_is_too_much_is_refused(served):
     def endless():
+        yield form(b"").removesuffix(b"\r\n--x--\r\n")
         while True:
             yield bytes(2**16)
 
@@ -258,9 +259,9 @@ def test_failure_in_the_middle_is_a_500_for_one_and_nothing_for_the_others(
 
 def test_logs_hold_nobodys_words(model, speech, caplog):
     secret = "abcd dcba"
-    handler = logging.Handler()
+    handler = make_handler()
     lines = []
-    handler.emit = lambda record: lines.append(JsonLines().format(record))
+    handler.emit = lambda record: lines.append(handler.format(record))
     logging.getLogger().addHandler(handler)
     caplog.set_level(logging.INFO)
     try:

@@ -122,10 +122,11 @@ $("words").addEventListener("keydown", (event) => {
 
 // The model writes a word after it was said: what is shown and played begins before.
 function span(i) {
-  const { start, end } = shown.words[i];
-  const before = i ? shown.words[i - 1].end : 0;
-  const after = shown.words[i + 1]?.start ?? shown.answer.duration;
-  return [Math.max(before, start - 0.35), end + Math.min(0.15, Math.max(0, after - end) / 2)];
+  const stop = (k) => {
+    const after = shown.words[k + 1]?.start ?? shown.answer.duration;
+    return shown.words[k].end + Math.min(0.15, Math.max(0, after - shown.words[k].end) / 2);
+  };
+  return [Math.max(i ? stop(i - 1) : 0, shown.words[i].start - 0.35), stop(i)];
 }
 
 // ---- sound
@@ -185,7 +186,7 @@ $("strip").addEventListener("click", (event) => {
 
 function drawStrip() {
   const duration = shown.answer.duration;
-  const width = Math.max($("timeline").clientWidth - 8, Math.min(MAX_STRIP, duration * 90));
+  const width = Math.max($("timeline").clientWidth - 8, Math.min(MAX_STRIP, duration * 170));
   $("strip").style.width = `${width}px`;
   for (const id of ["wave", "spectrogram"]) $(id).hidden = !shown.samples;
   if (shown.samples) {
@@ -307,6 +308,7 @@ async function startRecording() {
   await audio.audioWorklet.addModule("/capture.js");
   const node = new AudioWorkletNode(audio, "capture", { numberOfOutputs: 0 });
   recorder = { stream, audio, node, pieces: [], length: 0, rate: audio.sampleRate };
+  recorder.live = SERVER.streams ? openLive(audio.sampleRate) : null;
   node.port.onmessage = ({ data }) => (data ? keep(data) : finishRecording());
   audio.createMediaStreamSource(stream).connect(node);
   $("record").textContent = "Stop";
@@ -317,6 +319,7 @@ async function startRecording() {
 
 function keep(piece) {
   recorder.pieces.push(piece);
+  recorder.live?.push(piece);
   recorder.length += piece.length;
   drawLevel(Math.max(...piece.map(Math.abs)));
   const seconds = recorder.length / recorder.rate;
@@ -326,8 +329,9 @@ function keep(piece) {
 
 function drawLevel(peak) {
   const canvas = $("level"), pen = canvas.getContext("2d"), step = 4;
+  pen.globalCompositeOperation = "copy"; // what was there does not stay beneath
   pen.drawImage(canvas, -step, 0);
-  pen.clearRect(canvas.width - step, 0, step, canvas.height);
+  pen.globalCompositeOperation = "source-over";
   pen.fillStyle = colour("--fifth");
   const height = Math.max(2, canvas.height * Math.min(1, peak));
   pen.fillRect(canvas.width - step, (canvas.height - height) / 2, step - 1, height);
@@ -341,11 +345,50 @@ function stopRecording() {
   $("level").hidden = true;
 }
 
-function finishRecording() {
-  const { pieces, length, rate, audio } = recorder;
+async function finishRecording() {
+  const { pieces, length, rate, audio, live } = recorder;
   recorder = null;
   audio.close();
-  if (length) transcribe(wav(pieces, length, rate), "recording");
+  if (!length) return say("");
+  const file = wav(pieces, length, rate);
+  const answer = await live?.finish();
+  if (answer) show(answer, await decode(file), "recording");
+  else transcribe(file, "recording");
+}
+
+// Words while they are said. Where that fails, the recording is sent when it is whole.
+function openLive(rate) {
+  const socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/v1/stream");
+  const waiting = [], finals = [];
+  let tell;
+  const done = new Promise((resolve) => (tell = resolve));
+  const send = (data) => {
+    if (socket.readyState === WebSocket.CONNECTING) waiting.push(data);
+    else if (socket.readyState === WebSocket.OPEN) socket.send(data);
+  };
+  const start = { type: "start", sample_rate: rate, format: "float32" };
+  if ($("token")) start.token = $("token").value.trim();
+  if ($("prompt").value.trim()) start.prompt = $("prompt").value;
+  if ($("lm")) start.lm = $("lm").checked;
+  socket.onopen = () => [JSON.stringify(start), ...waiting].forEach((data) => socket.send(data));
+  socket.onclose = () => tell(null);
+  socket.onmessage = ({ data }) => {
+    const { type, ...message } = JSON.parse(data);
+    if (type === "final") showLive(finals, (finals.push(message.text), ""), "");
+    if (type === "partial") showLive(finals, message.stable_text, message.text.slice(message.stable_text.length));
+    if (type === "done") tell(message);
+    if (type === "error") say(message.error.message, true);
+  };
+  showLive([], "", "");
+  return { push: send, finish: () => (send(JSON.stringify({ type: "finish" })), done) };
+}
+
+function showLive(finals, stable, open) {
+  const rest = document.createElement("span");
+  rest.className = "open";
+  rest.textContent = open;
+  $("live").replaceChildren([...finals, stable].filter(Boolean).join(" "), open.startsWith(" ") ? " " : "", rest);
+  $("live").hidden = false;
 }
 
 function wav(pieces, length, rate) {
