@@ -1,6 +1,7 @@
 """The application: routes, and what they share."""
 
 import asyncio
+import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -33,6 +34,8 @@ from asr.server.schema import FORM
 from asr.server.settings import Settings
 from asr.server.streams import Streams
 from asr.server.uploads import receive_upload
+
+logger = logging.getLogger(__name__)
 
 # Of HTTP, though no standard names it: the client left, nobody reads this.
 CLIENT_LEFT = 499
@@ -158,11 +161,13 @@ def make_app(model: AcousticModel, decoders: Decoders, settings: Settings) -> AS
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        logger.info("began", extra={"fields": {"model": settings.name}})
         try:
             yield
         finally:
             await asyncio.to_thread(service.close)
             folder.cleanup()
+            logger.info("stopped")
 
     # FastAPI's own pages of documentation load scripts from elsewhere.
     app = FastAPI(

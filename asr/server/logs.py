@@ -31,13 +31,18 @@ class JsonLines(logging.Formatter):
 
 
 def make_handler() -> logging.Handler:
-    """Make what writes to standard error what this server says, and nothing that libraries say.
+    """Make what writes to standard error what this server says, and little that libraries say.
 
-    They quote what they could not read.
+    They quote what they could not read, and addresses with all that clients put into them.
     """
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        from_uvicorn = record.name.startswith("uvicorn.") and record.levelno >= logging.WARNING
+        return record.name.startswith("asr.server.") or from_uvicorn
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    handler.addFilter(lambda record: record.name.startswith(("asr.server.", "uvicorn.")))
+    handler.addFilter(is_ours)
     return handler
 
 

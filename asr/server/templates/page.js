@@ -173,6 +173,10 @@ function mark(i) {
   for (const place of ["words", "boxes"]) {
     [...$(place).children].forEach((button, k) => button.classList.toggle("now", k === i));
   }
+  const box = $("boxes").children[i], view = $("timeline");
+  if (!box) return;
+  const [left, right] = [box.offsetLeft, box.offsetLeft + box.offsetWidth];
+  if (left < view.scrollLeft || right > view.scrollLeft + view.clientWidth) view.scrollLeft = left - 40;
 }
 
 $("play").addEventListener("click", () => (source ? stopSound() : play(0, shown.answer.duration)));
