@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--max-megabytes", _at_least_1, Settings.max_bytes // 2**20, "of a request"),
         ("--max-seconds", _at_least_1, int(Settings.max_duration_s), "of audio of a request"),
         ("--max-requests", _at_least_1, Settings.max_requests, "uploading, waiting or in work"),
+        ("--max-streams", _at_least_1, Settings.max_streams, "live at a time"),
         ("--per-minute", _at_least_1, Settings.requests_per_minute, "requests of one address"),
         ("--body-timeout", _at_least_1, int(Settings.body_timeout_s), "seconds for an upload"),
         ("--stop-timeout", _at_least_1, int(Settings.stop_timeout_s), "seconds at SIGTERM"),
@@ -69,13 +70,14 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"--host {args.host} can be reached from elsewhere: set ASR_TOKEN or --token-file"
         )
-    options = read_beam_options(args)
+    options = read_beam_options(args, later={"hotwords"})
     settings = Settings(
         name=args.name or run_of(args.checkpoint).name,
         token=token,
         max_bytes=args.max_megabytes * 2**20,
         max_duration_s=args.max_seconds,
         max_requests=args.max_requests,
+        max_streams=args.max_streams,
         requests_per_minute=args.per_minute,
         body_timeout_s=args.body_timeout,
         stop_timeout_s=args.stop_timeout,

@@ -33,8 +33,8 @@ class Decoders:
 
     Args:
         tokens: of the model.
-        options: of `BeamSearchDecoder`, with the language model loaded; empty: greedy search, where
-            no request asks for more.
+        options: of `BeamSearchDecoder`, with the language model loaded; none but a weight of
+            hotwords: greedy search, where no request asks for more.
         normalizer: of the model's training texts, which hotwords go through.
     """
 
@@ -46,6 +46,9 @@ class Decoders:
     ) -> None:
         self._tokens = list(tokens)
         self._options = dict(options)
+        self._hotword_weight = self._options.pop("hotword_weight", HOTWORD_WEIGHT)
+        if self._options.get("hotwords"):
+            self._options["hotword_weight"] = self._hotword_weight
         self._normalizer = normalizer
         self._made: OrderedDict[Choice, Decoder] = OrderedDict()
 
@@ -77,7 +80,7 @@ class Decoders:
             options = {key: value for key, value in options.items() if key not in _OF_LM}
         if choice.hotwords:
             options["hotwords"] = [*options.get("hotwords", ()), *map(self._spell, choice.hotwords)]
-            options.setdefault("hotword_weight", HOTWORD_WEIGHT)
+            options["hotword_weight"] = self._hotword_weight
         options["n_best"] = max(options.get("n_best", 1), choice.n_best)
         return BeamSearchDecoder(self._tokens, **options)
 

@@ -119,8 +119,8 @@ class Streams:
                     last = ""
             if heard.partial.text != last:
                 last = heard.partial.text
-                partial = {"text": last, "stable_text": heard.partial.stable_text}
-                await state.send({"type": "partial"} | partial)
+                stable = heard.partial.stable_text
+                await state.send({"type": "partial", "text": last, "stable_text": stable})
         transcript = self._join(segments, stream.duration_s)
         await state.send({"type": "done"} | verbose_record(transcript, start.asked))
 
@@ -134,7 +134,7 @@ class Streams:
         rate, style = said.get("sample_rate"), said.get("format", "pcm16")
         if type(rate) is not int or not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
             raise bad_parameter("sample_rate", f"must be {MIN_SAMPLE_RATE}..{MAX_SAMPLE_RATE} Hz")
-        if style not in FORMATS:
+        if not isinstance(style, str) or style not in FORMATS:
             raise bad_parameter("format", f"must be one of {', '.join(FORMATS)}")
         fields = [(key, _as_field(value)) for key, value in said.items() if key not in _OWN]
         if unknown := [key for key, _ in fields if key not in _FORM]:

@@ -68,14 +68,15 @@ def test_page_asks_for_what_the_server_has():
 @pytest.fixture(scope="module")
 def wav(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "speech.wav"
-    silence = np.zeros(RATE, np.float32)
     rng = np.random.default_rng(3)
-    write_wav(path, np.concatenate([tones.speak("ab cad", rng), silence, silence]), RATE)
+    quiet = (1e-3 * rng.standard_normal(2 * RATE)).astype(np.float32)
+    write_wav(path, np.concatenate([tones.speak("ab cad", rng), quiet]), RATE)
     return path
 
 
 @pytest.fixture(scope="module")
 def browser(wav):
+    """Chromium, whose microphone is the wav file."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
     if find_spec("playwright") is None:
