@@ -30,7 +30,7 @@ from asr.server.health import Health
 from asr.server.metrics import Metrics
 from asr.server.page import Page
 from asr.server.parameters import Parameters, read_parameters
-from asr.server.schema import FORM
+from asr.server.schema import describe_form
 from asr.server.settings import Settings
 from asr.server.streams import Streams
 from asr.server.uploads import receive_upload
@@ -210,7 +210,9 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         can_stream=service.streams.reason is None,
     )
 
-    @app.post("/v1/audio/transcriptions", openapi_extra=FORM, response_model=None)
+    form = describe_form(service.settings.name)
+
+    @app.post("/v1/audio/transcriptions", openapi_extra=form, response_model=None)
     async def transcribe(request: Request) -> Response:
         """Transcribe a recording."""
         return await service.transcribe(request)

@@ -14,7 +14,6 @@ def _several(values: tuple[str, ...], description: str) -> dict[str, object]:
 
 _PROPERTIES = {
     "file": {"type": "string", "format": "binary", "description": "the recording"},
-    "model": _text("the name that /v1/models gives"),
     "language": _text("code of the model's language"),
     "prompt": _text("words and phrases to listen for, with commas between them"),
     "response_format": {"type": "string", "enum": list(FORMATS), "default": "json"},
@@ -23,12 +22,6 @@ _PROPERTIES = {
     "lm": {"type": "string", "enum": ["true", "false"], "description": "use the language model"},
     "timestamp_granularities[]": _several(GRANULARITIES, "times in verbose_json"),
     "include[]": _several(INCLUDES, "more in verbose_json"),
-}
-_SCHEMA = {
-    "type": "object",
-    "properties": _PROPERTIES,
-    "required": ["file", "model"],
-    "additionalProperties": False,
 }
 _ERRORS = {
     "400": "a parameter or the recording cannot be used",
@@ -40,7 +33,18 @@ _ERRORS = {
     "429": "too many requests a minute",
     "503": "all places are taken; Retry-After says when to come back",
 }
-FORM = {
-    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _SCHEMA}}},
-    "responses": {status: {"description": why} for status, why in _ERRORS.items()},
-}
+
+
+def describe_form(name: str) -> dict[str, object]:
+    """Describe the form and the refusals of a server whose model has a name."""
+    model = {"type": "string", "enum": [name], "description": "the name that /v1/models gives"}
+    schema = {
+        "type": "object",
+        "properties": {"model": model} | _PROPERTIES,
+        "required": ["file", "model"],
+        "additionalProperties": False,
+    }
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
+        "responses": {status: {"description": why} for status, why in _ERRORS.items()},
+    }
