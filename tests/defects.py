@@ -4,6 +4,7 @@ from defect import Defect
 from explain_defects import EXPLAIN_DEFECTS
 from front_end_defects import FRONT_END_DEFECTS
 from learning_defects import LEARNING_DEFECTS
+from streaming_defects import STREAMING_DEFECTS
 
 LOSS_TESTS = ("ctc/test_*.py",)
 CUDA_TESTS = ("ctc/test_cuda.py",)
@@ -304,4 +305,5 @@ DEFECTS = (
     *EXPLAIN_DEFECTS,
     *FRONT_END_DEFECTS,
     *LEARNING_DEFECTS,
+    *STREAMING_DEFECTS,
 )

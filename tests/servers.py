@@ -1,6 +1,5 @@
 """A real server of the tone language on a port of its own, in a thread, and a gate for its work."""
 
-import functools
 import threading
 import time
 from collections.abc import Iterator
@@ -92,12 +91,6 @@ def wait_until(is_true, seconds: float = 30.0) -> None:
         time.sleep(0.01)
 
 
-@functools.cache
 def streaming_model() -> AcousticModel:
     """A model of the tone language that hears while it is spoken."""
-    features = tones.CONFIG["features"] | {"normalize": "none"}
-    network = tones.CONFIG["model"] | {"bidirectional": False, "lookahead": 4}
-    model = tones.untrained_model(config={"features": features, "model": network})
-    tones._train(model, num_steps=60)
-    model.features.eval()
-    return model
+    return load_checkpoint(tones.streaming_checkpoint_path())

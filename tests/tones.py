@@ -49,6 +49,12 @@ CONFIG = {
     },
 }
 
+# The one-directional form, whose features need no whole utterance.
+STREAMING_CONFIG = {
+    "features": CONFIG["features"] | {"normalize": "running", "running_s": 1.0},
+    "model": CONFIG["model"] | {"bidirectional": False, "lookahead": 4},
+}
+
 
 def speak(text: str, rng: np.random.Generator) -> np.ndarray:
     """Turn a text into tones with a little noise: (L,) float32."""
@@ -87,17 +93,30 @@ def checkpoint_path() -> Path:
     return path
 
 
+@functools.cache
+def streaming_checkpoint_path() -> Path:
+    """As `checkpoint_path`, of a model that streams."""
+    model = untrained_model(config=STREAMING_CONFIG)
+    rng = np.random.default_rng(0)
+    waveform = torch.from_numpy(speak(invent_text(rng, 10), rng))[None]
+    model.features.fit([(waveform, torch.tensor([waveform.shape[1]]))])
+    _train(model, num_steps=60, batch_size=8)
+    path = Path(tempfile.mkdtemp(prefix="tones-")) / "streaming.ckpt"
+    save_checkpoint(path, model)
+    return path
+
+
 def trained_model() -> AcousticModel:
     """A fresh copy of the trained model."""
     return load_checkpoint(checkpoint_path())
 
 
-def _train(model: AcousticModel, num_steps: int) -> None:
+def _train(model: AcousticModel, num_steps: int, batch_size: int = 16) -> None:
     rng = np.random.default_rng(0)
     model.network.train()
     optimizer = torch.optim.AdamW(model.network.parameters(), lr=0.01)
     for _ in range(num_steps):
-        texts = [invent_text(rng, rng.integers(1, 5)) for _ in range(16)]
+        texts = [invent_text(rng, rng.integers(1, 5)) for _ in range(batch_size)]
         waveforms = [torch.from_numpy(speak(text, rng)) for text in texts]
         lengths = torch.tensor([len(w) for w in waveforms])
         padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)

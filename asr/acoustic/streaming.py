@@ -94,7 +94,7 @@ class AcousticStream:
 
 
 def advance_streams(streams: Sequence[AcousticStream]) -> list[Tensor]:
-    """Run the network over what waits in streams of one model.
+    """Run the network over what waits in streams.
 
     Streams that wait for as many frames, and whose layers wait for as many, go through the network
     together: those that are fed pieces of equal length, but at their beginnings and ends.
@@ -103,25 +103,23 @@ def advance_streams(streams: Sequence[AcousticStream]) -> list[Tensor]:
         For each stream the log-probabilities (T, C) float32 that are new, on the CPU; T may be 0.
     """
     rows = [torch.zeros(0, len(stream.model.tokenizer.tokens)) for stream in streams]
-    groups: dict[tuple[int, bool, tuple[int, ...]], list[tuple[int, Tensor]]] = defaultdict(list)
+    groups: dict[object, list[tuple[int, Tensor]]] = defaultdict(list)
     for place, stream in enumerate(streams):
         if stream._is_waiting:
             features = stream._take_features()
-            groups[len(features), stream._is_last, stream._state.shape].append((place, features))
-    for (_, is_last, _), members in groups.items():
+            kind = stream.network, len(features), stream._state.shape, stream._is_last
+            groups[kind].append((place, features))
+    for members in groups.values():
         group = [streams[place] for place, _ in members]
-        features = torch.stack([features for _, features in members])  # (N, T, F)
-        results = _advance_group(group, features, is_last=is_last)
+        results = _advance_group(group, torch.stack([features for _, features in members]))
         for (place, _), result in zip(members, results, strict=True):
             rows[place] = result
     return rows
 
 
-def _advance_group(
-    group: Sequence[AcousticStream], features: Tensor, *, is_last: bool
-) -> list[Tensor]:
-    """Run the network over features (N, T, F) of streams whose states agree in shape."""
-    network = group[0].network
+def _advance_group(group: Sequence[AcousticStream], features: Tensor) -> list[Tensor]:
+    """Run the network over features (N, T, F) of streams that are alike."""
+    network, is_last = group[0].network, group[0]._is_last
     state = stack_states([stream._state for stream in group])
     logits, state = advance(network, features, state, is_last=is_last)
     for stream, own in zip(group, split_state(state), strict=True):

@@ -9,7 +9,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from asr.cli.assembly import make_decoder
 from asr.files import read_text
+from asr.recognition.recognizer import Recognizer
 
 
 def _phrases(text: str) -> list[str]:
@@ -74,6 +76,15 @@ def read_beam_options(args: argparse.Namespace, later: Collection[str] = ()) -> 
         if needed is not None and needed not in later and found.get(needed) is None:
             raise ValueError(f"--{name.replace('_', '-')} has no effect without --{needed}")
     return found
+
+
+def use_beam_search(recognizer: Recognizer, options: dict[str, object]) -> None:
+    """Give a recogniser the beam search that `read_beam_options` found."""
+    decoder = {
+        "name": "beam", "_target_": "asr.decoding.BeamSearchDecoder", "_partial_": True, **options,
+    }  # fmt: skip
+    model = recognizer.model
+    recognizer.decoder = make_decoder({"decoder": decoder}, recognizer.tokens, model.normalizer)
 
 
 def _read_tuned(name: str) -> dict[str, object]:

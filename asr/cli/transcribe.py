@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asr.audio import AudioError
-from asr.cli.assembly import choose_device, fingerprint_files, fingerprint_model, make_decoder
+from asr.cli.assembly import choose_device, fingerprint_files, fingerprint_model
 from asr.cli.audio_paths import Recording, find_recordings
-from asr.cli.beam_options import add_beam_arguments, read_beam_options
+from asr.cli.beam_options import add_beam_arguments, read_beam_options, use_beam_search
 from asr.cli.terminal import Progress, colour_words
 from asr.cli.transcript_folder import FAILURES, TranscriptFolder, name_outputs
 from asr.files import printable
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
             )
         recognizer = load(args.checkpoint, str(choose_device(args.device)))
         if options:
-            _use_beam_search(recognizer, options)
+            use_beam_search(recognizer, options)
         if args.out is None:
             return _print(recognizer, jobs, formats[0], args)
         return _fill(recognizer, jobs, formats, options, args)
@@ -137,14 +137,6 @@ def _count_channels(recording: Recording) -> int:
         return audio_format(recording.path).channels
     except AudioError:
         return 1  # its turn comes, and says why
-
-
-def _use_beam_search(recognizer: Recognizer, options: dict[str, object]) -> None:
-    decoder = {
-        "name": "beam", "_target_": "asr.decoding.BeamSearchDecoder", "_partial_": True, **options,
-    }  # fmt: skip
-    model = recognizer.model
-    recognizer.decoder = make_decoder({"decoder": decoder}, recognizer.tokens, model.normalizer)
 
 
 def _print(

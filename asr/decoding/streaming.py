@@ -17,11 +17,13 @@ class Partial(NamedTuple):
         text: the best text so far; its last word may be incomplete.
         stable_text: its first words, as far as no later frame can change them. It only grows.
         words: the words of `text` with frames and confidence.
+        best: all that is known of the best text, as at the end, but for what the end adds.
     """
 
     text: str
     stable_text: str
     words: tuple[Word, ...]
+    best: Hypothesis
 
 
 class BeamSearchStream:
@@ -58,7 +60,7 @@ class BeamSearchStream:
         """Describe the best prefix so far."""
         best, num_stable = self._native.partial()
         stable_text = " ".join(word.word for word in best.words[:num_stable])
-        return Partial(best.text, stable_text, best.words)
+        return Partial(best.text, stable_text, best.words, best)
 
     def finish(self) -> list[Hypothesis]:
         """End the utterance: return 1 to `n_best` hypotheses of all that was pushed, best first."""
@@ -66,9 +68,10 @@ class BeamSearchStream:
 
 
 class GreedyStream:
-    """One utterance, made by `GreedyDecoder.stream`; as `BeamSearchStream`.
+    """One utterance, made by `GreedyDecoder.stream`, for one thread at a time.
 
-    Of the frames in a row that say the same, only one is kept: memory grows with the text alone.
+    Whatever the pieces, the result is that of one call with all frames. Of the frames in a row that
+    say the same, only one is kept: memory grows with the text alone.
     """
 
     def __init__(self, decoder: _native.GreedyDecoder, tokens: list[str], blank: int) -> None:
@@ -91,7 +94,10 @@ class GreedyStream:
         batch, _ = as_batch(log_probs, None, len(self._tokens), input, self._num_frames)
         if len(batch) != 1:
             raise ValueError(f"log_probs must be (T, C) in a stream, got {len(batch)} utterances")
-        self._native.decode(batch, None)  # refuses what are no log-probabilities
+        try:
+            self._native.decode(batch, None)  # refuses what are no log-probabilities
+        except ValueError as error:
+            raise ValueError(f"{error}, counted from frame {self._num_frames}") from error
         self._score += float(batch.max(axis=-1).sum(dtype=np.float64))
         frames = np.arange(self._num_frames, self._num_frames + batch.shape[1])
         self._rows = np.concatenate([self._rows, batch[0]])
@@ -104,9 +110,8 @@ class GreedyStream:
         best = self._decode()
         closed = bool(best.tokens) and best.tokens[-1] in (" ", WORD_START)
         num_stable = len(best.words) if closed else max(0, len(best.words) - 1)
-        return Partial(
-            best.text, " ".join(word.word for word in best.words[:num_stable]), best.words
-        )
+        stable_text = " ".join(word.word for word in best.words[:num_stable])
+        return Partial(best.text, stable_text, best.words, best)
 
     def finish(self) -> list[Hypothesis]:
         """End the utterance: return the one hypothesis of all that was pushed."""

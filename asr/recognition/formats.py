@@ -103,14 +103,15 @@ def _format_json(transcript: Transcript) -> str:
             "text": transcript.text,
             "duration": round(transcript.duration_s, 3),
             "score": finite(transcript.score),
-            "segments": [_segment_record(segment) for segment in transcript.segments],
+            "segments": [segment_record(segment) for segment in transcript.segments],
             "words": [word_record(word) for word in transcript.words],
             "notes": transcript.notes,
         }
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 
-def _segment_record(segment: Segment) -> dict[str, object]:
+def segment_record(segment: Segment) -> dict[str, object]:
+    """JSON object of a segment, without its words."""
     record: dict[str, object] = {
         "start": round(segment.start_s, 3),
         "end": round(segment.end_s, 3),

@@ -178,7 +178,7 @@ class Recognizer:
         stream what `push` and `finish` would.
 
         Args:
-            streams: of this recogniser, each once; no other thread uses them meanwhile.
+            streams: each once; no other thread uses them meanwhile.
         """
         return step(streams)
 

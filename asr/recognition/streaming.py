@@ -27,6 +27,9 @@ from asr.resampling import ResampleStream
 
 # Silence before an utterance that the network hears, at most.
 LEAD_S = 0.4
+# Sound that goes through the network at a time, at most: what it saw after an utterance's end, it
+# sees again.
+_FEED_S = 1.0
 
 
 class SpeechStream:
@@ -57,12 +60,15 @@ class SpeechStream:
                 f"a {type(decoder).__name__} cannot stream: use GreedyDecoder or BeamSearchDecoder"
             )
         self.model = model
-        self.sample_rate = sample_rate or model.sample_rate
+        self.sample_rate = model.sample_rate if sample_rate is None else sample_rate
         self._decoder = decoder
         self._endpoints = endpoints
         self._resampler = ResampleStream(self.sample_rate, model.sample_rate)
-        self._num_samples = 0  # at the model's rate, from here on
-        self._held = np.empty(0, np.float32)  # what the network would see again
+        # At the model's rate: samples accepted, of these given to the network, and those held,
+        # which it has not seen or would see again.
+        self._num_samples = 0
+        self._num_fed = 0
+        self._held = np.empty(0, np.float32)
         self._held_from = 0
         self._is_closed = False
         self._acoustic = AcousticStream(model)
@@ -74,7 +80,7 @@ class SpeechStream:
         return self._num_samples / self.model.sample_rate
 
     def push(self, samples: Waveform) -> list[Segment]:
-        """Take the next samples and return the utterances that ended.
+        """Take the next samples and return the utterances that ended with words.
 
         Args:
             samples: (L,) or (channels, L) floating point in [-1, 1], numpy or torch, L >= 0.
@@ -107,42 +113,49 @@ class SpeechStream:
         """End the stream as `finish` does, and leave the network to a `step` of many streams."""
         if not self._is_closed:
             self._hear(self._resampler.finish())
-            self._acoustic.finish()
             self._is_closed = True
 
     def _hear(self, samples: np.ndarray) -> None:
-        samples = samples.clip(-1.0, 1.0)
         self._num_samples += len(samples)
-        if self._endpoints is not None:
-            self._held = np.concatenate([self._held, samples])
+        self._held = np.concatenate([self._held, samples.clip(-1.0, 1.0)])
+
+    @property
+    def _has_work(self) -> bool:
+        is_ending = self._is_closed and not self._acoustic.is_done
+        return self._num_fed < self._num_samples or is_ending
+
+    def _feed(self) -> None:
+        """Give the network the next samples, or the end."""
+        first = self._num_fed - self._held_from
+        samples = self._held[first : first + int(_FEED_S * self.model.sample_rate)]
         self._acoustic.push(samples)
+        self._num_fed += len(samples)
+        if self._is_closed and self._num_fed == self._num_samples:
+            self._acoustic.finish()
 
-    def _take(self, rows: Tensor) -> tuple[list[Segment], bool]:
-        """Decode the next rows (T, C).
-
-        Returns:
-            the utterances that ended, and whether the network began anew: it then has something to
-            do.
-        """
+    def _take(self, rows: Tensor) -> list[Segment]:
+        """Decode what the network made of them, (T, C), and return the utterances that ended."""
         segments: list[Segment] = []
         while True:
             rows = rows[self._utterance.push(rows, self._endpoints) :]
             if not self._utterance.has_ended(self._endpoints):
                 break
             segments += self._utterance.finish(self.duration_s)
-            if self._utterance.num_silent:
+            if self._utterance.ends_in_pause(self._endpoints):
                 self._begin_anew()
-                return segments, True
+                return segments
             self._begin_utterance(self._utterance.end_frame)
         self._forget(self._next_frame)
         if self._acoustic.is_done:
             segments += self._utterance.finish(self.duration_s)
             self._begin_utterance(self._utterance.end_frame)
-        return segments, False
+        return segments
 
     @property
     def _next_frame(self) -> int:
         """Frame of the stream that the network would begin at if the utterance ended now."""
+        if self._endpoints is None:  # before the end, it does not
+            return self._utterance.end_frame
         lead = int(LEAD_S / self.model.seconds_per_frame)
         return self._utterance.end_frame - min(self._utterance.num_silent // 2, lead)
 
@@ -155,32 +168,27 @@ class SpeechStream:
         self._forget(frame)
         self._begin_utterance(frame)
         self._acoustic = AcousticStream(self.model)
-        self._acoustic.push(self._held)
-        if self._is_closed:
-            self._acoustic.finish()
+        self._num_fed = self._held_from
 
     def _forget(self, frame: int) -> None:
-        """Drop samples before a frame of the stream."""
-        first = frame * self.model.samples_per_frame
-        self._held = self._held[max(0, first - self._held_from) :]
-        self._held_from = max(first, self._held_from)
+        """Drop samples before a frame of the stream that the network has seen."""
+        first = min(frame * self.model.samples_per_frame, self._num_fed)
+        self._held = self._held[first - self._held_from :]
+        self._held_from = first
 
 
 def step(streams: Sequence[SpeechStream]) -> list[list[Segment]]:
-    """Recognise what streams of one model have accepted, in one batch where they are alike.
+    """Recognise what streams have accepted, in one batch where they are alike.
 
     Returns:
         For each stream what `push` or `finish` return.
     """
     segments: list[list[Segment]] = [[] for _ in streams]
     working = list(enumerate(streams))
-    while working:
+    while working := [(place, stream) for place, stream in working if stream._has_work]:
+        for _, stream in working:
+            stream._feed()
         rows = advance_streams([stream._acoustic for _, stream in working])
-        again = []
         for (place, stream), new in zip(working, rows, strict=True):
-            ended, is_anew = stream._take(new)
-            segments[place] += ended
-            if is_anew:
-                again.append((place, stream))
-        working = again
+            segments[place] += stream._take(new)
     return segments

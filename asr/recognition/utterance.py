@@ -1,11 +1,11 @@
 """One utterance of a stream while it is decoded."""
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from asr.acoustic.model import AcousticModel
 from asr.decoding.decoder import StreamingDecoder
-from asr.decoding.hypothesis import split_by_token
+from asr.decoding.hypothesis import Hypothesis, split_by_token
 from asr.recognition.endpoints import Endpoints
 from asr.recognition.transcripts import PartialTranscript, Segment, make_segment, time_words
 from asr.text import BLANK, WORD_START
@@ -22,13 +22,12 @@ class Utterance:
     Attributes:
         num_frames: that were taken.
         num_silent: of these, at the end: their best token is the blank or separates words.
-        has_words: whether others were before.
     """
 
     def __init__(self, model: AcousticModel, decoder: StreamingDecoder, first_frame: int) -> None:
         self.num_frames = 0
         self.num_silent = 0
-        self.has_words = False
+        self._has_words = False  # whether other frames were before
         self._model = model
         self._first_frame = first_frame
         self._decoding = decoder.stream()
@@ -62,31 +61,42 @@ class Utterance:
 
     def has_ended(self, endpoints: Endpoints | None) -> bool:
         """Whether its last frame ends it."""
-        if endpoints is None:
-            return False
-        frame_s = self._model.seconds_per_frame
-        return endpoints.has_ended(
-            self.num_frames * frame_s, self.num_silent * frame_s, has_words=self.has_words
+        length_s = self.num_frames * self._model.seconds_per_frame
+        return endpoints is not None and endpoints.has_ended(
+            length_s, self._silence_s, has_words=self._has_words
         )
+
+    def ends_in_pause(self, endpoints: Endpoints | None) -> bool:
+        """Whether its end is no place within a word."""
+        return endpoints is not None and endpoints.is_pause(self._silence_s)
 
     def partial(self, heard_s: float) -> PartialTranscript:
         """Describe it so far; `heard_s` seconds of the stream were heard."""
-        text, stable_text, words = self._decoding.partial()
+        known = self._decoding.partial()
+        words = self._with_words(known.best).words
         frame_s = self._model.seconds_per_frame
         timed = time_words(words, frame_s, heard_s, self._first_frame)
-        return PartialTranscript(text, stable_text, timed)
+        return PartialTranscript(known.text, known.stable_text, timed)
 
     def finish(self, heard_s: float) -> list[Segment]:
-        """End it: return its segment, or none if it says nothing."""
+        """End it: return its segment, or none if it has no words."""
         n_best = self._decoding.finish()
-        if self._rows:
-            log_probs = np.concatenate([rows.numpy() for rows in self._rows])
-            n_best[0] = split_by_token(n_best[0], log_probs)
+        n_best[0] = self._with_words(n_best[0])
         frame_s = self._model.seconds_per_frame
         segment = make_segment(n_best, self._first_frame, self.num_frames, frame_s, heard_s)
-        return [segment] if segment.says_something else []
+        return [segment] if segment.text else []
+
+    def _with_words(self, best: Hypothesis) -> Hypothesis:
+        """Make words of tokens, where no spaces separate them."""
+        if not self._rows:
+            return best
+        return split_by_token(best, torch.cat(self._rows).numpy())
+
+    @property
+    def _silence_s(self) -> float:
+        return self.num_silent * self._model.seconds_per_frame
 
     def _count(self, *, is_silent: bool) -> None:
         self.num_frames += 1
         self.num_silent = self.num_silent + 1 if is_silent else 0
-        self.has_words = self.has_words or not is_silent
+        self._has_words = self._has_words or not is_silent
