@@ -66,6 +66,7 @@ class _PatientProtocol(H11Protocol):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **options)
         self._waiting: asyncio.TimerHandle | None = None
+        self._is_handed_over = False  # to a WebSocket, whose silence has its own limit
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
@@ -77,11 +78,12 @@ class _PatientProtocol(H11Protocol):
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
-        elif self._waiting is None:
+        elif self._waiting is None and not self._is_handed_over:
             self._wait()
 
     def handle_websocket_upgrade(self, event: Any) -> None:  # noqa: ANN401
         """Hand the connection over."""
+        self._is_handed_over = True
         self._stop_waiting()
         super().handle_websocket_upgrade(event)
 

@@ -1,6 +1,7 @@
 """Live audio over a real WebSocket, against what the library's own stream says."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -102,6 +103,19 @@ def test_many_streams_at_once_equal_one(served, speech):
 
     texts = {of_type(messages, "done")[0]["text"] for messages, _ in together}
     assert texts == {of_type(alone, "done")[0]["text"]}
+
+
+def test_stream_may_last_longer_than_the_head_of_a_request(model):
+    with (
+        servers.serving(model=model, header_timeout_s=0.2) as served,
+        open_stream(served) as socket,
+    ):
+        socket.send(json.dumps(START))
+        assert json.loads(socket.recv(60))["type"] == "ready"
+        time.sleep(0.5)
+        socket.send('{"type": "finish"}')
+
+        assert json.loads(socket.recv(60))["type"] == "done"
 
 
 def test_stream_without_audio_is_empty(served):
