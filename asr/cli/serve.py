@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="what clients call the model (the run's folder)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=_at_least_0, default=8000, help="port (%(default)s)")
+    parser.add_argument("--port", type=_port, default=8000, help="port (%(default)s)")
     parser.add_argument(
         "--token-file", metavar="FILE",
         help="holds the token that requests must show, instead of ASR_TOKEN in the environment",
@@ -123,7 +123,7 @@ def _at_least_1(text: str) -> int:
     return int(text)
 
 
-def _at_least_0(text: str) -> int:
+def _port(text: str) -> int:
     if not 0 <= int(text) < 2**16:
         raise argparse.ArgumentTypeError(f"must be 0..65535, got {text}")
     return int(text)

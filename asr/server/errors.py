@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
+from asr.files import printable
+
 _KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -26,10 +28,10 @@ class RequestError(Exception):
         param: str | None = None,
         retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.status = status
         self.code = code
-        self.param = param
+        self.param = None if param is None else printable(param)
         self.retry_after_s = retry_after_s
 
 

@@ -198,7 +198,7 @@ def check_token(shown: str, settings: Settings) -> None:
     """
     if settings.token is None:
         return
-    if not hmac.compare_digest(shown.encode(), settings.token.encode()):
+    if not hmac.compare_digest(shown.encode(errors="replace"), settings.token.encode()):
         raise RequestError(401, "the token is missing or wrong", "invalid_api_key")
 
 

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -220,7 +220,7 @@ class _State:
         content = message.get("bytes")
         return message["text"] if content is None else content
 
-    async def send(self, record: dict[str, object]) -> None:
+    async def send(self, record: Mapping[str, object]) -> None:
         """Send a JSON message to a client that reads it.
 
         Raises:
@@ -228,7 +228,7 @@ class _State:
         """
         try:
             async with asyncio.timeout(self._settings.idle_timeout_s):
-                await self._socket.send_text(json.dumps(record, ensure_ascii=False))
+                await self._socket.send_text(json.dumps(record))
         except (TimeoutError, RuntimeError, OSError) as error:
             raise WebSocketDisconnect(_FAILED) from error
 

@@ -38,19 +38,21 @@ async def receive_upload(request: Request, folder: Path) -> AsyncIterator[Upload
             415, "content-type must be multipart/form-data", "unsupported_content_type"
         )
     path = folder / uuid4().hex
-    async with request.form(
-        max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
-    ) as form:
+    try:
+        form = await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    except UnicodeError as error:
+        raise RequestError(400, "the form's charset cannot be read", "bad_request") from error
+    try:
         items = form.multi_items()
         uploads = [v for name, v in items if isinstance(v, UploadFile) and name == "file"]
         fields = [(name, v) for name, v in items if isinstance(v, str)]
         if len(uploads) != 1:
             raise RequestError(400, "file: is missing", "missing_parameter", "file")
-        try:
-            await asyncio.to_thread(_copy, uploads[0], path)
-            yield Upload(path, fields)
-        finally:
-            path.unlink(missing_ok=True)
+        await asyncio.to_thread(_copy, uploads[0], path)
+        yield Upload(path, fields)
+    finally:
+        path.unlink(missing_ok=True)
+        await form.close()
 
 
 def _copy(upload: UploadFile, path: Path) -> None:

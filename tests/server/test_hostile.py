@@ -106,10 +106,26 @@ def test_what_lasts_too_long_is_refused(model):
         ("application/json", b'{"model": "tones"}', 415, "unsupported_content_type"),
         ("multipart/form-data", b"x", 400, "bad_request"),
         (FORM, b"", 400, "missing_parameter"),
+        (f"{FORM}; charset=undefined", form(b"a"), 400, "bad_request"),
+        (
+            f"{FORM}; charset=unicode_escape",
+            form(b"").replace(b"model", rb"\ud800"),
+            400,
+            "unknown_parameter",
+        ),
         (FORM, b"--y nonsense", 400, "bad_request"),
         (FORM, form(b"a").removesuffix(b"--\r\n") + form(b"b")[3:], 400, "bad_request"),
     ],
-    ids=["nothing", "json", "no boundary", "empty", "nonsense", "two files"],
+    ids=[
+        "nothing",
+        "json",
+        "no boundary",
+        "empty",
+        "charset",
+        "surrogate",
+        "nonsense",
+        "two files",
+    ],
 )
 def test_what_is_no_form_is_refused(served, kind, content, status, code):
     with served.client() as client:

@@ -138,6 +138,8 @@ def test_stream_without_audio_is_empty(served):
         (START | {"lm": True}, "lm: this server has no language model"),
         (START | {"volume": 11}, "volume: unknown"),
         (START | {"prompt": "Zürich"}, "hotwords"),
+        (START | {"model": "\ud800"}, "model: "),
+        (START | {"\ud800": 1}, "unknown"),
         ([1], "a JSON object was expected"),
     ],
 )
@@ -213,6 +215,7 @@ def test_token_is_asked_for_and_pages_from_elsewhere_are_not_let_in(model):
     token = "a-token-of-some-length"
     with servers.serving(model=model, token=token) as served:
         without, (code, _) = talk(served, np.zeros(0, "<i2"))
+        strange, _ = talk(served, np.zeros(0, "<i2"), START | {"token": "\ud800"})
         with_it, _ = talk(served, np.zeros(0, "<i2"), START | {"token": token})
         with (
             pytest.raises(Exception, match="403"),
@@ -221,4 +224,5 @@ def test_token_is_asked_for_and_pages_from_elsewhere_are_not_let_in(model):
             pass
 
     assert (without[0]["error"]["code"], code) == ("invalid_api_key", 1008)
+    assert strange[0]["error"]["code"] == "invalid_api_key"
     assert with_it[-1]["type"] == "done"
