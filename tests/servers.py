@@ -32,8 +32,8 @@ class Served:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def client(self, **options) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60, trust_env=False, **options)
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, trust_env=False, verify=False)
 
     def post(self, content: bytes, **fields) -> httpx.Response:
         data = {"model": "tones", **{name.replace("__", "[]"): v for name, v in fields.items()}}
