@@ -114,7 +114,7 @@ class Streams:
         async for heard in self._hear(state, stream, start):
             for segment in heard.segments:
                 if segment.says_something:
-                    await state.send(self._final_record(segment, len(segments), start.asked))
+                    await state.send(self._final_record(segment, len(segments)))
                     segments.append(segment)
                     last = ""
             if heard.partial.text != last:
@@ -175,8 +175,8 @@ class Streams:
             if samples is None:
                 return
 
-    def _final_record(self, segment: Segment, number: int, asked: Parameters) -> dict[str, object]:
-        words = words_record(segment, self._joint, with_others="alternatives" in asked.include)
+    def _final_record(self, segment: Segment, number: int) -> dict[str, object]:
+        words = words_record(segment, self._joint, with_others=False)
         return {"type": "final"} | segment_record(segment, number) | {"words": words}
 
     def _join(self, segments: list[Segment], duration_s: float) -> Transcript:
