@@ -47,7 +47,7 @@ def test_wheel_holds_nothing_else(wheel):
     suffixes = {Path(p).suffix for p in wheel.namelist() if p.startswith("asr/")}
 
     assert folders == {"asr", "ctc_asr-0.1.0.dist-info"}
-    assert suffixes <= {".py", ".pyi", ".typed", ".yaml", ".css", ".j2"}
+    assert suffixes <= {".py", ".pyi", ".typed", ".yaml", ".css", ".js", ".j2"}
 
 
 def test_wheel_metadata_names_licence_python_and_extras(wheel):
@@ -55,7 +55,8 @@ def test_wheel_metadata_names_licence_python_and_extras(wheel):
 
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    extras = {"train", "synth", "parquet", "tune", "av", "hf", "cuda", "docs", "dev"}
+    extras = {"train", "synth", "parquet", "tune", "av", "serve", "listen", "hf", "cuda"}
+    extras |= {"docs", "dev"}
     assert set(metadata.get_all("Provides-Extra")) == extras
     assert read_dist_info(wheel, "licenses/LICENSE").lstrip().startswith("Apache License")
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "compare": ("asr.cli.compare", "say whether one run is better than another"),
     "score": ("asr.cli.score", "score one file of texts against another"),
     "transcribe": ("asr.cli.transcribe", "turn audio files into text"),
+    "serve": ("asr.cli.serve", "serve transcription over HTTP, with a page"),
     "listen": ("asr.cli.listen", "turn speech into text while it is spoken"),
     "lm": ("asr.cli.lm", "build n-gram language models"),
     "quickstart": ("asr.cli.quickstart", "corpus, training, decoding and a report in one go"),

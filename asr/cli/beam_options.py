@@ -1,7 +1,7 @@
 """Options of the beam search on a command line, and as `asr tune` wrote them."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -56,10 +56,14 @@ def add_beam_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_beam_options(args: argparse.Namespace) -> dict[str, object]:
+def read_beam_options(args: argparse.Namespace, later: Collection[str] = ()) -> dict[str, object]:
     """Return what was asked for, by the names of `BeamSearchDecoder`; empty: greedy search.
 
     What the command line says goes before the file of --options.
+
+    Args:
+        args: of the command line.
+        later: options that may still come, so that what has no effect without them is taken.
 
     Raises:
         ValueError: an option has no effect, or the file is none that `asr tune` wrote.
@@ -69,7 +73,7 @@ def read_beam_options(args: argparse.Namespace) -> dict[str, object]:
     found |= {name: value for name, value in given.items() if value is not None}
     for name in found:
         needed = OPTIONS[name].needs
-        if needed is not None and found.get(needed) is None:
+        if needed is not None and needed not in later and found.get(needed) is None:
             raise ValueError(f"--{name.replace('_', '-')} has no effect without --{needed}")
     return found
 
