@@ -32,7 +32,7 @@ from asr.tuning.sweep.study import Attempt, Plan, Study, SweepTrial, check_plan,
 from asr.tuning.sweep.table import best_of, format_best, format_command, format_trials
 
 EXAMPLE = """examples:
-  asr sweep data=fsdd 'optimizer.lr=tag(log,interval(1e-4,1e-2))' model=choice\\(ds2_gru,ds2_lstm\\)
+  asr sweep data=fsdd 'optimizer.lr=tag(log,interval(1e-4,1e-2))' model=ds2_gru,ds2_lstm
   asr sweep data=fsdd 'model.hidden_size=choice(128,192,256)' 'model.dropout=interval(0,0.5)' \\
       'model.num_layers=int(interval(2,5))' sweep.num_trials=100 sweep.pruner=median
   asr sweep data=fsdd sweep.space=space.yaml sweep.sampler=nsga2
