@@ -59,9 +59,14 @@ class Tags:
         ):
             self._rows[name] = text, row[0] if length else silent
 
+    def take(self, other: "Tags | None") -> None:
+        """Take in the clips that another process had."""
+        if other is not None:
+            self._rows |= other._rows
+
     def score(self) -> TagScore:
         """Score the clips."""
-        clips = list(self._rows.values())
+        clips = [self._rows[name] for name in sorted(self._rows)]
         probabilities = np.array([row for _, row in clips]).reshape(-1, len(self.labels))  # (N, C)
         places = {label: c for c, label in enumerate(self.labels) if c != BLANK}
         truth = np.array([places.get(text, -1) for text, _ in clips], dtype=np.int64)  # (N,)
