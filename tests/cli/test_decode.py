@@ -377,6 +377,7 @@ def test_a_set_that_no_rank_can_read_is_refused(clips, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ranks_of_torchrun_decode_what_one_process_does(clips, half_broken, tmp_path):
     words = [f"data.test_manifest={half_broken}", f"output_dir={tmp_path / 'ranks'}"]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
