@@ -133,11 +133,10 @@ def _check_trials(words: list[str], dimensions: Sequence[Dimension]) -> None:
     Raises:
         ConfigError: a key is unknown, a value of the wrong type.
     """
-    first = {found.name: found.ends()[0] for found in dimensions}
+    first = {found.name: found.corners()[0] for found in dimensions}
     points = [first]
     for found in dimensions:
-        others = found.choices[1:] or (found.ends()[1],)
-        points += [first | {found.name: value} for value in others]
+        points += [first | {found.name: value} for value in found.corners()[1:]]
     for point in points:
         config = compose_config("train", [*words, *(f.override(point[f.name]) for f in dimensions)])
         for key in CHECKED:
@@ -235,11 +234,9 @@ def _try(found: Sweep, attempt: Attempt, stop: StopSignal) -> None:
 def _log(trial: SweepTrial, best: SweepTrial | None) -> None:
     rate = "" if trial.best is None else f", {100 * trial.best:.2f} % (epoch {trial.best_epoch:g})"
     reason = f": {trial.reason}" if trial.reason else ""
-    lead = (
-        ""
-        if best is None or best.best is None
-        else (f"; best {100 * best.best:.2f} % (trial {best.number})")
-    )
+    lead = ""
+    if best is not None and best.best is not None:
+        lead = f"; best {100 * best.best:.2f} % (trial {best.number})"
     logger.info("trial %d %s%s%s%s", trial.number, trial.state, rate, reason, lead)
 
 

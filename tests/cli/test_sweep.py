@@ -40,7 +40,7 @@ for epoch in range(done + 1, 3):
     row = {"step": epoch, "epoch": epoch, "dev_loss": 1.0, "train_loss": 1.0, "seconds": 3.0}
     with metrics.open("a") as file:
         file.write(json.dumps(row | {"dev_cer": rate / epoch, "dev_wer": 0.5}) + "\\n")
-    if number == 2 or (number == 1 and os.environ.get("WAIT_IN_1")):
+    if os.environ.get("WAIT_IN") == str(number):
         time.sleep(60)
 """
 WORDS = ("optimizer.lr=tag(log,interval(1e-4,1e-2))", "model.hidden_size=choice(8,16)")
@@ -74,7 +74,9 @@ def calls(home):
     return [json.loads(line) for line in (home / "calls").read_text().splitlines()]
 
 
-def test_trials_end_prune_and_fail_and_the_sweep_goes_on(home, capsys, caplog):
+def test_trials_end_prune_and_fail_and_the_sweep_goes_on(home, monkeypatch, capsys):
+    monkeypatch.setenv("WAIT_IN", "2")
+
     assert sweep(home, "sweep.num_trials=6") == 0
 
     table, command = capsys.readouterr().out.rstrip().rsplit("\n", 1)
@@ -101,7 +103,7 @@ def test_trials_end_prune_and_fail_and_the_sweep_goes_on(home, capsys, caplog):
 
 def test_killed_sweep_resumes_the_trial_in_flight(home, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setenv("WAIT_IN_1", "1")
+        patch.setenv("WAIT_IN", "1")
         real = sweep_trial._report
 
         def killed_in_trial_1(run, attempt):
@@ -129,14 +131,13 @@ def test_killed_sweep_resumes_the_trial_in_flight(home, monkeypatch, capsys):
     assert len(calls(home)) == 3
 
 
-def test_trials_of_another_process_are_left_to_it(home, capsys, caplog):
+def test_trials_of_another_process_are_left_to_it(home, capsys):
     assert sweep(home, "sweep.num_trials=1") == 0
     dimensions = read_space(None, split_overrides(WORDS)[1])
     other = Study(home / "study.db", dimensions, Plan("tpe", "median", 2, 1, 1))
     assert other.ask().number == 1
     other.close()
     with locked_trial(home, 1):
-        caplog.set_level("INFO")
         assert sweep(home, "sweep.num_trials=3", "resume=auto", "sweep.pruner=median") == 0
         table = capsys.readouterr().out
         assert [call[0] for call in calls(home)] == [0, 2]

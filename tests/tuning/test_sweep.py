@@ -35,6 +35,8 @@ def test_values_have_places_on_an_axis_and_are_said_to_the_last_digit():
     assert [LR.place(value) for value in (1e-4, 1e-3, 1e-2)] == pytest.approx([0, 0.5, 1])
     assert [LAYERS.place(value) for value in (1, 3, 5)] == [0, 0.5, 1]
     assert [CELL.place(value) for value in CELL.choices] == [0, 0.5, 1]
+    assert Dimension("a", range=Range(1, 2e6), whole=True).corners() == (1, 2_000_000)
+    assert CELL.corners() == CELL.choices
     assert LR.override(1 / 3) == f"optimizer.lr={1 / 3!r}"
     assert LAYERS.override(3) == "+model.num_layers=3"
     assert CELL.override("conformer") == "model=conformer"

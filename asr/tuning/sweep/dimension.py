@@ -37,6 +37,13 @@ class Dimension(NamedTuple):
             return self.choices.index(str(value)) / (len(self.choices) - 1)
         return self.range.place(float(value))
 
+    def corners(self) -> tuple[Value, ...]:
+        """All choices, or both ends of the range."""
+        if self.range is None:
+            return self.choices
+        kind = int if self.whole else float
+        return kind(self.range.low), kind(self.range.high)
+
     def ends(self) -> tuple[str, str]:
         """What an axis begins and ends with."""
         if self.range is None:
