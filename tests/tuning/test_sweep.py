@@ -4,6 +4,7 @@ import pytest
 from page_reader import Page
 
 from asr.tuning.space import Range
+from asr.tuning.sweep import charts
 from asr.tuning.sweep.dimension import Dimension, check_dimension
 from asr.tuning.sweep.page import render_page
 from asr.tuning.sweep.study import Plan, Study, SweepTrial, check_plan, find_twin
@@ -164,6 +165,18 @@ def test_the_best_is_a_trial_that_finished():
     assert format_command(TRIALS[3], named, ["data=fsdd"]) == (
         "asr train data=fsdd optimizer.lr=0.001 +model.num_layers=2 model=ds2_gru"
     )
+
+
+def test_every_setting_has_a_slice_and_no_panel_is_empty(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(charts, "to_svg", lambda figure, *_: drawn.append(figure) or "")
+    named = {name: LR._replace(key=name) for name in "abcde"}
+    trials = [TRIALS[0]._replace(values=dict.fromkeys(named, 1e-3))]
+
+    charts.draw_slices(trials, named, "wer")
+
+    shown = [axes for axes in drawn[0].axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in shown] == list(named)
 
 
 @pytest.mark.parametrize("trials", [TRIALS, TRIALS[2:3], TRIALS[:1], []], ids=len)

@@ -112,7 +112,8 @@ def draw_slices(
     figure = new_figure(2.6 * rows)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
     best = best_of(trials)
-    for axes, (name, found) in zip(panels, dimensions.items(), strict=False):
+    # In this order: the panel after the last one is still to come, and to be hidden.
+    for (name, found), axes in zip(dimensions.items(), panels, strict=False):
         for trial in trials:
             if trial.state in ("done", "pruned") and trial.best is not None:
                 color = FIRST if trial.state == "done" else MUTED
