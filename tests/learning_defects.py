@@ -114,4 +114,18 @@ LEARNING_DEFECTS = (
         "moment.seeds, max(1.0, len(batches[-1].ids)))",
         ("training/test_choices.py",),
     ),
+    Defect(
+        "training: a rehearsal leaves its statistics behind",
+        "asr/training/rehearsal.py",
+        "                buffer.copy_(value)",
+        "                pass",
+        ("training/test_rehearsal.py",),
+    ),
+    Defect(
+        "sweep: a trial in flight is left lying",
+        "asr/cli/sweep.py",
+        "        for attempt in found.study.running():",
+        "        for attempt in list[Attempt]():",
+        ("cli/test_sweep.py",),
+    ),
 )

@@ -20,6 +20,7 @@ COMMANDS = {
     "prepare": ("asr.cli.prepare", "turn a corpus on disk into checked manifests"),
     "shard": ("asr.cli.shard", "pack manifests into tar files for large corpora"),
     "train": ("asr.cli.train", "train a model (Hydra overrides)"),
+    "sweep": ("asr.cli.sweep", "search settings of a training (Hydra overrides)"),
     "decode": ("asr.cli.decode", "decode and score a test set (Hydra overrides)"),
     "align": ("asr.cli.align", "say when each word of a manifest was spoken (Hydra overrides)"),
     "tune": ("asr.cli.tune", "search decoder options on a dev set (Hydra overrides)"),

@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,12 +23,13 @@ from asr.cli.assembly import (
 from asr.cli.hydra_config import add_override_arguments, run_with_config
 from asr.cli.run_folder import claim, config_changes
 from asr.cli.sweep_table import show_decoded
-from asr.data.loading import BatchLoader
+from asr.data.unusable import Unusable
 from asr.evaluation.advice import MOST, advise_decoding, read_setting
 from asr.evaluation.metrics import choose_metric
-from asr.evaluation.results import FILES, decode_set, format_scores
+from asr.evaluation.results import FILES, decode_share, format_scores, write_shares
 from asr.evaluation.run_record import find_results
 from asr.evaluation.scoring import Padding
+from asr.training import distributed
 
 EXAMPLE = """examples:
   asr decode checkpoint=runs/synth/ckpt/best.ckpt data=synth
@@ -36,6 +38,7 @@ EXAMPLE = """examples:
   asr decode checkpoint=best.ckpt data=manifest data.test_manifest=my.jsonl
   asr decode checkpoint=best.ckpt data=synth padding_s=[0,1]    and with 1 s of silence after
   asr decode -m checkpoint=best.ckpt data=synth decoder=greedy,prefix_search,beam
+  torchrun --nproc-per-node 2 -m asr decode checkpoint=best.ckpt data=synth   share it out
 
 What is decoded again lands in the same folder; other options, or another checkpoint or language
 model of the same name, get a folder of their own.
@@ -73,25 +76,41 @@ def decode(config: dict, *, as_json: bool = False, quiet: bool = False) -> int:
         as_json: whether to print scores as JSON instead of a table.
         quiet: whether to print neither.
     """
+    rank, world_size = distributed.start()
+    try:
+        return _decode(config, rank, world_size, as_json=as_json, quiet=quiet)
+    finally:
+        distributed.stop()
+
+
+def _decode(config: dict, rank: int, world_size: int, *, as_json: bool, quiet: bool) -> int:
+    """Decode this rank's share; the first rank writes and speaks for all."""
     # Everything is checked before the folder is touched.
     checkpoint, split = check_file(config, "checkpoint"), check_split(config, config["split"])
     padding = _read_padding(config)
+    if padding is not None and padding.noise and world_size > 1:
+        raise ValueError("padding_noise is drawn utterance after utterance: decode with one rank")
     model = load_checkpoint(checkpoint).to(choose_device(config["device"]))
     decoder = make_decoder(config, model.tokenizer.tokens, model.normalizer)
     metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
-    loader = make_loader(config, split, model, aligned=False)
+    loader = make_loader(config, split, model, None, rank, world_size, aligned=False)
+    decoders = {config["decoder"]["name"]: decoder}
+    if rank:
+        logging.getLogger().setLevel(logging.WARNING)
+        distributed.gather(decode_share(model, loader, decoders, padding))
+        return 0
     prints = fingerprint_model(checkpoint) | fingerprint_files(config["decoder"])
     described = config | {"fingerprints": prints, "metric": metric}
     folder = _choose_folder(config, described)
     with claim(folder, described, resume=None, overwrite=True, free_keys=FREE_KEYS, owned=OWNED):
-        decoders = {config["decoder"]["name"]: decoder}
-        scores = decode_set(model, loader, decoders, folder, padding, metric=metric)
+        shares = distributed.gather(decode_share(model, loader, decoders, padding))
+        scores = write_shares(folder, shares, loader.corpus.utterances(0), metric)
     if as_json:
         show_decoded([(folder.name, folder)], as_json=True)
     elif not quiet:
         print(format_scores(scores, metric=metric), end="")
     logger.info("results: %s", folder)
-    code = _report_failures(loader, folder)
+    code = _report_failures([f for share in shares for f in share.failures], folder)
     _advise(folder, run_of(checkpoint))
     return code
 
@@ -161,14 +180,12 @@ def _first_change(folder: Path, described: dict) -> str:
     return changes[0] if changes else ""
 
 
-def _report_failures(loader: BatchLoader, folder: Path) -> int:
-    for unusable in loader.bad.skipped:
+def _report_failures(failures: Sequence[Unusable], folder: Path) -> int:
+    for unusable in failures:
         logger.warning("not decoded: %s: %s", unusable.id, unusable.reason)
-    if loader.bad.skipped:
+    if failures:
         logger.warning(
-            "%d utterances were not decoded, see %s",
-            len(loader.bad.skipped),
-            folder / "failures.jsonl",
+            "%d utterances were not decoded, see %s", len(failures), folder / "failures.jsonl"
         )
         return 2
     return 0

@@ -21,7 +21,7 @@ from asr.data.manifest import read_manifest
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
 from asr.evaluation.metrics import choose_metric
 from asr.evaluation.report import write_report
-from asr.evaluation.results import decode_set, format_scores
+from asr.evaluation.results import decode_share, format_scores, write_shares
 from asr.evaluation.scoring import Padding
 from asr.files import write_atomically
 from asr.ngram.estimation import build_ngram
@@ -172,7 +172,8 @@ def _decode(model: AcousticModel, run_folder: RunFolder, config: dict, lm_path: 
     # Whoever records themselves leaves silence around what they say.
     padding = Padding(before_s=0.0, after_s=1.0, noise=0.0)
     metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
-    scores = decode_set(model, loader, decoders, folder, padding, ["greedy"], metric)
+    share = decode_share(model, loader, decoders, padding, ["greedy"])
+    scores = write_shares(folder, [share], loader.corpus.utterances(0), metric)
     print(format_scores(scores, metric=metric), end="")
 
 

@@ -15,7 +15,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -62,7 +62,7 @@ def claim(
     if resume not in (None, "auto"):
         raise RunFolderError(f"resume must be auto or null, got {resume!r}")
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder):
         for place in (folder, *(path for path in folder.iterdir() if path.is_dir())):
             remove_abandoned(place)
         if any(path.name != LOCK for path in folder.iterdir()):
@@ -139,7 +139,16 @@ def _remove(folder: Path, owned: Sequence[str]) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def in_turn(path: Path) -> Iterator[None]:
+    """Hold a file's lock for a moment, after whoever holds it now."""
+    with path.open("a") as file:
+        with suppress(OSError):  # a file system without locks: `locked` warns of it
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; it goes with the process, so that a kill leaves nothing to clean.
 
     Raises:

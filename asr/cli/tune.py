@@ -36,7 +36,8 @@ from asr.tuning.emissions import (
     read_emissions,
 )
 from asr.tuning.report import Outcome, format_best, format_report, judge
-from asr.tuning.search import check_space, import_optuna
+from asr.tuning.sampling import import_optuna
+from asr.tuning.search import check_space
 from asr.tuning.search import tune as search
 from asr.tuning.space import Point, Space, read_space
 from asr.tuning.surface import draw_surface

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from asr.acoustic.model import AcousticModel
-from asr.data.loading import BatchLoader
+from asr.data.loading import BatchLoader, Speech
 from asr.data.manifest import Utterance
-from asr.data.unusable import Unusable
+from asr.data.unusable import BadUtterances, Unusable
 from asr.decoding import Decoder
 from asr.evaluation import tags
 from asr.evaluation.errors import (
@@ -37,6 +37,7 @@ from asr.evaluation.scoring import (
     Padding,
     Score,
     decode_batches,
+    merge_results,
     pad_batches,
     score,
 )
@@ -47,7 +48,7 @@ from asr.recognition.transcripts import finite, time_words, word_record
 
 logger = logging.getLogger(__name__)
 
-# What `write_results` and `decode_set` write, into a folder or one below it.
+# What `write_results` and `write_shares` write, into a folder or one below it.
 FILES = (
     "hyp.jsonl",
     "hyp.trn",
@@ -61,37 +62,74 @@ FILES = (
 RATES = ("rate", "low", "high")
 
 
-def decode_set(
+class DecodedShare(NamedTuple):
+    """What one process decoded of a set."""
+
+    results: dict[str, DecoderResult]  # by decoder, and further rows of those with silence
+    failures: list[Unusable]
+    clips: tags.Tags | None  # of a model of whole clips
+
+
+def decode_share(
     model: AcousticModel,
     loader: BatchLoader,
     decoders: Mapping[str, Decoder],
-    folder: Path,
     padding: Padding | None = None,
     padded: Sequence[str] | None = None,
-    metric: Metric = "wer",
-) -> dict[str, Score]:
-    """Decode a loader's utterances with every decoder and write what came out.
+) -> DecodedShare:
+    """Decode a loader's share of its utterances with every decoder.
 
     With `padding`, the decoders of the names `padded` (None: all) have a second row: the same
-    utterances with silence around them. Errors are listed by what `metric` counts. A model of whole
-    clips leaves tags.json too, of the utterances as they are.
+    utterances with silence around them.
     """
-    utterances = loader.corpus.utterances(0)
-    decode = partial(decode_batches, model, progress=sys.stderr.isatty(), total=len(utterances))
+    total = len(loader.corpus.utterances(0)) // loader.world_size
+    progress = sys.stderr.isatty() and loader.rank == 0
+    decode = partial(decode_batches, model, progress=progress, total=total)
     clips = None
     if isinstance(model.network, ClipNetwork):
         several = model.network.activation == "sigmoid"
         clips = tags.Tags(model.tokenizer.tokens, several=several)
     results = decode(loader.batches(0), decoders, observe=clips.add if clips else None)
-    if clips is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        logger.info("%s", clips.write(folder).describe())
     if padding is not None:
         chosen = decoders if padded is None else padded
         batches = pad_batches(loader.batches(0), padding, model.sample_rate)
         results |= decode(batches, {f"{name}, {padding}": decoders[name] for name in chosen})
+    return DecodedShare(results, loader.bad.skipped, clips)
+
+
+def write_shares(
+    folder: Path,
+    shares: Sequence[DecodedShare],
+    utterances: Sequence[Speech],
+    metric: Metric = "wer",
+) -> dict[str, Score]:
+    """Write what one or several processes decoded of a set, as if one had decoded all.
+
+    A model of whole clips leaves tags.json too, of the utterances as they are.
+
+    Args:
+        folder: made where it is missing.
+        shares: one or more; together they have every utterance once.
+        utterances: of the set.
+        metric: whose units errors are listed by.
+
+    Raises:
+        TooManyBadError: not one utterance could be used.
+    """
+    first, *others = shares
+    failures = BadUtterances(1.0, len(utterances))
+    for failure in (failure for share in shares for failure in share.failures):
+        failures.skip(failure)
+    results = {
+        name: merge_results([share.results[name] for share in shares]) for name in first.results
+    }
+    if first.clips is not None:
+        for share in others:
+            first.clips.take(share.clips)
+        folder.mkdir(parents=True, exist_ok=True)
+        logger.info("%s", first.clips.write(folder).describe())
     facts = {u.id: _facts(u) for u in utterances if isinstance(u, Utterance)}
-    return write_results(folder, results, loader.bad.skipped, facts, metric)
+    return write_results(folder, results, failures.skipped, facts, metric)
 
 
 def _facts(utterance: Utterance) -> dict[str, object]:

@@ -6,7 +6,7 @@ results, bootstrap intervals included, do not depend on how batches were made.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -181,6 +181,16 @@ def decode_batches(
         result.acoustic_s = acoustic_s
         result.utterances.sort(key=lambda u: u.id)
     return results
+
+
+def merge_results(shares: Sequence[DecoderResult]) -> DecoderResult:
+    """Put together what several processes decoded of a set, with the seconds of all of them."""
+    return DecoderResult(
+        sorted((u for share in shares for u in share.utterances), key=lambda u: u.id),
+        shares[0].seconds_per_frame,
+        sum(share.acoustic_s for share in shares),
+        sum(share.decoder_s for share in shares),
+    )
 
 
 def score(result: DecoderResult, num_unusable: int = 0) -> Score:

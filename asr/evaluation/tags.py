@@ -62,9 +62,14 @@ class Tags:
         ):
             self._rows[name] = text, label_probabilities(rows[:length]).numpy()
 
+    def take(self, other: "Tags | None") -> None:
+        """Take in the clips that another process had."""
+        if other is not None:
+            self._rows |= other._rows
+
     def score(self) -> TagScore:
         """Score the clips."""
-        clips = list(self._rows.values())
+        clips = [self._rows[name] for name in sorted(self._rows)]
         probabilities = np.array([row for _, row in clips]).reshape(-1, len(self.labels))  # (N, C)
         said = [set(text.split()) for text, _ in clips]
         heard = map(self._choose, probabilities)

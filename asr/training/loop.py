@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from asr.data.fingerprint import fingerprint_corpus
 from asr.data.loading import Batch, BatchLoader, durations_of
 from asr.evaluation.metrics import Metric, check_metric, choose_metric
-from asr.training import distributed
+from asr.training import distributed, rehearsal
 from asr.training.best import BestWeights
 from asr.training.heads import Heads
 from asr.training.monitor import Monitor
@@ -63,6 +63,7 @@ class Trainer:
         grad_clip: largest norm of the gradient, > 0.
         grad_clip_value: largest magnitude of one of its numbers, > 0, or None.
         accumulate: batches of a step, >= 1: the mean gradient of their utterances.
+        rehearse: whether the largest batches are tried before the first epoch; "auto": on a GPU.
         patience: epochs without a better dev rate before stopping, >= 1.
         keep_best: checkpoints that are kept and averaged at the end, >= 1.
         checkpoint_minutes: time between checkpoints within an epoch, > 0.
@@ -89,6 +90,7 @@ class Trainer:
         show_samples: int,
         grad_clip_value: float | None = None,
         accumulate: int = 1,
+        rehearse: rehearsal.Wanted = "auto",
     ) -> None:
         counts = {
             "max_epochs": max_epochs,
@@ -116,6 +118,7 @@ class Trainer:
         self.log_every = log_every
         self.precision = precision
         self.accumulate = accumulate
+        self.rehearse: rehearsal.Wanted = rehearse
         self.patience = patience
         self.keep_best = keep_best
         self.checkpoint_minutes = checkpoint_minutes
@@ -222,6 +225,8 @@ class _Fit:
         if found is None and self.stepper.average is not None:
             self.stepper.average.restart()
         self._settle_precision()
+        if rehearsal.is_wanted(self.options.rehearse, self.model.device) and not self._done():
+            rehearsal.rehearse(self.stepper, self.train, self.now.epoch)
         self.begun = time.monotonic() - self.now.seconds
         self.processor_begun_s = time.process_time() - self.now.processor_s
 

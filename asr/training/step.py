@@ -165,9 +165,7 @@ class Stepper:
             moment: what the step's numbers follow from.
             stop: whether this rank was asked to stop, which the others learn with the outcome.
         """
-        self.network.train()
-        for module in self.frozen:
-            module.eval()
+        self._begin_step()
         num_own = sum(len(batch.ids) for batch in batches)
         if not num_own and distributed.world_size() == 1:
             return StepOutcome(0.0, 0, math.nan, [], stop)
@@ -189,6 +187,17 @@ class Stepper:
         pairs = zip(sums[::2], map(int, sums[1::2]), strict=True)
         tasks = dict(zip(self.tasks, pairs, strict=True))
         return StepOutcome(loss_sum, int(num_utterances), norm, [], stops > 0, tasks=tasks)
+
+    def rehearse(self, batches: Sequence[Batch], moment: Moment) -> None:
+        """Compute the gradient that `take` would, and change no weight."""
+        self._begin_step()
+        with self.regularization.disturb(cast(nn.Module, self.model.network), moment.shared_seed):
+            self._accumulate(batches, moment.seeds, max(1, sum(len(b.ids) for b in batches)))
+
+    def _begin_step(self) -> None:
+        self.network.train()
+        for module in self.frozen:
+            module.eval()
 
     def _accumulate(
         self, batches: Sequence[Batch], seeds: Sequence[int], num_utterances: float

@@ -15,10 +15,9 @@ import json
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -27,10 +26,8 @@ from asr.decoding import Decoder
 from asr.evaluation.metrics import METRICS, ErrorRate, Metric
 from asr.files import parse_json
 from asr.tuning.emissions import Emissions
-from asr.tuning.space import DIGITS, INTEGERS, Point, Range, Space
-
-if TYPE_CHECKING:
-    import optuna
+from asr.tuning.sampling import distribution, import_optuna, seed_of, tree_estimator
+from asr.tuning.space import DIGITS, INTEGERS, Point, Space
 
 
 class Trial(NamedTuple):
@@ -201,25 +198,19 @@ class _EveryPoint:
 
 
 class _TreeEstimator:
-    """Optuna's tree-structured Parzen estimator (TPE).
-
-    Source: Bergstra et al. 2011, "Algorithms for hyper-parameter optimization", section 4.
-    """
+    """Optuna's tree-structured Parzen estimator (TPE)."""
 
     def __init__(self, space: Space, seed: int) -> None:
         self._optuna = import_optuna()
         self._seed = seed
         self._space = space
-        self._ranges = {name: _distribution(name, found) for name, found in space.items()}
+        self._ranges = {
+            name: distribution(found, whole=name in INTEGERS) for name, found in space.items()
+        }
         self._study = self._optuna.create_study()
 
     def ask(self, number: int) -> Point:
-        # A generator of its own for every trial: nothing depends on when the search was cut off.
-        (seed,) = np.random.SeedSequence((self._seed, number)).generate_state(1).tolist()
-        with warnings.catch_warnings():
-            # Optuna 4 calls `multivariate` experimental.
-            warnings.simplefilter("ignore", self._optuna.exceptions.ExperimentalWarning)
-            self._study.sampler = self._optuna.samplers.TPESampler(seed=seed, multivariate=True)
+        self._study.sampler = tree_estimator(seed_of(self._seed, number))
         asked = self._study.ask(self._ranges)
         # Closed at once; the result comes back as a finished trial, as it does on resuming.
         self._study.tell(asked, state=self._optuna.trial.TrialState.FAIL)
@@ -236,32 +227,6 @@ class _TreeEstimator:
                 params=trial.options, distributions=self._ranges, value=trial.errors.rate
             )
         )
-
-
-def import_optuna() -> Any:  # noqa: ANN401
-    """Import the extra `tune`, with its own log lines silenced.
-
-    Raises:
-        ModuleNotFoundError: it is not installed.
-    """
-    try:
-        import optuna
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "tuning needs optuna 4 or later: pip install 'ctc-asr[tune]'"
-        ) from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
-
-
-def _distribution(name: str, found: Range) -> "optuna.distributions.BaseDistribution":
-    distributions = import_optuna().distributions
-    if name in INTEGERS:
-        step = 1 if found.step is None else int(found.step)
-        return distributions.IntDistribution(
-            int(found.low), int(found.high), step=step, log=found.log
-        )
-    return distributions.FloatDistribution(found.low, found.high, step=found.step, log=found.log)
 
 
 def read_trials(path: Path, space: Space) -> list[Trial]:

@@ -9,12 +9,15 @@ import pytest
 import tones
 import yaml
 
-from asr.acoustic.checkpoint import save_checkpoint
+from asr.acoustic.checkpoint import load_checkpoint, save_checkpoint
 from asr.audio import write_wav
 from asr.cli import main
-from asr.cli.assembly import make_decoder, open_files
+from asr.cli.assembly import make_decoder, make_loader, open_files
 from asr.cli.hydra_config import compose_config
-from asr.data.manifest import Utterance, write_manifest
+from asr.data.manifest import Utterance, read_manifest, write_manifest
+from asr.data.unusable import TooManyBadError, Unusable
+from asr.evaluation.results import DecodedShare, decode_share, write_shares
+from asr.evaluation.scoring import DecoderResult
 from asr.text import TextNormalizer
 
 
@@ -309,3 +312,79 @@ def test_hotwords_take_the_form_of_the_models_texts():
     make_decoder(config, tokens, normalizer)
     with pytest.raises(ValueError, match="AB, ba!"):
         make_decoder(config, tokens)
+
+
+# Of a table of scores, what depends on the clock.
+TIMES = ("real_time_factor",)
+
+
+def written(folder):
+    """Everything in a folder of results but times, as lines."""
+    scores = json.loads((folder / "scores.json").read_text())
+    scores = [{k: v for k, v in score.items() if k not in TIMES} for score in scores.values()]
+    names = ("hyp.jsonl", "hyp.trn", "ref.trn", "failures.jsonl")
+    return scores, {name: (folder / name).read_text().splitlines() for name in names}
+
+
+def pred_texts(lines):
+    return [(record["id"], record["pred_text"]) for record in map(json.loads, lines)]
+
+
+def check_same(one, other):
+    """Hypotheses, scores and failures are the same; their log-probabilities to rounding."""
+    (scores, files), (other_scores, other_files) = written(one), written(other)
+    assert scores == other_scores
+    assert pred_texts(files.pop("hyp.jsonl")) == pred_texts(other_files.pop("hyp.jsonl"))
+    assert sorted(files.pop("failures.jsonl")) == sorted(other_files.pop("failures.jsonl"))
+    assert files == other_files
+
+
+@pytest.fixture
+def half_broken(clips, tmp_path):
+    """The clips, and two more that cannot be read."""
+    utterances = [*read_manifest(clips / "m.jsonl")]
+    for name in ("x", "y"):
+        (tmp_path / f"{name}.wav").write_bytes(b"RIFF....")
+        utterances.append(Utterance(tmp_path / f"{name}.wav", 0.5, "ab"))
+    write_manifest(tmp_path / "m.jsonl", utterances)
+    return tmp_path / "m.jsonl"
+
+
+def test_shares_of_ranks_are_written_as_one(clips, half_broken, tmp_path):
+    words = [f"checkpoint={clips / 'run/ckpt/best.ckpt'}", "data=manifest"]
+    config = compose_config("decode", [*words, f"data.test_manifest={half_broken}"])
+    model = load_checkpoint(clips / "run/ckpt/best.ckpt")
+    decoders = {"greedy": make_decoder(config, model.tokenizer.tokens)}
+
+    def share(rank, size):
+        loader = make_loader(config, "test", model, None, rank, size, aligned=False)
+        return decode_share(model, loader, decoders), loader.corpus.utterances(0)
+
+    for name, size in (("one", 1), ("two", 2), ("eight", 8)):
+        shares, utterances = zip(*(share(rank, size) for rank in range(size)), strict=True)
+        write_shares(tmp_path / name, shares, utterances[0])
+
+    check_same(tmp_path / "one", tmp_path / "two")
+    check_same(tmp_path / "one", tmp_path / "eight")
+    assert len(written(tmp_path / "two")[1]["failures.jsonl"]) == 2
+
+
+def test_a_set_that_no_rank_can_read_is_refused(clips, tmp_path):
+    share = DecodedShare({"greedy": DecoderResult([], 0.04, 0.0)}, [Unusable("x", "broken")], None)
+
+    with pytest.raises(TooManyBadError, match="not one of 2 utterances could be used"):
+        write_shares(tmp_path, [share, share], [None, None])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ranks_of_torchrun_decode_what_one_process_does(clips, half_broken, tmp_path):
+    words = [f"data.test_manifest={half_broken}", f"output_dir={tmp_path / 'ranks'}"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*launcher, "--nproc-per-node=2", "-m", "asr", "decode", "data=manifest"]
+    command += [f"checkpoint={clips / 'run/ckpt/best.ckpt'}", *words]
+
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    assert decode(clips, words[0], f"output_dir={tmp_path / 'one'}") == 2
+
+    check_same(tmp_path / "one", tmp_path / "ranks")
