@@ -11,7 +11,8 @@ import numpy as np
 
 from asr import _native
 
-_WORD_START = "\u2581"
+BLANK = 0  # of every model of the project; decoders take any
+WORD_START = "\u2581"
 
 
 class Word(NamedTuple):
@@ -66,7 +67,7 @@ def hypothesis_factory(tokens: list[str]) -> _native.HypothesisFactory:
 
 def separates_words(tokens: Sequence[str]) -> bool:
     """Whether a vocabulary has what separates words: the space, or pieces that open them."""
-    return any(token == " " or token.startswith(_WORD_START) for token in tokens)
+    return any(token == " " or token.startswith(WORD_START) for token in tokens)
 
 
 def split_by_token(hypothesis: Hypothesis, log_probs: np.ndarray) -> Hypothesis:
@@ -76,7 +77,7 @@ def split_by_token(hypothesis: Hypothesis, log_probs: np.ndarray) -> Hypothesis:
         hypothesis: of any decoder; where a lexicon spelled its words, they stay.
         log_probs: (T, C) that it was decoded from.
     """
-    bodies = [token.removeprefix(_WORD_START) for token in hypothesis.tokens]
+    bodies = [token.removeprefix(WORD_START) for token in hypothesis.tokens]
     if "".join(bodies) != hypothesis.text.replace(" ", ""):
         return hypothesis
     words = tuple(

@@ -60,8 +60,8 @@ def splice(features: Tensor, lengths: Tensor, context: int) -> Tensor:
     if num_frames == 0:
         return features.new_zeros(num, 0, size * (2 * context + 1))
     padded = _with_margins(features, lengths, context)
-    neighbours = padded.unfold(1, 2 * context + 1, 1)  # (N, T, F, 2 context + 1)
-    return neighbours.transpose(2, 3).flatten(2)  # (N, T, F (2 context + 1))
+    neighbours = [padded[:, start : start + num_frames] for start in range(2 * context + 1)]
+    return torch.cat(neighbours, dim=-1)
 
 
 def check_neighbours(deltas: int, context: int) -> None:

@@ -42,13 +42,18 @@ def cut_windows(
     if num_frames == 0:
         return waveforms.new_zeros(len(waveforms), 0, win_length)
     span = (num_frames - 1) * hop_length + win_length
-    start = hop_length // 2 - win_length // 2
-    position = torch.arange(start, start + span, device=waveforms.device)  # (P,)
+    samples = mirror_ends(waveforms, lengths, span, hop_length // 2 - win_length // 2)
+    windows = samples.unfold(1, win_length, hop_length)
+    return windows - windows.mean(dim=-1, keepdim=True)
+
+
+def mirror_ends(waveforms: Tensor, lengths: Tensor, size: int, start: int) -> Tensor:
+    """Read (N, L) from sample `start` on, (N, size): outside (N,) lengths its own mirror image."""
+    position = torch.arange(start, start + size, device=waveforms.device)  # (P,)
     period = 2 * lengths.clamp_min(1)[:, None]
     position = torch.remainder(position[None], period)  # (N, P)
     position = torch.minimum(position, period - 1 - position)
-    windows = waveforms.gather(1, position).unfold(1, win_length, hop_length)
-    return windows - windows.mean(dim=-1, keepdim=True)
+    return waveforms.gather(1, position)
 
 
 def power_spectra(windows: Tensor, window: Tensor, n_fft: int) -> Tensor:

@@ -1,9 +1,11 @@
 """Transcripts: what was said, word by word, with times."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from asr.decoding import Hypothesis
 
 
 class TimedWord(NamedTuple):
@@ -105,6 +107,54 @@ class FramedWord(Protocol):
     def confidence(self) -> float:
         """In [0, 1]."""
         ...
+
+
+def make_segment(
+    n_best: Sequence[Hypothesis],
+    first_frame: int,
+    num_frames: int,
+    seconds_per_frame: float,
+    duration_s: float,
+) -> Segment:
+    """Describe what was decoded together.
+
+    Args:
+        n_best: hypotheses, best first.
+        first_frame: of the recording.
+        num_frames: that were decoded.
+        seconds_per_frame: of the decoder.
+        duration_s: seconds of the recording that were read; no time is later.
+    """
+    best = n_best[0]
+    words = time_words(best.words, seconds_per_frame, duration_s, first_frame)
+    start_s = first_frame * seconds_per_frame
+    end_s = min(start_s + num_frames * seconds_per_frame, duration_s)
+    if words:
+        start_s, end_s = words[0].start_s, words[-1].end_s
+    others = [Alternative(h.text, h.score) for h in n_best] if len(n_best) > 1 else []
+    return Segment(best.text, words, start_s, end_s, best.score, others)
+
+
+def join_segments(
+    segments: Sequence[Segment],
+    joint: str,
+    duration_s: float,
+    audio: str,
+    notes: list[str],
+    channel: int | None,
+) -> Transcript:
+    """Make the transcript of a recording of all its segments, in order; see `Transcript`."""
+    return Transcript(
+        joint.join(segment.text for segment in segments if segment.text),
+        [word for segment in segments for word in segment.words],
+        duration_s,
+        sum(segment.score for segment in segments),
+        audio,
+        notes,
+        joint=joint,
+        segments=[segment for segment in segments if segment.says_something],
+        channel=channel,
+    )
 
 
 def time_words(
