@@ -17,7 +17,6 @@ from asr.export.onnx_file import add_metadata, quantize, write_graph
 from asr.export.parity import (
     EXAMPLE_S,
     Deviation,
-    ParityError,
     Run,
     check_frames,
     check_parity,
@@ -152,6 +151,3 @@ def _check_size(model: AcousticModel) -> None:
             f"the weights are {size / 2**30:.1f} GiB, and a file of ONNX holds 2: export it with "
             "format=torchscript"
         )
-
-
-__all__ = ["Exported", "ParityError", "export_onnx", "export_torchscript"]

@@ -27,6 +27,9 @@ def write_graph(
     """Trace a module with its example, and write it with any batch size and length.
 
     Why not the newer exporter: torch 2.11's fails on recurrent layers whose length is free.
+
+    Raises:
+        ValueError: an operator of the module has no counterpart.
     """
     graph, example = traced
     axes = {name: {0: "N", 1: "T"} for name in (INPUTS[0], OUTPUTS[0])}
@@ -35,16 +38,20 @@ def write_graph(
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
         # Of constants in the trace, which the gate checks, and that this exporter is the old one.
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            graph,
-            example,
-            str(path),
-            input_names=INPUTS,
-            output_names=OUTPUTS,
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        try:
+            torch.onnx.export(
+                graph,
+                example,
+                str(path),
+                input_names=INPUTS,
+                output_names=OUTPUTS,
+                dynamic_axes=axes,
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"the network cannot be written as ONNX: {reason}") from error
     import onnx
 
     model = onnx.load(str(path))

@@ -90,14 +90,19 @@ def measure(model: AcousticModel, run: Run, make_input: Callable[[Array], Array]
         make_input: what it takes of a waveform (L,).
 
     Raises:
-        ParityError: shapes or lengths differ, or values are not finite.
+        ParityError: the graph fails, shapes or lengths differ, or values are not finite.
     """
     largest, same, total = 0.0, 0, 0
     for seconds in TRIALS_S:
         waveforms = make_waveforms(seconds, model.sample_rate)
         padded, lengths = pad(waveforms)
         expected, frames = model.log_probs(torch.from_numpy(padded), torch.from_numpy(lengths))
-        found, found_frames = run(*pad([make_input(w) for w in waveforms], PADDING))
+        inputs = pad([make_input(w) for w in waveforms], PADDING)
+        try:
+            found, found_frames = run(*inputs)
+        except Exception as error:  # whatever a runtime raises, it is the graph that is wrong
+            reason = " ".join(str(error).split())[:200]
+            raise ParityError(f"utterances of {seconds} s cannot be computed: {reason}") from error
         if found_frames.tolist() != frames.tolist() or found.shape != expected.shape:
             raise ParityError(
                 f"utterances of {seconds} s give {found.shape}, lengths {found_frames.tolist()}, "

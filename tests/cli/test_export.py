@@ -34,6 +34,7 @@ def test_file_goes_beside_the_run_with_tokens_for_sherpa(run_folder, capsys):
     assert "for sherpa-onnx, as its zipformer CTC, with tokens:" in said
 
 
+@pytest.mark.slow
 def test_int8_that_takes_samples(run_folder, capsys):
     checkpoint = run_folder / "ckpt/tones.ckpt"
 

@@ -88,6 +88,7 @@ def test_text_is_that_of_our_greedy_decoder(tmp_path, rng):
     assert all(ours)
 
 
+@pytest.mark.slow
 def test_text_of_real_speech_is_that_of_our_greedy_decoder(real_speech, tmp_path):
     paths = sorted((real_speech / "librispeech-mini").rglob("*.flac"))[:3]
     if not paths:
