@@ -44,11 +44,14 @@ def resample(waveform: np.ndarray, source_rate: int, sample_rate: int) -> np.nda
     if source_rate == sample_rate or waveform.size == 0:
         return waveform
     divisor = gcd(source_rate, sample_rate)
-    if (source_rate // divisor) * (sample_rate // divisor) > _MAX_KERNEL:
-        return _resample_odd(waveform, source_rate // divisor, sample_rate // divisor)
+    ratio = source_rate // divisor, sample_rate // divisor
+    if ratio[0] * ratio[1] > _MAX_KERNEL:
+        return _resample_odd(waveform, *ratio)
     # torch costs a second of import, and only resampling needs it.
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError:  # an install that runs exported models: the same, slower
+        return _resample_odd(waveform, *ratio)
     tensor = torch.from_numpy(np.ascontiguousarray(waveform))
     return _resampler(source_rate, sample_rate)(tensor).numpy()
 

@@ -2,6 +2,7 @@
 
 from defect import Defect
 from explain_defects import EXPLAIN_DEFECTS
+from export_defects import EXPORT_DEFECTS
 from front_end_defects import FRONT_END_DEFECTS
 from learning_defects import LEARNING_DEFECTS
 from streaming_defects import STREAMING_DEFECTS
@@ -158,7 +159,7 @@ DEFECTS = (
     Defect(
         "model: the backward layer starts in the padding",
         "asr/models/blocks.py",
-        "            order = reversal(lengths, len(x))[..., None]",
+        "            order = reversal(lengths, x.shape[0])[..., None]",
         "            order = reversal(torch.full_like(lengths, len(x)), len(x))[..., None]",
         MODEL_TESTS,
     ),
@@ -249,8 +250,8 @@ DEFECTS = (
     Defect(
         "acoustic: chunks keep a frame of their margin",
         "asr/acoustic/chunks.py",
-        "    return rows[first : chunk.core_end // frame_samples].clone()",
-        "    return rows[first : chunk.core_end // frame_samples + 1].clone()",
+        "    core = rows[first : chunk.core_end // frame_samples].copy()",
+        "    core = rows[first : chunk.core_end // frame_samples + 1].copy()",
         ("acoustic/test_recordings.py",),
     ),
     Defect(
@@ -303,6 +304,7 @@ DEFECTS = (
         ("cli/test_decode.py",),
     ),
     *EXPLAIN_DEFECTS,
+    *EXPORT_DEFECTS,
     *FRONT_END_DEFECTS,
     *LEARNING_DEFECTS,
     *STREAMING_DEFECTS,

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from asr.acoustic.silences import find_cut
+from asr.decoding.hypothesis import BLANK
 
 # What is no longer is not cut; training utterances are rarely longer.
 MAX_CHUNK_S = 30.0
@@ -81,12 +81,44 @@ def cut_chunks(
     yield Chunk(held, core_start, len(held), True, True)
 
 
-def keep_core(rows: Tensor, chunk: Chunk, frame_samples: int) -> Tensor:
-    """Drop the frames (T, C) of a chunk's margins."""
+def num_seen(
+    chunk: Chunk, hop_length: int, frame_samples: int, num_frames: Callable[[int], int]
+) -> int:
+    """Samples of a chunk that the network sees: at a silence, none that gives a frame too many.
+
+    A centred front end has a frame at both ends. Where nothing follows, the last word's token may
+    wait for that frame, which is the first of the next chunk.
+
+    Args:
+        chunk: the chunk.
+        hop_length: samples between two frames of features.
+        frame_samples: samples between two output frames.
+        num_frames: output frames for that many samples.
+    """
+    size = len(chunk.samples)
+    if not chunk.ends_in_silence or chunk.is_last:
+        return size
+    shorter = size - hop_length
+    return shorter if num_frames(shorter) == size // frame_samples else size
+
+
+def keep_core(
+    rows: np.ndarray, chunk: Chunk, frame_samples: int, tokens: Sequence[str]
+) -> np.ndarray:
+    """Drop the frames (T, C) of a chunk's margins; the rest is a copy.
+
+    Where a chunk ends in a silence and in a blank, its last frame becomes the separator of words.
+    The network took the chunk for a whole utterance, after whose last word nothing stands; who
+    decodes a recording as a whole would join that word and the next.
+    """
     first = chunk.core_start // frame_samples
     if chunk.is_last:  # the recording's end has a rounded-up last frame
-        return rows[first:].clone()
-    return rows[first : chunk.core_end // frame_samples].clone()
+        return rows[first:].copy()
+    core = rows[first : chunk.core_end // frame_samples].copy()
+    if chunk.ends_in_silence and " " in tokens and len(core) and core[-1].argmax() == BLANK:
+        pair = [BLANK, tokens.index(" ")]
+        core[-1, pair] = core[-1, pair[::-1]]
+    return core
 
 
 def find_quiet(waveform: np.ndarray, earliest: int, latest: int, sample_rate: int) -> int:

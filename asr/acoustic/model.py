@@ -9,7 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.acoustic.chunks import MAX_CHUNK_S, Chunk, cut_chunks, keep_core, map_batches
+from asr.acoustic.chunks import (
+    MAX_CHUNK_S,
+    Chunk,
+    cut_chunks,
+    keep_core,
+    map_batches,
+    num_seen,
+)
 from asr.decoding.hypothesis import separates_words
 from asr.features import FRONT_ENDS, FrontEnd, Raw, Samples
 from asr.models import (
@@ -21,14 +28,7 @@ from asr.models import (
     ClipNetwork,
     Network,
 )
-from asr.text import (
-    BLANK,
-    LabelTokenizer,
-    PhoneTokenizer,
-    TextNormalizer,
-    Tokenizer,
-    spelling,
-)
+from asr.text import LabelTokenizer, PhoneTokenizer, TextNormalizer, Tokenizer, spelling
 
 # Padded audio that goes through the network at once.
 BATCH_S = 120.0
@@ -166,42 +166,16 @@ class AcousticModel:
         return map_batches(self._run_chunks, chunks, sizes, int(BATCH_S * self.sample_rate))
 
     def _run_chunks(self, chunks: list[Chunk]) -> list[Tensor]:
-        cut = [chunk.samples[: self._num_seen(chunk)] for chunk in chunks]
+        step, hop = self.samples_per_frame, self.features.hop_length
+        cut = [c.samples[: num_seen(c, hop, step, self.num_frames)] for c in chunks]
         samples = [torch.from_numpy(np.ascontiguousarray(seen)) for seen in cut]
         lengths = torch.tensor([len(seen) for seen in samples])
         padded = torch.nn.utils.rnn.pad_sequence(samples, batch_first=True)
         rows, row_lengths = self._run(padded, lengths)
-        cores = [
-            keep_core(row[:length], chunk, self.samples_per_frame)
+        return [
+            torch.from_numpy(keep_core(row[:length].numpy(), chunk, step, self.tokenizer.tokens))
             for row, length, chunk in zip(rows, row_lengths.tolist(), chunks, strict=True)
         ]
-        for core, chunk in zip(cores, chunks, strict=True):
-            if chunk.ends_in_silence and not chunk.is_last:
-                self._separate(core)
-        return cores
-
-    def _separate(self, core: Tensor) -> None:
-        """End a piece (T, C) with the separator of words, where it ends in a blank.
-
-        The network took the piece for a whole utterance, after whose last word nothing stands; who
-        decodes a recording as a whole would join that word and the next.
-        """
-        tokens = self.tokenizer.tokens
-        if " " in tokens and len(core) and core[-1].argmax() == BLANK:
-            pair = [BLANK, tokens.index(" ")]
-            core[-1, pair] = core[-1, pair[::-1]]
-
-    def _num_seen(self, chunk: Chunk) -> int:
-        """Samples of a chunk that the network sees: at a silence, none that gives a frame too many.
-
-        A centred front end has a frame at both ends. Where nothing follows, the last word's token
-        may wait for that frame, which is the first of the next chunk.
-        """
-        size = len(chunk.samples)
-        if not chunk.ends_in_silence or chunk.is_last:
-            return size
-        shorter = size - self.features.hop_length
-        return shorter if self.num_frames(shorter) == size // self.samples_per_frame else size
 
     @torch.no_grad()
     def _run(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

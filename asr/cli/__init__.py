@@ -26,6 +26,7 @@ COMMANDS = {
     "tune": ("asr.cli.tune", "search decoder options on a dev set (Hydra overrides)"),
     "report": ("asr.cli.report", "show runs side by side: curves, errors, what to do next"),
     "explain": ("asr.cli.explain", "show what of a recording a word rests on (Hydra overrides)"),
+    "export": ("asr.cli.export", "write a model for other runtimes: ONNX, TorchScript"),
     "compare": ("asr.cli.compare", "say whether one run is better than another"),
     "score": ("asr.cli.score", "score one file of texts against another"),
     "transcribe": ("asr.cli.transcribe", "turn audio files into text"),

@@ -11,6 +11,7 @@ import numpy as np
 
 from asr import _native
 
+BLANK = 0  # of every model of the project; decoders take any
 WORD_START = "\u2581"
 
 

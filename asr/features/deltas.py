@@ -77,8 +77,9 @@ def splice(features: Tensor, lengths: Tensor, context: int) -> Tensor:
 
 def join_neighbours(padded: Tensor, context: int) -> Tensor:
     """As `splice`, of (N, T + 2 context, F) that have their margins: (N, T, F (2 context + 1))."""
-    neighbours = padded.unfold(1, 2 * context + 1, 1)  # (N, T, F, 2 context + 1)
-    return neighbours.transpose(2, 3).flatten(2)
+    num_frames = padded.shape[1] - 2 * context
+    neighbours = [padded[:, start : start + num_frames] for start in range(2 * context + 1)]
+    return torch.cat(neighbours, dim=-1)
 
 
 def check_neighbours(deltas: int, context: int) -> None:

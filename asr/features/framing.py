@@ -42,12 +42,17 @@ def cut_windows(
     if num_frames == 0:
         return waveforms.new_zeros(len(waveforms), 0, win_length)
     span = (num_frames - 1) * hop_length + win_length
-    start = hop_length // 2 - win_length // 2
-    position = torch.arange(start, start + span, device=waveforms.device)  # (P,)
+    samples = mirror_ends(waveforms, lengths, span, hop_length // 2 - win_length // 2)
+    return slide_windows(samples, win_length, hop_length)
+
+
+def mirror_ends(waveforms: Tensor, lengths: Tensor, size: int, start: int) -> Tensor:
+    """Read (N, L) from sample `start` on, (N, size): outside (N,) lengths its own mirror image."""
+    position = torch.arange(start, start + size, device=waveforms.device)  # (P,)
     period = 2 * lengths.clamp_min(1)[:, None]
     position = torch.remainder(position[None], period)  # (N, P)
     position = torch.minimum(position, period - 1 - position)
-    return slide_windows(waveforms.gather(1, position), win_length, hop_length)
+    return waveforms.gather(1, position)
 
 
 def slide_windows(samples: Tensor, win_length: int, hop_length: int) -> Tensor:

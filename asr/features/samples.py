@@ -60,7 +60,7 @@ class Samples(nn.Module):
             mask = length_mask(lengths, longest)
             samples = waveforms[:, :longest].float().masked_fill(~mask, 0.0)
             if self.normalize:
-                samples = _normalize(samples, lengths, mask)
+                samples = normalize_samples(samples, lengths, mask)
             samples = samples[..., None]  # (N, L, 1)
             return samples if augment is None else augment(samples), lengths
 
@@ -81,7 +81,7 @@ class Samples(nn.Module):
         """Nothing is measured of a corpus."""
 
 
-def _normalize(samples: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
+def normalize_samples(samples: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
     """Give (N, L) mean 0 and deviation 1 over where `mask` is True, zero elsewhere."""
     count = lengths.clamp_min(1)[:, None]
     centred = (samples - samples.sum(1, keepdim=True) / count).masked_fill(~mask, 0.0)

@@ -87,16 +87,20 @@ class SpectralFrontEnd(Normalized):
             features = self.normalized(features, feature_lengths)
             if augment is not None:
                 features = augment(features)
-            if self.context:
-                features = splice(features, feature_lengths, self.context)
-                mask = length_mask(feature_lengths, features.shape[1])[..., None]  # (N, T, 1)
-                features = features.masked_fill(~mask, 0.0)
-            return features, feature_lengths
+            return self.with_context(features, feature_lengths), feature_lengths
 
     def values(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute statics and their deltas; values beyond a length are undefined."""
         windows, feature_lengths = self._windows(waveforms, lengths)
         return add_deltas(self.statics(windows), feature_lengths, self.deltas), feature_lengths
+
+    def with_context(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Join the frames around each: (N, T, C), of which (N,) are speech, to (N, T, F)."""
+        if not self.context:
+            return features
+        features = splice(features, lengths, self.context)
+        mask = length_mask(lengths, features.shape[1])[..., None]  # (N, T, 1)
+        return features.masked_fill(~mask, 0.0)
 
     def log_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute what a picture of the speech shows; values beyond a length are undefined."""

@@ -58,7 +58,7 @@ class RelativeAttention(nn.Module):
         position = self._split(self.position(distances))  # (heads, 2 T - 1, d)
         contents = (query + self.content_bias) @ key.transpose(-1, -2)  # (N, heads, T, T)
         places = (query + self.position_bias) @ position.transpose(-1, -2)  # (..., T, 2 T - 1)
-        scores = (contents + align_distances(places)) / math.sqrt(query.shape[-1])
+        scores = (contents + align_distances(places, frames)) / math.sqrt(query.shape[-1])
         # An utterance without speech attends to its first frame of padding: softmax needs one.
         speech = length_mask(lengths.clamp_min(1), frames)[:, None, None]  # (N, 1, 1, T)
         weights = self.dropout(scores.masked_fill(~speech, -math.inf).softmax(-1))
@@ -88,7 +88,7 @@ def sinusoids(frames: int, like: Tensor) -> Tensor:
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)  # (2 T - 1, H)
 
 
-def align_distances(places: Tensor) -> Tensor:
+def align_distances(places: Tensor, frames: int) -> Tensor:
     """Give frames what belongs to distances: y[i, j] = x[i, T - 1 - i + j], distance i - j.
 
     Row i of (T, 2 T - 1) must move left by T - 1 - i. A column in front makes the rows 2 T long;
@@ -97,11 +97,11 @@ def align_distances(places: Tensor) -> Tensor:
 
     Args:
         places: (..., T, 2 T - 1), columns from distance T - 1 to -(T - 1).
+        frames: T.
 
     Returns:
         (..., T, T).
     """
-    *batch, frames, width = places.shape
     padded = nn.functional.pad(places, (1, 0))  # (..., T, 2 T)
-    rows = padded.view(*batch, width + 1, frames)[..., 1:, :]  # (..., 2 T - 1, T)
-    return rows.reshape(*batch, frames, width)[..., :frames]  # (..., T, T)
+    rows = padded.flatten(-2)[..., frames:]  # (..., T (2 T - 1))
+    return rows.unflatten(-1, (frames, 2 * frames - 1))[..., :frames]  # (..., T, T)

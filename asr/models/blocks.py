@@ -173,12 +173,13 @@ class RecurrentBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Map (T, N, F) to (T, N, output_size)."""
-        mask = length_mask(lengths, len(x)).T[..., None]  # (T, N, 1)
+        # Not len(x), which a trace takes for a constant; so in other networks.
+        mask = length_mask(lengths, x.shape[0]).T[..., None]  # (T, N, 1)
         if self.norm is not None:
             x = self.norm(x, mask)
         y = self.forwards(x)[0]
         if self.backwards is not None:
-            order = reversal(lengths, len(x))[..., None]  # (T, N, 1)
+            order = reversal(lengths, x.shape[0])[..., None]  # (T, N, 1)
             z = self.backwards(x.gather(0, order.expand(x.shape)))[0]
             z = z.gather(0, order.expand(z.shape))  # (T, N, H)
             y = y + z if self.sum_directions else torch.cat([y, z], dim=-1)  # (T, N, H or 2H)

@@ -97,7 +97,7 @@ class ClipNetwork(nn.Module):
             logits (K, N, C) and their lengths (N,): K, or 0 for a clip without a frame.
         """
         x, lengths = cast(FrameEncoder, self.body).encode(features, feature_lengths)  # (T', N, H)
-        mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
+        mask = length_mask(lengths, x.shape[0]).T[..., None]  # (T', N, 1)
         z = pool_frames(x, mask, self.pooling, self.attention)
         logits = self._linear(z)[None]  # (1, N, C)
         if self.activation == "sigmoid":

@@ -175,7 +175,7 @@ class DeepSpeech2(nn.Module):
         self, features: Tensor, feature_lengths: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         x, lengths = self.convs(features, feature_lengths)  # (T', N, C F')
-        mask = length_mask(lengths, len(x)).T[..., None]  # (T', N, 1)
+        mask = length_mask(lengths, x.shape[0]).T[..., None]  # (T', N, 1)
         characters = None
         for depth, layer in enumerate(self.layers, start=1):
             y = self.dropout(layer(x, lengths))

@@ -73,7 +73,7 @@ class LayerNormConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, T, H) to the same."""
         x = _convolve(x, self.conv.weight, self.conv.bias, self.conv.groups)
-        return functional.layer_norm(x, x.shape[-1:])
+        return functional.layer_norm(x, (self.conv.out_channels,))
 
 
 def _norms(weight: Tensor) -> Tensor:

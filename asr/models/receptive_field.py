@@ -45,5 +45,6 @@ def receptive_field(windows: Iterable[Window]) -> int | None:
 
 
 def ceil_div(count: Count, divisor: int) -> Count:
-    """Divide and round up: what is left of `count` frames or bins after a stride."""
-    return -(-count // divisor)
+    """Divide and round up: what is left of `count` >= 0 frames or bins after a stride."""
+    # Not -(-count // divisor): ONNX divides integers towards zero.
+    return (count + divisor - 1) // divisor

@@ -61,6 +61,11 @@ class SampleConvs(nn.ModuleList):
             samples = (samples - 1) * layer.conv.stride[0] + layer.conv.kernel_size[0]
         return samples
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Kernel and stride of each convolution."""
+        return [(layer.conv.kernel_size[0], layer.conv.stride[0]) for layer in self._layers()]
+
     def _layers(self) -> list["SampleConv"]:
         return cast(list[SampleConv], [*self])
 

@@ -124,15 +124,17 @@ class Wav2Vec2(nn.Module):
         num_samples = features.shape[1]
         samples = features[..., 0].masked_fill(~length_mask(feature_lengths, num_samples), 0.0)
         # Too few samples for a frame give none, but the layers want one.
-        samples = functional.pad(samples, (0, max(0, self.convs.least - num_samples)))
+        too_few = num_samples < self.convs.least
+        if too_few:
+            samples = functional.pad(samples, (0, self.convs.least - num_samples))
         lengths = self.output_lengths(feature_lengths)
         x = self.convs(samples, feature_lengths)  # (N, T', C)
         x = self.dropout(self.projection(self.projection_norm(x)))  # (N, T', H)
         if self.training:
             x = self._mask(x)
         x = self._transform(x, length_mask(lengths, x.shape[1]))
-        num_frames = int(self.output_lengths(torch.tensor(num_samples)))
-        return self.dropout(x).transpose(0, 1)[:num_frames], lengths  # (T', N, H)
+        x = self.dropout(x).transpose(0, 1)  # (T', N, H)
+        return x[:0] if too_few else x, lengths
 
     def output_lengths(self, feature_lengths: Tensor) -> Tensor:
         """Frames T' that come out for that many samples."""

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
+import torch
+from torch import Tensor
+
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.chunks import MAX_CHUNK_S
 from asr.acoustic.model import AcousticModel, pad_log_probs
@@ -20,7 +23,7 @@ from asr.recognition.endpoints import DEFAULT_ENDPOINTS, Endpoints
 from asr.recognition.segments import Segmenter
 from asr.recognition.sources import AudioInput, Source
 from asr.recognition.streaming import SpeechStream, step
-from asr.recognition.transcripts import Segment, Transcript, make_segment
+from asr.recognition.transcripts import Segment, Transcript, join_segments, make_segment
 
 # Told of every segment as it is done.
 OnSegment = Callable[[Segment], None]
@@ -214,9 +217,9 @@ class Recognizer:
     def _process(
         self, sources: Iterable[Source]
     ) -> Iterator[tuple[Source, "_Decoded | ValueError"]]:
-        def make_splitter() -> Segmenter:
+        def make_splitter() -> TensorSegmenter:
             longest = self.model.num_frames(int(MAX_CHUNK_S * self.sample_rate))
-            return Segmenter(self.model, longest)
+            return TensorSegmenter(self.model, longest)
 
         return process_recordings(self.model, sources, self._decode, make_splitter)
 
@@ -238,21 +241,30 @@ class Recognizer:
 
     def _join(self, source: Source, pieces: list["_Decoded"]) -> Transcript:
         segments = [piece.segment for piece in pieces]
-        return Transcript(
-            self._joint.join(segment.text for segment in segments if segment.text),
-            [word for segment in segments for word in segment.words],
-            pieces[-1].read_s,
-            sum(segment.score for segment in segments),
-            source.name,
-            source.notes,
-            joint=self._joint,
-            segments=[segment for segment in segments if segment.says_something],
-            channel=source.channel,
-        )
+        read_s, notes = pieces[-1].read_s, source.notes
+        return join_segments(segments, self._joint, read_s, source.name, notes, source.channel)
 
     @property
     def _joint(self) -> str:
         return " " if self.model.separates_words else ""
+
+
+class TensorSegmenter:
+    """A `Segmenter` of what a model gives.
+
+    Args:
+        model: the model.
+        max_frames: of a segment.
+    """
+
+    def __init__(self, model: AcousticModel, max_frames: int) -> None:
+        tokens, spaced = model.tokenizer.tokens, model.separates_words
+        self._segmenter = Segmenter(tokens, max_frames, spaced=spaced)
+
+    def push(self, rows: Tensor, ends_in_silence: bool, is_last: bool) -> list[Tensor]:
+        """Take the next (T, C) and return the segments that are complete."""
+        segments = self._segmenter.push(rows.numpy(), ends_in_silence, is_last)
+        return [torch.from_numpy(segment) for segment in segments]
 
 
 class _Decoded(NamedTuple):

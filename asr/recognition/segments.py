@@ -3,35 +3,32 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from asr.acoustic.model import AcousticModel
-from asr.text import BLANK, WORD_START
+from asr.decoding.hypothesis import BLANK, WORD_START
 
 
 class Segmenter:
     """Segments end in silences; where there is none for long, at the longest pause between words.
 
     Args:
-        model: the model whose log-probabilities are cut.
+        tokens: C strings.
         max_frames: of a segment.
+        spaced: as `find_pause`.
     """
 
-    def __init__(self, model: AcousticModel, max_frames: int) -> None:
-        self._tokens = model.tokenizer.tokens
-        self._spaced = model.separates_words
+    def __init__(self, tokens: Sequence[str], max_frames: int, *, spaced: bool) -> None:
+        self._tokens = tokens
+        self._spaced = spaced
         self._max_frames = max_frames
-        self._held: list[Tensor] = []
+        self._held: list[np.ndarray] = []
 
-    def push(self, rows: Tensor, ends_in_silence: bool, is_last: bool) -> list[Tensor]:
+    def push(self, rows: np.ndarray, ends_in_silence: bool, is_last: bool) -> list[np.ndarray]:
         """Take the next (T, C) and return the segments that are complete."""
-        held = torch.cat([*self._held, rows]) if self._held else rows
+        held = np.concatenate([*self._held, rows]) if self._held else rows
         segments = []
         while len(held) > self._max_frames:
-            window = held[: self._max_frames].numpy()
-            cut = find_pause(window, self._tokens, spaced=self._spaced)
-            segments.append(held[:cut].clone())
+            cut = find_pause(held[: self._max_frames], self._tokens, spaced=self._spaced)
+            segments.append(held[:cut].copy())
             held = held[cut:]
         if ends_in_silence or is_last:
             self._held = []

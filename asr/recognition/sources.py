@@ -1,16 +1,20 @@
 """What can be transcribed -> consecutive pieces of one channel at the model's rate."""
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Union
 
 import numpy as np
-from torch import Tensor
 
-from asr.acoustic.model import AcousticModel
 from asr.audio import MAX_PEAK, AudioError, check_rate, resample_blocks
 from asr.media.streams import audio_format, stream_audio
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import TypeIs
 
 # More rows than that are samples: somebody passed (L, channels).
 MAX_CHANNELS = 64
@@ -33,8 +37,21 @@ class AudioFile:
     channel: int | None = None
 
 
-Waveform = np.ndarray | Tensor
+Waveform = Union[np.ndarray, "Tensor"]
 AudioInput = str | os.PathLike[str] | AudioFile | Waveform | Iterator[Waveform]
+
+
+class Listener(Protocol):
+    """What a recording is made ready for: a model, of PyTorch or of another runtime."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz that waveforms must have."""
+        ...
+
+    def check_length(self, num_samples: int) -> None:
+        """Raise ValueError where so many samples are too few, or too many."""
+        ...
 
 
 class Source:
@@ -50,10 +67,10 @@ class Source:
         ValueError: a waveform came without `sample_rate`.
     """
 
-    def __init__(self, audio: AudioInput, sample_rate: int | None, model: AcousticModel) -> None:
+    def __init__(self, audio: AudioInput, sample_rate: int | None, model: Listener) -> None:
         if isinstance(audio, str | os.PathLike):
             audio = AudioFile(Path(audio), os.fspath(audio))
-        elif not isinstance(audio, AudioFile | np.ndarray | Tensor | Iterator):
+        elif not isinstance(audio, AudioFile | np.ndarray | Iterator) and not _is_tensor(audio):
             kind = type(audio).__name__
             raise TypeError(
                 "audio must be a path, a waveform (numpy or torch) or an iterator over pieces of "
@@ -148,9 +165,15 @@ def as_mono(piece: object) -> tuple[np.ndarray, int]:
     return _mix_down(waveform)
 
 
+def _is_tensor(value: object) -> "TypeIs[Tensor]":
+    """Whether a value is a tensor, of which there is none before torch is imported."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
 def _as_array(waveform: object) -> np.ndarray:
     """Copy a tensor from any device; refuse what is not floating point."""
-    if isinstance(waveform, Tensor):
+    if _is_tensor(waveform):
         waveform = waveform.detach().cpu()
         # numpy has no bfloat16.
         waveform = (waveform.float() if waveform.is_floating_point() else waveform).numpy()

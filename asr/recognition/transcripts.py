@@ -151,6 +151,28 @@ def make_segment(
     return Segment(best.text, words, start_s, end_s, best.score, others)
 
 
+def join_segments(
+    segments: Sequence[Segment],
+    joint: str,
+    duration_s: float,
+    audio: str,
+    notes: list[str],
+    channel: int | None,
+) -> Transcript:
+    """Make the transcript of a recording of all its segments, in order; see `Transcript`."""
+    return Transcript(
+        joint.join(segment.text for segment in segments if segment.text),
+        [word for segment in segments for word in segment.words],
+        duration_s,
+        sum(segment.score for segment in segments),
+        audio,
+        notes,
+        joint=joint,
+        segments=[segment for segment in segments if segment.says_something],
+        channel=channel,
+    )
+
+
 def time_words(
     words: Iterable[FramedWord],
     seconds_per_frame: float,

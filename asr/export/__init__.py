@@ -1,0 +1,1 @@
+"""Trained models as files that other runtimes read: ONNX and TorchScript."""
