@@ -36,7 +36,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader")
     (folder / "bin").mkdir()
     (folder / "bin" / "asr").write_text(small_command(Path(sys.executable).parent / "asr"))
-    (folder / "bin" / "asr").chmod(0o755)
+    (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    for program in (folder / "bin").iterdir():
+        program.chmod(0o755)
     run_shell(folder, "asr prepare synth --size tiny --out synth")
     for split, count in (("train", 24), ("dev", 4), ("test", 4)):
         _copy_recordings(folder, split, count)
@@ -90,9 +92,9 @@ def test_readme_is_under_200_lines_and_its_links_exist():
 
 
 def test_readme_has_no_blocks_but_those_run_here():
-    assert len(blocks("sh")) == 2
+    assert len(blocks("sh")) == 3
     assert len(blocks("python")) == 3
-    assert len(re.findall(r"^```", README, re.MULTILINE)) == 2 * 5
+    assert len(re.findall(r"^```", README, re.MULTILINE)) == 2 * 6
 
 
 def test_first_block_names_the_two_scripts():
@@ -122,9 +124,22 @@ def test_commands_for_ones_own_speech_run(folder):
     assert (folder / "runs/mine/ckpt/best.ckpt").exists()
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_python_block_runs(folder, number):
+def train_once(folder):
     if not (folder / "runs/mine/ckpt/best.ckpt").exists():
         run_shell(folder, blocks("sh")[1])
+
+
+def test_commands_for_using_a_model_run(folder):
+    train_once(folder)
+
+    run_shell(folder, blocks("sh")[2])
+
+    assert len([*(folder / "subtitles").rglob("*.srt")]) == 32
+    assert (folder / "model.onnx").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_python_block_runs(folder, number):
+    train_once(folder)
 
     run_python(folder, blocks("python")[number])
