@@ -51,14 +51,6 @@ class SoundFolder:
         self._kept: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         self._lock = Lock()  # loading threads share the pieces
 
-    def __getstate__(self) -> dict[str, object]:
-        """Go to another process without the pieces, which each keeps for itself."""
-        kept = {"_kept": OrderedDict(), "_num_bytes": 0}
-        return {k: v for k, v in self.__dict__.items() if k != "_lock"} | kept
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _lock=Lock())
-
     @property
     def hours(self) -> float:
         """Of all recordings."""

@@ -58,8 +58,7 @@ EXAMPLE = """examples:
 
 # A resumed run may differ in these: they steer the loop and not what a step computes, or training
 # does not read them. What a corpus holds counts, not where it lies: the state has fingerprints.
-FREE_KEYS = ("run_dir", "resume", "overwrite", "device", "trainer.")
-FREE_KEYS += ("loading.num_threads", "loading.num_processes")
+FREE_KEYS = ("run_dir", "resume", "overwrite", "device", "loading.num_threads", "trainer.")
 FREE_KEYS += (
     "data.",
     "quickstart.",

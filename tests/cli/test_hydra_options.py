@@ -74,7 +74,7 @@ def test_right_types_pass(name, value):
             "model.cell must be lstm or gru or rnn or clipped_rnn or lstm_peephole or ",
         ),
         ("trainer.patience=null", "trainer.patience must be an integer, got None"),
-        ("model=mine", "conformer, densenet, ds2_cifg, ds2_gru, ds2_irnn, ds2_lookahead"),
+        ("model=mine", "conformer_medium, densenet, ds2_cifg, ds2_gru, ds2_irnn, ds2_large"),
     ],
 )
 def test_a_wrong_value_is_one_line_and_exit_code_2(word, message, capsys):
@@ -96,7 +96,7 @@ def test_choices_of_a_group_that_must_be_given_are_listed(capsys):
     assert main(["decode", "checkpoint=x"]) == 2
 
     (line,) = capsys.readouterr().err.splitlines()
-    assert "data=<OPTION>; there are an4, fsdd, " in line
+    assert "data=<OPTION>; there are an4, common_voice, fsdd, " in line
 
 
 def test_groups_of_ones_own(folder, capsys):
