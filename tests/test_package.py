@@ -35,7 +35,8 @@ def test_wheel_holds_every_module_and_configuration(wheel):
 
     templates = {str(p.relative_to(ROOT)) for p in (ROOT / "asr").rglob("templates/*")}
 
-    expected = modules | types | configurations | templates | {"asr/conf/__init__.py"}
+    files = {"asr/conf/__init__.py", "asr/recognition/box.ckpt", "asr/recognition/box.txt"}
+    expected = modules | types | configurations | templates | files
     assert len(templates) > 2
 
     assert len(configurations) > 10
@@ -47,7 +48,8 @@ def test_wheel_holds_nothing_else(wheel):
     suffixes = {Path(p).suffix for p in wheel.namelist() if p.startswith("asr/")}
 
     assert folders == {"asr", "ctc_asr-0.1.0.dist-info"}
-    assert suffixes <= {".py", ".pyi", ".typed", ".yaml", ".css", ".js", ".j2"}
+    known = {".py", ".pyi", ".typed", ".yaml", ".css", ".js", ".j2", ".ckpt", ".txt"}
+    assert suffixes <= known
 
 
 def test_wheel_metadata_names_licence_python_and_extras(wheel):

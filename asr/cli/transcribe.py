@@ -17,6 +17,7 @@ from asr.cli.terminal import Progress, colour_words
 from asr.cli.transcript_folder import FAILURES, TranscriptFolder, name_outputs
 from asr.files import printable
 from asr.media.streams import audio_format
+from asr.recognition.box import BOX, KNOWS, WORDS
 from asr.recognition.formats import (
     FORMATS,
     OF_ONE_RECORDING,
@@ -30,6 +31,7 @@ from asr.recognition.subtitles import READABLE, SubtitleLayout
 from asr.recognition.transcripts import Transcript
 
 EXAMPLE = """examples:
+  asr transcribe command.wav
   asr transcribe speech.wav --checkpoint runs/quickstart/ckpt/best.ckpt
   asr transcribe talk.m4a --checkpoint best.ckpt --lm lm.arpa --format srt > talk.srt
   asr transcribe recordings --checkpoint best.ckpt --format srt,json --out transcripts
@@ -62,8 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         type=Path,
-        required=True,
-        help="a .ckpt file, or a folder with a CTC model from Hugging Face",
+        default=BOX,
+        help="a .ckpt file, or a folder with a CTC model from Hugging Face; without it, the model "
+        f"in the box: {KNOWS}",
     )
     parser.add_argument(
         "--format", default="text", help=f"one, or several with --out: {','.join(FORMATS)}"
@@ -97,12 +100,21 @@ def run(args: argparse.Namespace) -> int:
                 f"--format {formats[0]} holds one recording, got {len(jobs)} "
                 f"{'channels' if len(recordings) == 1 else 'files'}: give --out DIR"
             )
+        if args.checkpoint == BOX:
+            _take_words_of_box(options)
         recognizer = load(args.checkpoint, str(choose_device(args.device)))
         if options:
             use_beam_search(recognizer, options)
         if args.out is None:
             return _print(recognizer, jobs, formats[0], args)
         return _fill(recognizer, jobs, formats, options, args)
+
+
+def _take_words_of_box(options: dict[str, object]) -> None:
+    """Say that it is the model in the box; it has its words unless others are asked for."""
+    logger.info("using the model in the box: %s; name another with --checkpoint", KNOWS)
+    if options and not options.keys() & {"lm", "lexicon", "grammar"}:
+        options["lexicon"] = str(WORDS)
 
 
 def _read_formats(args: argparse.Namespace) -> list[str]:

@@ -2,6 +2,8 @@
 
 model = asr.load("runs/digits/ckpt/best.ckpt")
 model.transcribe("speech.wav").text
+
+asr.load() is the model in the box.
 """
 
 import logging
@@ -19,6 +21,7 @@ from asr.acoustic.model import AcousticModel, pad_log_probs
 from asr.acoustic.recordings import Piece, process_recordings
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, Hypothesis, NGramLM
 from asr.decoding.hypothesis import split_by_token
+from asr.recognition.box import BOX, box_decoder
 from asr.recognition.endpoints import DEFAULT_ENDPOINTS, Endpoints
 from asr.recognition.segments import Segmenter
 from asr.recognition.sources import AudioInput, Source
@@ -32,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] = BOX,
     device: str = "cpu",
     decoder: Decoder | None = None,
     *,
@@ -41,7 +44,8 @@ def load(
     """Read a checkpoint and make it ready to transcribe.
 
     Args:
-        path: the checkpoint.
+        path: the checkpoint; without it, the model in the box (docs/box.md), which by default
+            searches among its own words.
         device: "cpu", "cuda" or "cuda:N".
         decoder: made with the model's `tokens`; greedy by default, beam search with an `lm`.
         lm: an n-gram model in ARPA format, for beam search with default weights.
@@ -55,6 +59,8 @@ def load(
     model = load_checkpoint(Path(path)).to(device)
     if lm is not None:
         decoder = BeamSearchDecoder(model.tokenizer.tokens, lm=NGramLM(Path(lm)))
+    elif decoder is None and Path(path) == BOX:
+        decoder = box_decoder(model.tokenizer.tokens)
     return Recognizer(model, decoder)
 
 

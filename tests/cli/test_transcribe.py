@@ -19,6 +19,7 @@ from asr.cli import main
 from asr.cli.terminal import COLOURS, colour_words
 from asr.cli.transcribe import _read_formats, add_arguments
 from asr.decoding import BeamSearchDecoder
+from asr.recognition.box import BOX
 from asr.recognition.transcripts import TimedWord, Transcript
 
 TEXTS = {"a": "ab cad", "b": "dab", "sub/c": "bad ab"}
@@ -46,9 +47,10 @@ def test_commands_of_the_guide_are_understood():
 
     parsed = [parser.parse_args(shlex.split(command.split(" > ")[0])) for command in commands]
 
-    assert len(parsed) == 6
-    assert all(args.checkpoint.name == "best.ckpt" for args in parsed)
-    assert [_read_formats(args) for args in parsed][2] == ["srt", "json"]
+    assert len(parsed) == 7
+    assert parsed[0].checkpoint == BOX
+    assert all(args.checkpoint.name == "best.ckpt" for args in parsed[1:])
+    assert [_read_formats(args) for args in parsed][3] == ["srt", "json"]
 
 
 def transcribe(*words):
