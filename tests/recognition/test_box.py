@@ -1,10 +1,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import asr
 from asr.acoustic.checkpoint import read_header
+from asr.audio import read_audio, write_wav
 from asr.cli import main
 from asr.cli.transcribe import _take_words_of_box
 from asr.decoding import BeamSearchDecoder, GreedyDecoder
@@ -69,8 +71,11 @@ def test_decoder_that_is_given_goes_before_that_of_the_box():
     assert isinstance(asr.load(decoder=GreedyDecoder(tokens)).decoder, GreedyDecoder)
 
 
-def test_options_of_the_search_leave_the_box_its_words(capsys):
-    main(["transcribe", str(ROOT / DIGITS), "--format", "json", "--n-best", "5"])
+def test_options_of_the_search_leave_the_box_its_words(tmp_path, rng, capsys):
+    waveform, *_ = read_audio(ROOT / DIGITS, 16000)
+    noise = 0.05 * rng.standard_normal(len(waveform), np.float32)  # so that there is a choice
+    write_wav(tmp_path / "noisy.wav", waveform + noise, 16000)
+    main(["transcribe", str(tmp_path / "noisy.wav"), "--format", "json", "--n-best", "5"])
     record = json.loads(capsys.readouterr().out)
     words = set(WORDS.read_text().split())
 
