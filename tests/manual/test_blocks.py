@@ -31,6 +31,8 @@ PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.
 # What a line that is a command begins with, and what may be set before it.
 PROGRAM = re.compile(r"asr |python |torchrun |\./")
 SETTING = re.compile(r"^(?:[A-Z_]+=(?:\$\([^)]*\)|\S)+ )+")
+# A value that is a space to search, in `asr sweep`.
+SPACE = re.compile(r"(tag|int|choice|range|interval)\(")
 # What stands for a choice that a page leaves open: data=...
 OPEN = {"data": "synth"}
 
@@ -76,6 +78,8 @@ def filled(overrides):
     """Overrides with a choice where the page has dots; values with dots go."""
     for override in overrides:
         key, _, value = override.partition("=")
+        if SPACE.match(value):
+            continue
         if "..." not in value:
             yield quote_override(override)
         elif key in OPEN:
