@@ -3,9 +3,11 @@
 import pytest
 import tones
 import torch
+import waveform_networks
 
 from asr.acoustic.model import build_model
 from asr.text import CharTokenizer, LabelTokenizer
+from tests.models.test_networks import TINY
 
 LOG_MEL = tones.CONFIG["features"] | {"n_mels": 12}
 RECURRENT = tones.CONFIG["model"] | {"conv_channels": [3, 4], "cell": "lstm", "hidden_size": 6}
@@ -13,30 +15,15 @@ SPECTRUM = {
     key: LOG_MEL[key] for key in ("sample_rate", "win_length", "hop_length", "n_fft", "normalize")
 }
 SPECTRUM |= {"running_s": 0.0, "deltas": 0, "context": 0}
-SEPARABLE = {
-    "_target_": "asr.models.QuartzNet",
-    "channels": [6, 6, 8, 8],
-    "kernels": [5, 3, 7, 5],
-    "strides": [2, 2, 1, 1],
-    "depths": [1, 2, 2, 1],
-    "squeeze_reduction": 0,
-    "dropout": 0.0,
-}
-FRAME_NET = {
-    "_target_": "asr.models.FrameNetwork",
-    "num_layers": 2,
-    "hidden_size": 6,
-    "dropout": 0.0,
+# What a configuration says of filters; the model adds rate and hop.
+FILTERS = {
+    key: value
+    for key, value in waveform_networks.FILTERS.items()
+    if key not in ("sample_rate", "hop_length")
 }
 RAW = {"_target_": "asr.features.Raw", "sample_rate": 8000, "hop_length": 40}
-FILTERS = {
-    "num_filters": 12,
-    "size": 51,
-    "stride": 5,
-    "init": "mel",
-    "f_min": 50.0,
-    "f_max": 3800.0,
-}
+# Networks as where padding, gradients and lengths are tried; recurrent ones come in all kinds.
+SHARED = ("vgg", "resnet", "densenet", "quartznet", "citrinet", "conformer", "frame network")
 NETWORKS = {
     "lstm": RECURRENT,
     "gru, frames out": RECURRENT | {"cell": "gru", "frames_out": 2},
@@ -47,50 +34,11 @@ NETWORKS = {
     "coupled gates": RECURRENT | {"cell": "lstm_coupled"},
     "layer norm, shortcuts": RECURRENT | {"norm": "layer", "shortcuts": True, "num_layers": 2},
     "forward, look-ahead": RECURRENT | {"bidirectional": False, "lookahead": 3, "norm": "none"},
-    "vgg": {
-        "_target_": "asr.models.VGG",
-        "channels": [3, 4, 5],
-        "depths": [1, 2, 1],
-        "pools": [[2, 2], [2, 2], [1, 2]],
-        "context": 3,
-        "hidden_size": 8,
-        "dropout": 0.0,
-    },
-    "resnet": {
-        "_target_": "asr.models.ResNet",
-        "stem_channels": 4,
-        "stem_kernel": [5, 3],
-        "stem_stride": [2, 2],
-        "channels": [4, 6],
-        "depths": [2, 1],
-        "strides": [[1, 1], [2, 2]],
-        "dropout": 0.0,
-    },
-    "densenet": {
-        "_target_": "asr.models.DenseNet",
-        "stem_channels": 4,
-        "stem_kernel": [3, 3],
-        "stem_stride": [2, 2],
-        "depths": [2, 3],
-        "growth_rate": 2,
-        "compression": 0.6,
-        "pools": [[2, 2]],
-        "dropout": 0.0,
-    },
-    "quartznet": SEPARABLE,
-    "citrinet": SEPARABLE | {"squeeze_reduction": 2},
-    "conformer": {
-        "_target_": "asr.models.Conformer",
-        "conv_channels": [3, 4],
-        "num_layers": 2,
-        "hidden_size": 8,
-        "num_heads": 2,
-        "expansion": 2,
-        "kernel": 3,
-        "dropout": 0.0,
-    },
-    "frame network": FRAME_NET,
 }
+for name in SHARED:
+    network, options = TINY[name]
+    NETWORKS[name] = {"_target_": f"asr.models.{network.__name__}"} | options
+FRAME_NET = NETWORKS["frame network"]
 FRONT_ENDS = {
     "corpus": LOG_MEL | {"normalize": "corpus"},
     "running": LOG_MEL | {"normalize": "running", "running_s": 0.5},
@@ -122,8 +70,9 @@ def make(name):
     return settle(tones.untrained_model(config={"features": features, "model": network}))
 
 
-def make_clip(pooling):
-    config = {"features": LOG_MEL, "model": CLIP | {"pooling": pooling}}
+def make_clip(pooling, activation="softmax"):
+    clip = CLIP | {"pooling": pooling, "activation": activation}
+    config = {"features": LOG_MEL, "model": clip}
     torch.manual_seed(0)
     return settle(build_model(config, LabelTokenizer(["yes", "no"])))
 

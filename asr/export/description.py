@@ -20,7 +20,7 @@ def describe(model: AcousticModel, *, takes_samples: bool) -> Facts:
     options = model.config["features"]
     graph_input: GraphInput = "samples" if takes_samples else "statics"
     statics = {key: value for key, value in options.items() if key not in IN_GRAPH}
-    is_clip = isinstance(model.network, ClipNetwork)
+    network = model.network
     return Facts(
         tokens=list(model.tokenizer.tokens),
         sample_rate=model.sample_rate,
@@ -28,8 +28,8 @@ def describe(model: AcousticModel, *, takes_samples: bool) -> Facts:
         statics={} if takes_samples else statics | {"kind": KINDS[type(model.features)]},
         hop_length=model.features.hop_length,
         samples_per_frame=model.samples_per_frame,
-        frame_steps=[_steps_of_features(model), *_steps_of_network(model.network)],
-        max_frames=1 if is_clip else 0,
+        frame_steps=[_steps_of_features(model), *_steps_of_network(network)],
+        clip_frames=network.num_frames if isinstance(network, ClipNetwork) else 0,
         max_samples=model.max_samples or 0,
         separates_words=model.separates_words,
     )
@@ -45,7 +45,7 @@ def _steps_of_features(model: AcousticModel) -> list[int]:
 
 def _steps_of_network(network: Network) -> list[list[int]]:
     """Output frames of frames, as steps of `Facts.frame_steps`."""
-    if isinstance(network, ClipNetwork):  # one for any clip that has a frame
+    if isinstance(network, ClipNetwork):  # `Facts.clip_frames` says how many
         return []
     if isinstance(network, Wav2Vec2):
         return [[stride - kernel, stride, 1] for kernel, stride in network.convs.sizes]

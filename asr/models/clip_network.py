@@ -101,9 +101,8 @@ class ClipNetwork(nn.Module):
         z = pool_frames(x, mask, self.pooling, self.attention)
         logits = self._linear(z)[None]  # (1, N, C)
         if self.activation == "sigmoid":
-            num_classes = logits.shape[-1]
-            own = torch.eye(num_classes, dtype=torch.bool, device=z.device)[1:]  # (K, C)
-            own[:, BLANK] = True
+            classes = torch.arange(logits.shape[-1], device=z.device)
+            own = (classes == classes[1:, None]) | (classes == BLANK)  # (K, C)
             logits = logits.where(own[:, None], IMPOSSIBLE)  # (K, N, C)
         return logits, self.output_lengths(lengths)
 

@@ -142,9 +142,8 @@ def make_segment(
     """
     best = n_best[0]
     words = time_words(best.words, seconds_per_frame, duration_s, first_frame)
-    # A frame of infinite seconds is of a whole clip.
-    start_s = first_frame * seconds_per_frame if first_frame else 0.0
-    end_s = min(start_s + num_frames * seconds_per_frame, duration_s)
+    end_frame = first_frame + num_frames
+    start_s, end_s = _cover(first_frame, end_frame, seconds_per_frame, duration_s)
     if words:
         start_s, end_s = words[0].start_s, words[-1].end_s
     others = [Alternative(h.text, h.score) for h in n_best] if len(n_best) > 1 else []
@@ -184,17 +183,29 @@ def time_words(
     Frame t covers [t, t + 1) * seconds_per_frame, cut at the recording's end; with infinite seconds
     every frame covers all of it.
     """
-    if seconds_per_frame == math.inf:
-        return [TimedWord(w.word, 0.0, duration_s, w.confidence) for w in words]
     return [
         TimedWord(
             w.word,
-            min((first_frame + w.start_frame) * seconds_per_frame, duration_s),
-            min((first_frame + w.end_frame) * seconds_per_frame, duration_s),
+            *_cover(
+                first_frame + w.start_frame,
+                first_frame + w.end_frame,
+                seconds_per_frame,
+                duration_s,
+            ),
             w.confidence,
         )
         for w in words
     ]
+
+
+def _cover(
+    start_frame: int, end_frame: int, seconds_per_frame: float, duration_s: float
+) -> tuple[float, float]:
+    """Say from when to when frames [start_frame, end_frame) last; see `time_words`."""
+    if seconds_per_frame == math.inf:
+        return 0.0, duration_s
+    start_s, end_s = start_frame * seconds_per_frame, end_frame * seconds_per_frame
+    return min(start_s, duration_s), min(end_s, duration_s)
 
 
 def word_record(word: TimedWord) -> dict[str, object]:

@@ -36,7 +36,7 @@ class Facts:
         samples_per_frame: samples between two frames of the output.
         frame_steps: how frames of the output follow from samples: each (a, d, m) makes
             max(0, n + a) // d * m of n, one after the other.
-        max_frames: frames of the output at most; 1 for models of whole clips, otherwise 0 for any.
+        clip_frames: frames that come out of any clip, of models of whole clips; otherwise 0.
         max_samples: of the longest clip of such a model; 0 for any.
         separates_words: whether texts have spaces between words.
     """
@@ -48,7 +48,7 @@ class Facts:
     hop_length: int
     samples_per_frame: int
     frame_steps: list[list[int]]
-    max_frames: int
+    clip_frames: int
     max_samples: int
     separates_words: bool
 
@@ -57,7 +57,7 @@ class Facts:
         frames = num_samples
         for offset, divisor, factor in self.frame_steps:
             frames = max(0, frames + offset) // divisor * factor
-        return min(frames, self.max_frames) if self.max_frames else frames
+        return self.clip_frames * min(frames, 1) if self.clip_frames else frames
 
     def to_json(self) -> str:
         """Write as JSON."""
@@ -93,7 +93,7 @@ def read_facts(text: str | None, path: object) -> Facts:
 
 
 def _check(facts: Facts) -> None:
-    numbers = (facts.hop_length, facts.samples_per_frame, facts.max_frames, facts.max_samples)
+    numbers = (facts.hop_length, facts.samples_per_frame, facts.clip_frames, facts.max_samples)
     if not all(type(number) is int and 0 <= number < 2**40 for number in numbers):
         raise ValueError(f"sizes must be integers >= 0, got {numbers}")
     if facts.hop_length < 1 or facts.samples_per_frame < 1:

@@ -1,5 +1,6 @@
 """An exported model in onnxruntime: waveforms in, log-probabilities out."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ class OnnxModel:
 
     @property
     def seconds_per_frame(self) -> float:
-        """Time between two frames of the output."""
+        """Time between two frames of the output; infinite where each stands for a clip."""
+        if self.facts.max_samples:
+            return math.inf
         return self.facts.samples_per_frame / self.sample_rate
 
     def check_length(self, num_samples: int) -> None:

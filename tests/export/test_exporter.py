@@ -11,12 +11,14 @@ import pytest
 import torch
 from published import write_folder
 
+from asr import runtime
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.export import exporter
 from asr.export.exporter import export_onnx, export_torchscript
 from asr.export.parity import TOLERANCE, ParityError, check_frames
 from asr.features import FRONT_ENDS
 from asr.models import CLIP_NETWORKS, FILTER_BANKS, NETWORKS
+from asr.recognition.recognizer import Recognizer
 from asr.runtime import OnnxModel
 from asr.runtime.facts import FILE, read_facts
 
@@ -87,6 +89,24 @@ def test_clips_get_one_label(pooling, tmp_path):
 
     assert len(OnnxModel(tmp_path / "m.onnx").log_probs(np.ones(4000, np.float32))) == 1
     same_as_model(model, tmp_path / "m.onnx")
+
+
+def test_clips_get_any_number_of_labels_that_last_all_of_them(tmp_path):
+    model = exports.make_clip("mean", "sigmoid")
+    with torch.no_grad():
+        model.network.get_submodule(model.network.class_layer).bias.copy_(
+            torch.tensor([-50.0, 50.0, 50.0])
+        )
+
+    export_onnx(model, tmp_path / "m.onnx")
+
+    same_as_model(model, tmp_path / "m.onnx")
+    waveform = np.ones(4000, np.float32) / 2
+    result = runtime.load(tmp_path / "m.onnx").transcribe(waveform, 8000)
+    expected = Recognizer(model).transcribe(waveform, 8000)
+    assert result.text == expected.text == "no yes"
+    times = [(word.word, word.start_s, word.end_s) for word in result.words]
+    assert times == [("no", 0.0, 0.5), ("yes", 0.0, 0.5)]
 
 
 @pytest.mark.slow
