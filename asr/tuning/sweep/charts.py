@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from asr.evaluation.metrics import Metric
 from asr.pages.drawing import FIRST, GRID, MUTED, SECOND, TEXT, calm, new_figure, to_svg
 from asr.tuning.sweep.dimension import Dimension
 from asr.tuning.sweep.study import SweepTrial
 from asr.tuning.sweep.table import best_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Of the finished trials, the best so many in a hundred are drawn in colour.
 TOP = 0.25
@@ -27,10 +31,7 @@ def draw_history(trials: Sequence[SweepTrial], metric: Metric) -> str:
     lowest = list(accumulate((100 * (t.best or 0.0) for t in done), min))
     axes.step([t.number for t in done], lowest, where="post", color=SECOND, linewidth=1.6)
     axes.set_xlabel("trial (o finished, x pruned)", color=MUTED)
-    axes.set_ylabel(f"best dev {metric.upper()}, %", color=MUTED)
-    axes.set_ylim(bottom=0.0)
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
-    calm(axes)
+    _calm_rates(axes, f"best dev {metric.upper()}, %")
     return to_svg(figure, "history", "Error rate of every trial, and the lowest so far")
 
 
@@ -44,10 +45,7 @@ def draw_curves(trials: Sequence[SweepTrial], metric: Metric) -> str:
         color, width, alpha = _style(trial, best, FIRST if trial.state == "done" else MUTED)
         axes.plot(epochs, rates, color=color, linewidth=width, alpha=alpha)
     axes.set_xlabel("epoch", color=MUTED)
-    axes.set_ylabel(f"dev {metric.upper()}, %", color=MUTED)
-    axes.set_ylim(bottom=0.0)
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
-    calm(axes)
+    _calm_rates(axes, f"dev {metric.upper()}, %")
     return to_svg(figure, "curves", "Error rate of every trial over its epochs")
 
 
@@ -133,6 +131,14 @@ def draw_slices(
         axes.set_visible(False)
     figure.supylabel(f"best dev {metric.upper()}, %", color=MUTED, fontsize=9)
     return to_svg(figure, "slices", "Error rate over each setting")
+
+
+def _calm_rates(axes: "Axes", label: str) -> None:
+    """Finish a chart of rates, from 0 upwards."""
+    axes.set_ylabel(label, color=MUTED)
+    axes.set_ylim(bottom=0.0)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    calm(axes)
 
 
 def _style(trial: SweepTrial, best: SweepTrial | None, color: str) -> tuple[str, float, float]:
