@@ -81,6 +81,41 @@ def cut_chunks(
     yield Chunk(held, core_start, len(held), True, True)
 
 
+def check_longest(num_samples: int, sample_rate: int, max_samples: int | None) -> None:
+    """Refuse what is too long for a model of whole clips.
+
+    Args:
+        num_samples: of a recording.
+        sample_rate: Hz.
+        max_samples: of the longest clip that the model takes; 0 or None for other models.
+
+    Raises:
+        ValueError: so many samples are more than that.
+    """
+    if max_samples and num_samples > max_samples:
+        raise ValueError(
+            f"a clip must be at most {MAX_CHUNK_S:g} s for a model that gives it one label, "
+            f"got {num_samples / sample_rate:.1f} s"
+        )
+
+
+def check_shortest(num_samples: int, sample_rate: int, num_frames: Callable[[int], int]) -> None:
+    """Refuse what is too short for a frame.
+
+    Args:
+        num_samples: of a recording.
+        sample_rate: Hz.
+        num_frames: output frames for that many samples.
+
+    Raises:
+        ValueError: so many samples give no frame.
+    """
+    if num_frames(num_samples) < 1:
+        raise ValueError(
+            f"{num_samples} samples at {sample_rate} Hz are too short for one frame of the model"
+        )
+
+
 def num_seen(
     chunk: Chunk, hop_length: int, frame_samples: int, num_frames: Callable[[int], int]
 ) -> int:

@@ -12,6 +12,8 @@ from torch import Tensor
 from asr.acoustic.chunks import (
     MAX_CHUNK_S,
     Chunk,
+    check_longest,
+    check_shortest,
     cut_chunks,
     keep_core,
     map_batches,
@@ -116,11 +118,7 @@ class AcousticModel:
             ValueError: so many samples give no frame, or as `check_longest`.
         """
         self.check_longest(num_samples)
-        if self.num_frames(num_samples) < 1:
-            raise ValueError(
-                f"{num_samples} samples at {self.sample_rate} Hz are too short for one frame of "
-                "the model"
-            )
+        check_shortest(num_samples, self.sample_rate, self.num_frames)
 
     def check_longest(self, num_samples: int) -> None:
         """Refuse what is too long for a model of whole clips.
@@ -128,11 +126,7 @@ class AcousticModel:
         Raises:
             ValueError: so many samples are more than `max_samples`.
         """
-        if self.max_samples is not None and num_samples > self.max_samples:
-            raise ValueError(
-                f"a clip must be at most {MAX_CHUNK_S:g} s for a model that gives it one label, "
-                f"got {num_samples / self.sample_rate:.1f} s"
-            )
+        check_longest(num_samples, self.sample_rate, self.max_samples)
 
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-probabilities, in evaluation mode; every command comes by here.

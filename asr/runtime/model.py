@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from asr.acoustic.chunks import MAX_CHUNK_S, Chunk, keep_core, num_seen
+from asr.acoustic.chunks import Chunk, check_longest, check_shortest, keep_core, num_seen
 from asr.files import read_bytes
 from asr.runtime.facts import KEY, ModelFileError, read_facts
 from asr.runtime.statics import make_statics
@@ -68,16 +68,8 @@ class OnnxModel:
         Raises:
             ValueError: so many samples give no frame, or more than a model of clips takes.
         """
-        if self.facts.max_samples and num_samples > self.facts.max_samples:
-            raise ValueError(
-                f"a clip must be at most {MAX_CHUNK_S:g} s for a model that gives it one label, "
-                f"got {num_samples / self.sample_rate:.1f} s"
-            )
-        if self.facts.num_frames(num_samples) < 1:
-            raise ValueError(
-                f"{num_samples} samples at {self.sample_rate} Hz are too short for one frame of "
-                "the model"
-            )
+        check_longest(num_samples, self.sample_rate, self.facts.max_samples)
+        check_shortest(num_samples, self.sample_rate, self.facts.num_frames)
 
     def graph_input(self, waveform: np.ndarray) -> np.ndarray:
         """Compute what the graph takes of a waveform (L,): (T, S), or the samples themselves."""
