@@ -38,7 +38,7 @@ TRUNCATION_TOLERANCE_S = 0.1
 
 _BLOCK_SAMPLES = 2**20
 # Sizes from here on are written by programs that stream and do not know the length.
-_UNKNOWN_LENGTH = 0x7FFF0000
+UNKNOWN_LENGTH = 0x7FFF0000
 _CUT_CHUNK = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _CUT_OGG = re.compile(r"^Ogg ?: (?:Junk after the last page|File ended unexpectedly)", re.MULTILINE)
 
@@ -277,7 +277,7 @@ def _check_not_cut(path: object, file: soundfile.SoundFile) -> None:
     """Refuse a file shorter than its header says: libsndfile only notes that in its log."""
     log = file.extra_info
     cut = _CUT_CHUNK.search(log)
-    if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_LENGTH:
+    if cut and int(cut[2]) < int(cut[1]) < UNKNOWN_LENGTH:
         raise AudioError(f"{path}: truncated, {cut[2]} bytes of audio instead of {cut[1]}")
     # An end at a page's border without the end-of-stream mark is how some recorders stop: accepted.
     if _CUT_OGG.search(log):

@@ -13,13 +13,11 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from asr.audio import AudioError
+from asr.audio import UNKNOWN_LENGTH, AudioError
 from asr.resampling import check_rate
 
 # What is read from a pipe at a time, at most.
 _READ_BYTES = 2**16
-# Sizes from here on, and none, are written by programs that stream and do not know the length.
-_UNKNOWN_LENGTH = 0x7FFF0000
 # Seconds after which one who waits for a microphone looks whether to stop.
 _PATIENCE_S = 0.2
 # Seconds of a microphone's sound that wait to be recognised, from which it is said.
@@ -79,7 +77,7 @@ def open_wav(file: BinaryIO) -> Sound:
         raise AudioError(f"standard input: samples must have 16 bits, got {8 * header.sampwidth}")
     check_rate(header.framerate)
     size = 2 * header.nchannels * header.nframes
-    most = size if 0 < size < _UNKNOWN_LENGTH else None
+    most = size if 0 < size < UNKNOWN_LENGTH else None
     return Sound(header.framerate, header.nchannels, _pcm_blocks(file, header.nchannels, most))
 
 

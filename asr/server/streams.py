@@ -19,7 +19,7 @@ from asr.acoustic.streaming import check_streams
 from asr.audio import AudioError
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.streaming import SpeechStream
-from asr.recognition.transcripts import Segment, Transcript
+from asr.recognition.transcripts import Segment, join_segments
 from asr.resampling import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from asr.server.admission import Places
 from asr.server.answers import segment_record, verbose_record, words_record
@@ -121,7 +121,7 @@ class Streams:
                 last = heard.partial.text
                 stable = heard.partial.stable_text
                 await state.send({"type": "partial", "text": last, "stable_text": stable})
-        transcript = self._join(segments, stream.duration_s)
+        transcript = join_segments(segments, self._joint, stream.duration_s, "", [], None)
         await state.send({"type": "done"} | verbose_record(transcript, start.asked))
 
     def _read_start(self, message: str | bytes) -> Start:
@@ -178,16 +178,6 @@ class Streams:
     def _final_record(self, segment: Segment, number: int) -> dict[str, object]:
         words = words_record(segment, self._joint, with_others=False)
         return {"type": "final"} | segment_record(segment, number) | {"words": words}
-
-    def _join(self, segments: list[Segment], duration_s: float) -> Transcript:
-        return Transcript(
-            self._joint.join(segment.text for segment in segments if segment.text),
-            [word for segment in segments for word in segment.words],
-            duration_s,
-            sum(segment.score for segment in segments),
-            joint=self._joint,
-            segments=segments,
-        )
 
     @property
     def _joint(self) -> str:
