@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from asr.explain.recording import record
 from asr.models import Network
-from asr.models.cells import LoopedLSTM, first_gates
+from asr.models.cells import LoopedLSTM, gates_over_time
 
 GATED = (nn.LSTM, LoopedLSTM, nn.GRU)
 
@@ -54,7 +54,7 @@ def follow_cells(
         reset, update, hidden = gru_gates(layer, x)
         named = {"reset gate": reset, "update gate (1 keeps the state)": update}
         return named, hidden, "state, which is the output"
-    found = first_gates(layer, x[:, None])
+    found = gates_over_time(layer, x[:, None])
     named = {"input gate": found.input, "forget gate": found.forget, "output gate": found.output}
     gates = {gate: values[:, 0] for gate, values in named.items()}
     return gates, found.cell[:, 0].tanh(), "cell, as its output sees it (tanh)"

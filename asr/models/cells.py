@@ -169,31 +169,18 @@ class IdentityRNN(nn.RNN):
             nn.init.zeros_(bias)
 
 
+@torch.no_grad()
 def gates_over_time(layer: nn.LSTM | LoopedLSTM, x: Tensor) -> Gates:
     """Compute what the gates of a layer do while it reads an input, from a state of zero.
 
     Args:
-        layer: an LSTM of one layer and one direction. The backward layer of a block reads its
-            input reversed, and its gates are in that order too.
+        layer: an LSTM; the first of its layers and directions is followed. The backward layer of a
+            block reads its input reversed, and its gates are in that order too.
         x: (T, N, F), as the layer gets it, T >= 1.
 
     Returns:
         Gates, cells and outputs, (T, N, H) each.
-
-    Raises:
-        ValueError: the layer has no such gates, or is of several.
     """
-    if isinstance(layer, nn.LSTM):
-        if layer.num_layers > 1 or layer.bidirectional or layer.batch_first or layer.proj_size:
-            raise ValueError(f"layer must be one layer of one direction, got {layer}")
-    elif not isinstance(layer, LoopedLSTM):
-        raise ValueError(f"layer must be an LSTM to have gates, got {type(layer).__name__}")
-    return first_gates(layer, x)
-
-
-@torch.no_grad()
-def first_gates(layer: nn.LSTM | LoopedLSTM, x: Tensor) -> Gates:
-    """As `gates_over_time`, of the first layer and direction that an LSTM has."""
     if isinstance(layer, nn.LSTM):
         weights = dict(layer.named_parameters())
         weight_ih, weight = weights["weight_ih_l0"], weights["weight_hh_l0"]

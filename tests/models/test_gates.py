@@ -61,16 +61,3 @@ def test_gates_of_a_block_s_layers_are_of_what_they_read(cell):
 
     for layer, (x, hidden) in zip((block.forwards, block.backwards), seen, strict=True):
         torch.testing.assert_close(gates_over_time(layer, x).hidden, hidden)
-
-
-@pytest.mark.parametrize(
-    ("layer", "message"),
-    [
-        (nn.GRU(F, H), "must be an LSTM to have gates, got GRU"),
-        (nn.LSTM(F, H, num_layers=2), "one layer of one direction"),
-        (nn.LSTM(F, H, bidirectional=True), "one layer of one direction"),
-    ],
-)
-def test_layers_without_such_gates_are_refused(layer, message):
-    with pytest.raises(ValueError, match=message):
-        gates_over_time(layer, torch.zeros(T, N, F))
