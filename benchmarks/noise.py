@@ -12,15 +12,17 @@ clipped. A model whose training drew noise from one of the folder's files is ref
 into a corpus before training is not known here. Rooms have other numbers, sizes and echoes than
 those of `augment/room=simulated`.
 
-Prints WER in percent with 95 % intervals over utterances; the picture takes the light or dark
-colours that the reader's system asks for.
+Prints WER in percent with 95 % intervals over utterances, and every model's difference to the first
+one on the same utterances (paired bootstrap); the picture takes the light or dark colours that the
+reader's system asks for.
 """
 
 import argparse
 import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,7 @@ from asr.cli.assembly import make_loader
 from asr.cli.hydra_config import compose_config
 from asr.data.loading import Batch
 from asr.decoding import GreedyDecoder
-from asr.evaluation.metrics import ErrorRate, word_error_rate
+from asr.evaluation.metrics import compare_error_rates, word_error_rate
 from asr.evaluation.scoring import decode_batches
 from asr.evaluation.table import format_table
 from asr.files import write_atomically
@@ -43,6 +45,7 @@ from asr.pages.drawing import COLORS, GRID, MUTED, TEXT, calm, new_figure, to_sv
 
 MEMORY_MB = 256.0
 CLEAN = "clean"
+RATE, CHANGE = "{:.2f} ({:.2f} - {:.2f})", "{:+.2f} ({:+.2f} to {:+.2f})"
 NOISES = {f"{snr_db} dB": (snr_db, snr_db) for snr_db in (20, 15, 10, 5, 0, -5)}
 # Smallest and largest in metres, and seconds until the echo is 60 dB down.
 ROOMS = {
@@ -54,7 +57,7 @@ ROOMS = {
 FIRST_ROOM, NUM_ROOMS = 100_000, 50
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-Rates = Mapping[str, Mapping[str, ErrorRate]]  # of every model, in every place
+Heard = dict[str, tuple[list[str], list[str]]]  # in every place: references, and a model's texts
 
 
 def list_places(folder: str, sample_rate: int) -> dict[str, Change]:
@@ -105,14 +108,12 @@ def read_files(folder: str) -> dict[bytes, Path]:
     return {hashlib.sha256(s.path.read_bytes()).digest(): s.path for s in sounds}
 
 
-def measure(
-    model: AcousticModel, overrides: Sequence[str], folder: str, seed: int
-) -> dict[str, ErrorRate]:
+def decode(model: AcousticModel, overrides: Sequence[str], folder: str, seed: int) -> Heard:
     """Decode a test set in every place."""
     config = compose_config("decode", [*overrides, "checkpoint=unused"])
     batches = list(make_loader(config, config["split"], model, aligned=False).batches(0))
     decoders = {"greedy": GreedyDecoder(model.tokenizer.tokens)}
-    rates = {}
+    texts = {}
     for place, change in list_places(folder, model.sample_rate).items():
         heard = [hear(batch, change, seed) for batch in batches]
         pairs = zip(batches, heard, strict=True)
@@ -120,32 +121,37 @@ def measure(
         if same and place != CLEAN:
             print(f"{place}: {same} utterances met silence and stayed as they were")
         result = decode_batches(model, heard, decoders, progress=sys.stderr.isatty())["greedy"]
-        rates[place] = word_error_rate(result.references, result.texts)
-    return rates
+        texts[place] = result.references, result.texts
+    return texts
 
 
-def format_rates(rates: Rates) -> str:
-    """Lay out a row a place and a column a model, as Markdown."""
-    rows = [["", *rates]]
-    for place in (CLEAN, *NOISES, *ROOMS):
-        cells = [row[place] for row in rates.values()]
-        rows.append([place])
-        rows[-1] += [f"{100 * c.rate:.2f} ({100 * c.low:.2f} - {100 * c.high:.2f})" for c in cells]
-    return format_table(rows, markdown=True)
+def format_results(models: dict[str, Heard]) -> str:
+    """Lay out rates, and differences to the first model: a row a place, a column a model."""
+    first, *others = models.values()
+    rates, changes = [["WER", *models]], [["difference", *list(models)[1:]]]
+    for place, (references, texts) in first.items():
+        scores = [word_error_rate(*heard[place]) for heard in models.values()]
+        pairs = [compare_error_rates(references, heard[place][1], texts) for heard in others]
+        rates.append([place, *(RATE.format(*_percent(s.rate, s.low, s.high)) for s in scores)])
+        changes.append([place, *(CHANGE.format(*_percent(*p[:3])) for p in pairs)])
+    tables = [rates, changes] if others else [rates]
+    return "\n".join(format_table(rows, markdown=True) for rows in tables)
 
 
-def draw(rates: Rates, title: str) -> str:
+def _percent(*rates: float) -> list[float]:
+    return [100 * rate for rate in rates]
+
+
+def draw(models: dict[str, Heard], title: str) -> str:
     """Draw a line a model, its interval as a band, over noise and over rooms; an SVG by itself."""
     figure = new_figure(4.0)
     panels = figure.subplots(1, 2, sharey=True, width_ratios=(len(NOISES) + 1, len(ROOMS) + 1))
-    labels = {"speech above noise": NOISES, "simulated rooms": ROOMS}
-    for axes, (label, group) in zip(panels, labels.items(), strict=True):
+    groups = ("speech above noise", NOISES), ("simulated rooms", ROOMS)
+    for axes, (label, group) in zip(panels, groups, strict=True):
         places = [CLEAN, *group]
-        for color, (name, row) in zip(COLORS, rates.items(), strict=False):
-            low, middle, high = (
-                [100 * getattr(row[place], field) for place in places]
-                for field in ("low", "rate", "high")
-            )
+        for color, (name, heard) in zip(cycle(COLORS), models.items(), strict=False):
+            scores = [word_error_rate(*heard[place]) for place in places]
+            low, middle, high = zip(*(_percent(s.low, s.rate, s.high) for s in scores), strict=True)
             axes.plot(places, middle, color=color, marker="o", markersize=3, label=name)
             axes.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
         axes.set_xticks(range(len(places)), [place.replace(" room, ", "\n") for place in places])
@@ -173,7 +179,7 @@ def main() -> None:
     parser.add_argument("--title", default="WER %")
     parser.add_argument("-o", "--out", type=Path, help="the picture, .svg")
     options = parser.parse_args()
-    rates = {}
+    results = {}
     try:
         for word in options.models:
             if "=" not in word:
@@ -183,12 +189,12 @@ def main() -> None:
         for name, model in models.items():
             check_unheard(name, model, options.noise)
         for name, model in models.items():
-            rates[name] = measure(model, options.overrides, options.noise, options.seed)
+            results[name] = decode(model, options.overrides, options.noise, options.seed)
     except (ValueError, OSError) as error:
         parser.exit(2, f"noise.py: {error}\n")
-    print(format_rates(rates))
+    print(format_results(results))
     if options.out:
-        write_atomically(options.out, draw(rates, options.title))
+        write_atomically(options.out, draw(results, options.title))
 
 
 if __name__ == "__main__":

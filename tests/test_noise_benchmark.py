@@ -141,10 +141,12 @@ def test_table_and_picture(run, folder, tmp_path):
     code, printed = run("--models", f"x={model}", f"y={model}", "--noise", folder, "-o", picture)
 
     assert code == 0, printed.err
-    header, _, *rows = [line for line in printed.out.splitlines() if line.startswith("|")]
+    rates, changes = printed.out[printed.out.index("| WER") :].split("\n\n")
+    header, _, *rows = rates.splitlines()
     assert [name.strip() for name in header.split("|")[2:4]] == ["x", "y"]
     assert [row.split("|")[1].strip() for row in rows] == ["clean", *noise.NOISES, *noise.ROOMS]
     assert all(row.split("|")[2] == row.split("|")[3] for row in rows)
+    assert changes.count("+0.00 (+0.00 to +0.00)") == len(rows)
     assert "0 dB: 1 utterances met silence and stayed as they were" in printed.out
     svg = picture.read_text()
     assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
