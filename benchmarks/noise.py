@@ -170,7 +170,6 @@ def draw(models: dict[str, Heard], title: str) -> str:
 
 
 def main() -> None:
-    """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("overrides", nargs="+", help="data=... and others of asr decode")
     parser.add_argument("--models", nargs="+", required=True, metavar="NAME=CHECKPOINT")
@@ -179,7 +178,6 @@ def main() -> None:
     parser.add_argument("--title", default="WER %")
     parser.add_argument("-o", "--out", type=Path, help="the picture, .svg")
     options = parser.parse_args()
-    results = {}
     try:
         for word in options.models:
             if "=" not in word:
@@ -188,8 +186,8 @@ def main() -> None:
         models = {name: load_checkpoint(path) for name, path in paths.items()}
         for name, model in models.items():
             check_unheard(name, model, options.noise)
-        for name, model in models.items():
-            results[name] = decode(model, options.overrides, options.noise, options.seed)
+        heard = options.overrides, options.noise, options.seed
+        results = {name: decode(model, *heard) for name, model in models.items()}
     except (ValueError, OSError) as error:
         parser.exit(2, f"noise.py: {error}\n")
     print(format_results(results))

@@ -141,7 +141,7 @@ def test_table_and_picture(run, folder, tmp_path):
     code, printed = run("--models", f"x={model}", f"y={model}", "--noise", folder, "-o", picture)
 
     assert code == 0, printed.err
-    rates, changes = printed.out[printed.out.index("| WER") :].split("\n\n")
+    rates, changes = printed.out[printed.out.index("| WER") :].strip().split("\n\n")
     header, _, *rows = rates.splitlines()
     assert [name.strip() for name in header.split("|")[2:4]] == ["x", "y"]
     assert [row.split("|")[1].strip() for row in rows] == ["clean", *noise.NOISES, *noise.ROOMS]
