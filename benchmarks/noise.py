@@ -9,12 +9,10 @@ to noise (where either sounds, as in training: `asr.augment.noise`), and in simu
 three sizes. Which recording, which part of it and which room follow from the seed and the
 utterance's id: every model hears the same sound, and at every ratio the same noise. Nothing is
 clipped. A model whose training drew noise from one of the folder's files is refused; what was mixed
-into a corpus before training is not known here. Rooms have other numbers, sizes and echoes than
-those of `augment/room=simulated`.
+into a corpus before is not known here. Rooms are none of those of `augment/room=simulated`.
 
-Prints WER in percent with 95 % intervals over utterances, and every model's difference to the first
-one on the same utterances (paired bootstrap); the picture takes the light or dark colours that the
-reader's system asks for.
+Prints WER in percent with 95 % intervals over utterances, and differences to the first model on the
+same utterances (paired bootstrap). The picture is light or dark as the reader's system.
 """
 
 import argparse
@@ -111,7 +109,10 @@ def read_files(folder: str) -> dict[bytes, Path]:
 def decode(model: AcousticModel, overrides: Sequence[str], folder: str, seed: int) -> Heard:
     """Decode a test set in every place."""
     config = compose_config("decode", [*overrides, "checkpoint=unused"])
-    batches = list(make_loader(config, config["split"], model, aligned=False).batches(0))
+    loader = make_loader(config, config["split"], model, aligned=False)
+    batches = list(loader.batches(0))
+    for unusable in loader.bad.skipped:
+        print(f"left out: {unusable.id}: {unusable.reason}")
     decoders = {"greedy": GreedyDecoder(model.tokenizer.tokens)}
     texts = {}
     for place, change in list_places(folder, model.sample_rate).items():
@@ -162,7 +163,6 @@ def draw(models: dict[str, Heard], title: str) -> str:
     panels[0].set_title(title, loc="left", color=TEXT, fontsize=10)
     panels[0].legend(frameon=False, labelcolor=TEXT, fontsize=9)
     start, _, rest = to_svg(figure, title, title).partition(">")
-    # The colours of a page, which has them for the whole of its text.
     style, _, _ = (files("asr.pages") / "templates/page.css").read_text().partition("* {")
     style += "svg { background: var(--card); color: var(--text); }"
     start = start.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"')
@@ -179,18 +179,18 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, help="the picture, .svg")
     options = parser.parse_args()
     try:
-        for word in options.models:
-            if "=" not in word:
-                raise ValueError(f"--models must be NAME=CHECKPOINT, got {word!r}")
-        paths = dict(word.split("=", 1) for word in options.models)
+        words = options.models
+        paths = dict(word.partition("=")[::2] for word in words)
+        if len(paths) < len(words) or not all(paths.values()):
+            raise ValueError(f"--models must be NAME=CHECKPOINT, no name twice, got {words}")
         models = {name: load_checkpoint(path) for name, path in paths.items()}
         for name, model in models.items():
             check_unheard(name, model, options.noise)
         heard = options.overrides, options.noise, options.seed
         results = {name: decode(model, *heard) for name, model in models.items()}
+        print(format_results(results))
     except (ValueError, OSError) as error:
         parser.exit(2, f"noise.py: {error}\n")
-    print(format_results(results))
     if options.out:
         write_atomically(options.out, draw(results, options.title))
 

@@ -158,12 +158,13 @@ def test_table_and_picture(run, folder, tmp_path):
     ("models", "sounds", "line"),
     [
         ("x={}/m.ckpt", "nowhere", "nowhere: is no folder of audio files"),
-        ("{}/m.ckpt", "noise", "--models must be NAME=CHECKPOINT, got "),
+        ("{}/m.ckpt", "noise", "--models must be NAME=CHECKPOINT, no name twice, got "),
+        ("x={0}/m.ckpt x={0}/n.ckpt", "noise", "no name twice"),
         ("x={}/none.ckpt", "noise", "none.ckpt"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(run, folder, tmp_path, models, sounds, line):
-    code, printed = run("--models", models.format(tmp_path), "--noise", tmp_path / sounds)
+    code, printed = run("--models", *models.format(tmp_path).split(), "--noise", tmp_path / sounds)
 
     assert code == 2
     assert line in printed.err
