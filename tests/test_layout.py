@@ -129,3 +129,14 @@ def test_only_the_command_line_knows_hydra(path):
 
 def test_no_module_is_called_utils():
     assert not [name(p) for p in PYTHON if p.stem in ("utils", "util", "helpers", "misc", "common")]
+
+
+def test_no_page_holds_the_marks_of_a_merge():
+    for path in [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "conf").rglob("*.yaml"),
+    ]:
+        lines = path.read_text().splitlines()
+        marks = [n for n, line in enumerate(lines, 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]
+        assert not marks, f"{name(path)}:{marks[0]}"
