@@ -11,6 +11,8 @@ so that other work on the machine does not count.
 
 A word appears with the first `partial()` from which on it stands whole in its place, and is certain
 when it is in `stable_text`. Words that are misheard in the end are in the error rate alone.
+Streams of the table are one utterance each (endpoints=None), whose text is to be the file's; what
+it becomes where silence ends utterances, and the network begins anew, is in the line below.
 """
 
 import argparse
@@ -31,7 +33,8 @@ from asr.cli.environment import environment
 from asr.cli.hydra_config import build, compose_config
 from asr.corpora.connected_digits import ComposedUtterance
 from asr.decoding import BeamSearchDecoder
-from asr.evaluation.metrics import align, word_error_rate
+from asr.evaluation.metrics import ErrorRate, align, word_error_rate
+from asr.recognition.endpoints import DEFAULT_ENDPOINTS, Endpoints
 from asr.recognition.recognizer import Recognizer
 
 CHUNKS_MS = (40, 80, 160, 320, 640)
@@ -98,6 +101,7 @@ def main() -> None:
         runs = [stream(recognizer, string.waveform, chunk_ms) for string in strings]
         ahead_ms = 1000 * latency(model).total_s + chunk_ms
         print(format_row(chunk_ms, ahead_ms, strings, runs, whole), flush=True)
+    print_with_endpoints(recognizer, strings)
 
 
 def speak(utterance: ComposedUtterance, sample_rate: int) -> Spoken:
@@ -111,9 +115,7 @@ def describe_whole(recognizer: Recognizer, strings: Sequence[Spoken]) -> list[st
     """Print the error rate of whole files, and when their words are emitted; return the texts."""
     found = [recognizer.transcribe(s.waveform, recognizer.sample_rate) for s in strings]
     rate = word_error_rate([s.text for s in strings], [t.text for t in found])
-    print(
-        f"whole files: WER {100 * rate.rate:.2f} % ({100 * rate.low:.2f} - {100 * rate.high:.2f})"
-    )
+    print(f"whole files: {format_rate(rate)}")
     frame_s = recognizer.model.seconds_per_frame
     spikes = [
         1000 * (transcript.words[heard].end_s - frame_s - string.ends_s[said])
@@ -130,8 +132,28 @@ def describe_whole(recognizer: Recognizer, strings: Sequence[Spoken]) -> list[st
     return [transcript.text for transcript in found]
 
 
-def stream(recognizer: Recognizer, waveform: np.ndarray, chunk_ms: int) -> Run:
-    live = recognizer.stream()
+def print_with_endpoints(recognizer: Recognizer, strings: Sequence[Spoken]) -> None:
+    heard = [
+        stream(recognizer, string.waveform, CHUNKS_MS[-1], DEFAULT_ENDPOINTS).text
+        for string in strings
+    ]
+    rate = word_error_rate([s.text for s in strings], heard)
+    print(f"\nutterances that silence ends: {format_rate(rate)}")
+
+
+def format_rate(rate: ErrorRate) -> str:
+    counts = f"{rate.insertions} / {rate.deletions} / {rate.substitutions}"
+    low, high = f"{100 * rate.low:.2f}", f"{100 * rate.high:.2f}"
+    return f"WER {100 * rate.rate:.2f} % ({low} - {high}), ins / del / sub {counts}"
+
+
+def stream(
+    recognizer: Recognizer,
+    waveform: np.ndarray,
+    chunk_ms: int,
+    endpoints: Endpoints | None = None,
+) -> Run:
+    live = recognizer.stream(endpoints=endpoints)
     ended: list[str] = []
     states, pushes_s, arrived, free_s = [], [], 0, 0.0
     for piece in pieces_of(waveform, chunk_ms * recognizer.sample_rate // 1000):
