@@ -10,9 +10,10 @@ begin then, or when those before are done, and take what they took of this threa
 so that other work on the machine does not count.
 
 A word appears with the first `partial()` from which on it stands whole in its place, and is certain
-when it is in `stable_text`. Words that are misheard in the end are in the error rate alone.
+when it is in `stable_text`. Words that are misheard in the end are in the error rate alone; the
+last of each string stand apart, for a network may hold them back until the sound ends.
 Streams of the table are one utterance each (endpoints=None), whose text is to be the file's; what
-it becomes where silence ends utterances, and the network begins anew, is in the line below.
+it becomes where silence ends utterances, and the network begins anew, is in the line above.
 """
 
 import argparse
@@ -45,6 +46,7 @@ HEADER = (
     "a word appears, median ms",
     "95th percentile",
     "it is certain, median ms",
+    "the last word appears, median ms",
     "push, median ms",
     "95th percentile",
     "real-time factor",
@@ -96,12 +98,12 @@ def main() -> None:
     print(f"commit {facts['commit']}, {facts['processor']}, load {os.getloadavg()[0]:.1f}")
     print(f"{len(strings)} strings, {audio_s:.0f} s, {'beam' if args.beam else 'greedy'}, 1 thread")
     whole = describe_whole(recognizer, strings)
+    print_with_endpoints(recognizer, strings)
     print(f"\n| {' | '.join(HEADER)} |\n|{'---:|' * len(HEADER)}")
     for chunk_ms in CHUNKS_MS:
         runs = [stream(recognizer, string.waveform, chunk_ms) for string in strings]
         ahead_ms = 1000 * latency(model).total_s + chunk_ms
         print(format_row(chunk_ms, ahead_ms, strings, runs, whole), flush=True)
-    print_with_endpoints(recognizer, strings)
 
 
 def speak(utterance: ComposedUtterance, sample_rate: int) -> Spoken:
@@ -118,17 +120,17 @@ def describe_whole(recognizer: Recognizer, strings: Sequence[Spoken]) -> list[st
     print(f"whole files: {format_rate(rate)}")
     frame_s = recognizer.model.seconds_per_frame
     spikes = [
-        1000 * (transcript.words[heard].end_s - frame_s - string.ends_s[said])
+        (1000 * (transcript.words[heard].end_s - frame_s - end_s), end_s == string.ends_s[-1])
         for string, transcript in zip(strings, found, strict=True)
         for said, heard in hits(string.text, transcript.text)
+        for end_s in [string.ends_s[said]]
     ]
-    if not spikes:
-        raise SystemExit("not one word is heard as it was said: there is nothing to time")
-    low, median, high = np.quantile(spikes, [0.05, 0.5, 0.95])
-    print(
-        "the frame of a word's last letter begins after the word's end by "
-        f"{median:.0f} ms in the median, {low:.0f} to {high:.0f} ms for 90 % of words"
-    )
+    print("the frame of a word's last letter begins after the word's end by, ms, 5 / 50 / 95 % of")
+    for name, is_last in (("words that another follows", False), ("last words", True)):
+        late = [value for value, last in spikes if last == is_last]
+        if not late:
+            raise SystemExit(f"none of the {name} is heard as it was said: nothing to time")
+        print(f"{name}: {' / '.join(f'{v:.0f}' for v in np.quantile(late, [0.05, 0.5, 0.95]))}")
     return [transcript.text for transcript in found]
 
 
@@ -138,7 +140,7 @@ def print_with_endpoints(recognizer: Recognizer, strings: Sequence[Spoken]) -> N
         for string in strings
     ]
     rate = word_error_rate([s.text for s in strings], heard)
-    print(f"\nutterances that silence ends: {format_rate(rate)}")
+    print(f"utterances that silence ends: {format_rate(rate)}")
 
 
 def format_rate(rate: ErrorRate) -> str:
@@ -179,14 +181,14 @@ def hits(said: str, heard: str) -> list[tuple[int, int]]:
     return found
 
 
-def delays(string: Spoken, run: Run) -> list[tuple[float, float]]:
-    """Seconds from each word's end until it appears, and until it is certain."""
+def delays(string: Spoken, run: Run) -> list[tuple[float, float, bool]]:
+    """Seconds from a word's end until it appears, and until it is certain; whether it is last."""
     found = []
     for said, heard in hits(string.text, run.text):
         word, end_s = run.text.split()[heard], string.ends_s[said]
         there = last_rise(run.states, [s.words[heard : heard + 1] == [word] for s in run.states])
         certain = last_rise(run.states, [s.num_certain > heard for s in run.states])
-        found.append((there - end_s, certain - end_s))
+        found.append((there - end_s, certain - end_s, end_s == string.ends_s[-1]))
     return found
 
 
@@ -205,15 +207,17 @@ def format_row(
     whole: Sequence[str],
 ) -> str:
     late = [delay for s, run in zip(strings, runs, strict=True) for delay in delays(s, run)]
-    appears, certain = 1000 * np.array(late).reshape(-1, 2).T
+    appears, certain, is_last = np.array(late).T * [[1000], [1000], [1]]
+    inner = is_last == 0
     pushes = 1000 * np.concatenate([run.pushes_s for run in runs])
     audio_ms = sum(chunk_ms * len(run.pushes_s) for run in runs)
     rate = word_error_rate([s.text for s in strings], [run.text for run in runs])
     cells = [
         f"{chunk_ms}",
         f"{ahead_ms:.0f}",
-        *(f"{value:.0f}" for value in np.quantile(appears, [0.5, 0.95], method="higher")),
-        f"{np.median(certain):.0f}",
+        *(f"{value:.0f}" for value in np.quantile(appears[inner], [0.5, 0.95], method="higher")),
+        f"{np.median(certain[inner]):.0f}",
+        f"{np.median(appears[~inner]):.0f}",
         *(f"{value:.1f}" for value in np.quantile(pushes, [0.5, 0.95])),
         f"{pushes.sum() / audio_ms:.3f}",
         f"{100 * rate.rate:.2f}",
