@@ -209,6 +209,7 @@ def format_row(
     late = [delay for s, run in zip(strings, runs, strict=True) for delay in delays(s, run)]
     appears, certain, is_last = np.array(late).T * [[1000], [1000], [1]]
     inner = is_last == 0
+    last = np.median(appears[~inner])
     pushes = 1000 * np.concatenate([run.pushes_s for run in runs])
     audio_ms = sum(chunk_ms * len(run.pushes_s) for run in runs)
     rate = word_error_rate([s.text for s in strings], [run.text for run in runs])
@@ -217,7 +218,7 @@ def format_row(
         f"{ahead_ms:.0f}",
         *(f"{value:.0f}" for value in np.quantile(appears[inner], [0.5, 0.95], method="higher")),
         f"{np.median(certain[inner]):.0f}",
-        f"{np.median(appears[~inner]):.0f}",
+        f"{last:.0f}" if np.isfinite(last) else "with finish()",
         *(f"{value:.1f}" for value in np.quantile(pushes, [0.5, 0.95])),
         f"{pushes.sum() / audio_ms:.3f}",
         f"{100 * rate.rate:.2f}",
