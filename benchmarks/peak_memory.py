@@ -14,13 +14,14 @@ def peak_memory(run: Callable[[], object]) -> float:
     try:
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
-        before = _status("VmRSS")
+        before = status("VmRSS")
         run()
-        return max(0, _status("VmHWM") - before) / 1024
+        return max(0, status("VmHWM") - before) / 1024
     except (OSError, AttributeError):
         return math.nan
 
 
-def _status(key: str) -> int:
+def status(key: str) -> int:
+    """Read a size of this process, KiB, such as VmRSS; Linux alone has it."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith(key)))

@@ -1,25 +1,27 @@
 """Live recognition: how late text is, and what it costs, by the length of the pieces.
 
     python benchmarks/streaming.py [--checkpoint best.ckpt] [--audio speech.wav] [--seconds 30]
-    python benchmarks/streaming.py --minutes 60        # the memory of a long stream, alone
+    python benchmarks/streaming.py --minutes 60 [--piece 160]     # the memory of a long stream
 
 Without a checkpoint the network of experiment=streaming_digits with random weights, without a
 recording faint noise with bursts. First, log-probabilities in pieces of each length are compared
 with those of the whole. Algorithmic latency is how much sound must follow the beginning of an
-output frame before the frame can be computed. A piece's latency is the time of one `push`.
+output frame before the frame can be computed. A piece's latency is the time of one `push`, with
+one thread its processor time, so that other work on the machine does not count.
+How late words are, and what they lose: benchmarks/word_latency.py.
 """
 
 import argparse
 import itertools
-import resource
 import statistics
 import string
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from peak_memory import status
 
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel, build_model
@@ -33,6 +35,7 @@ CHUNKS_MS = (20, 40, 80, 160, 320, 640)
 STREAMS = (1, 4, 16, 64)
 STEP_MS = 160
 COMPARED_S = 10
+Clock = Callable[[], float]
 
 
 def main() -> None:
@@ -41,19 +44,21 @@ def main() -> None:
     arguments.add_argument("--audio", type=Path)
     arguments.add_argument("--seconds", type=float, default=30.0, help="of audio for each row")
     arguments.add_argument("--minutes", type=int, help="of one stream, whose memory is printed")
-    arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments.add_argument("--piece", type=int, default=STEP_MS, help="of that stream, ms")
+    arguments.add_argument("--threads", type=int, default=1)
     args = arguments.parse_args()
     torch.set_num_threads(args.threads)
     model = make_model() if args.checkpoint is None else load_checkpoint(args.checkpoint)
     audio = find_audio(args.audio, args.seconds, model.sample_rate)
     if args.minutes is not None:
-        print_memory(Recognizer(model), audio, args.minutes)
+        print_memory(Recognizer(model), audio, args.minutes, args.piece)
         return
     compare(model, audio[: COMPARED_S * model.sample_rate])
     print_algorithmic(model)
     print(f"\n{len(audio) / model.sample_rate:.0f} s of audio, {args.threads} threads, greedy")
-    print_chunks(Recognizer(model), audio)
-    print_batches(Recognizer(model), audio)
+    clock = time.thread_time if args.threads == 1 else time.perf_counter
+    print_chunks(Recognizer(model), audio, clock)
+    print_batches(Recognizer(model), audio, clock)
 
 
 def make_model() -> AcousticModel:
@@ -100,22 +105,22 @@ def print_algorithmic(model: AcousticModel) -> None:
     print(f"| together | {1000 * parts.total_s:.1f} |")
 
 
-def print_chunks(recognizer: Recognizer, audio: np.ndarray) -> None:
+def print_chunks(recognizer: Recognizer, audio: np.ndarray, clock: Clock) -> None:
     print("\n| piece, ms | push, median ms | push, 95th percentile ms | real-time factor |")
     print("|---|---|---|---|")
     for chunk_ms in CHUNKS_MS:
         stream, times = recognizer.stream(), []
         for piece in pieces_of(audio, chunk_ms * recognizer.sample_rate // 1000):
-            started = time.perf_counter()
+            started = clock()
             stream.push(piece)
             stream.partial()
-            times.append(time.perf_counter() - started)
+            times.append(clock() - started)
         median, high = 1000 * statistics.median(times), 1000 * np.quantile(times, 0.95)
         factor = sum(times) * recognizer.sample_rate / len(audio)
         print(f"| {chunk_ms} | {median:.1f} | {high:.1f} | {factor:.3f} |")
 
 
-def print_batches(recognizer: Recognizer, audio: np.ndarray) -> None:
+def print_batches(recognizer: Recognizer, audio: np.ndarray, clock: Clock) -> None:
     size = STEP_MS * recognizer.sample_rate // 1000
     print(f"\n| streams, pieces of {STEP_MS} ms | a step, median ms | streams in real time |")
     print("|---|---|---|")
@@ -123,27 +128,27 @@ def print_batches(recognizer: Recognizer, audio: np.ndarray) -> None:
         streams = [recognizer.stream() for _ in range(count)]
         times = []
         for piece in pieces_of(audio[: len(audio) // 2], size):
-            started = time.perf_counter()
+            started = clock()
             for stream in streams:
                 stream.accept(piece)
             recognizer.step(streams)
-            times.append(time.perf_counter() - started)
+            times.append(clock() - started)
         capacity = count * len(times) * STEP_MS / 1000 / sum(times)
         print(f"| {count} | {1000 * statistics.median(times):.1f} | {capacity:.0f} |")
 
 
-def print_memory(recognizer: Recognizer, audio: np.ndarray, minutes: int) -> None:
+def print_memory(recognizer: Recognizer, audio: np.ndarray, minutes: int, piece_ms: int) -> None:
     stream = recognizer.stream()
-    pieces = itertools.cycle([*pieces_of(audio, STEP_MS * recognizer.sample_rate // 1000)])
-    print("| minutes of one stream | peak resident memory, MB |")
-    print("|---|---|")
+    pieces = itertools.cycle([*pieces_of(audio, piece_ms * recognizer.sample_rate // 1000)])
+    print(f"| minutes of one stream, pieces of {piece_ms} ms | resident memory, MB | peak, MB |")
+    print("|---|---|---|")
     for minute in range(1, minutes + 1):
         while stream.duration_s < 60 * minute:
             stream.push(next(pieces))
             stream.partial()
         if minute in (1, 10, minutes):
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"| {minute} | {peak:.0f} |", flush=True)
+            resident, peak = status("VmRSS") / 1024, status("VmHWM") / 1024
+            print(f"| {minute} | {resident:.1f} | {peak:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

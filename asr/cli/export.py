@@ -2,25 +2,39 @@
 
 import argparse
 import logging
+import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from asr.acoustic.checkpoint import load_checkpoint
+from asr.acoustic.model import AcousticModel
 from asr.cli.argument_types import wrong_type
-from asr.cli.assembly import check_file, run_of
+from asr.cli.assembly import check_file, check_split, make_decoder, make_loader, run_of
 from asr.cli.hydra_config import add_override_arguments, run_with_config
+from asr.data.loading import BatchLoader
+from asr.decoding import Decoder
+from asr.evaluation.metrics import Metric, choose_metric
 
 EXAMPLE = """examples:
   asr export checkpoint=runs/digits/ckpt/best.ckpt
   asr export checkpoint=best.ckpt int8=true out=model.onnx
   asr export checkpoint=best.ckpt input=samples out=page/model.onnx
   asr export checkpoint=best.ckpt format=torchscript
+  asr export checkpoint=best.ckpt int8=true data=fsdd          and its error rate before and after
 
 The file is written only if it computes what the checkpoint computes, on lengths and batches of its
 own. Guide: docs/export.md.
 `asr export --cfg ...` prints every key with its value."""
 
 logger = logging.getLogger(__name__)
+
+
+class Test(NamedTuple):
+    """What error rates are taken of."""
+
+    loader: BatchLoader
+    decoder: Decoder
+    metric: Metric
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def export(config: dict) -> int:
-    """Export as a resolved configuration says."""
+    """Export as a resolved configuration says; exit code 2 when test utterances were unusable."""
     options = {key: config[key] for key in ("format", "input", "int8", "out")}
     if wrong := wrong_type(_choose_path, options):
         raise ValueError(wrong)
@@ -45,15 +59,30 @@ def export(config: dict) -> int:
     path = _choose_path(checkpoint=checkpoint, **options)
     if config["format"] == "onnx":
         _check_packages()
+    model = load_checkpoint(checkpoint)
+    test = _open_test(config, model) if config.get("data") else None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if test is None:
+        _write(config, model, path)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="asr-export-") as folder:
+        files = {config["format"]: path}
+        if config["int8"]:
+            files = {"onnx": Path(folder) / "float.onnx", "onnx, int8": path}
+        _write(config, model, path, files["onnx"] if config["int8"] else None)
+        return _measure(config, model, files, test)
+
+
+def _write(config: dict, model: AcousticModel, path: Path, float_path: Path | None = None) -> None:
+    """Write the file, and say what it is."""
     from asr.export.exporter import export_onnx, export_torchscript
 
-    model = load_checkpoint(checkpoint)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    takes_samples = config["input"] == "samples"
     if config["format"] == "torchscript":
-        exported = export_torchscript(model, path, takes_samples=config["input"] == "samples")
+        exported = export_torchscript(model, path, takes_samples=takes_samples)
     else:
         exported = export_onnx(
-            model, path, takes_samples=config["input"] == "samples", int8=config["int8"]
+            model, path, takes_samples=takes_samples, int8=config["int8"], float_path=float_path
         )
     deviation = exported.deviation
     logger.info(
@@ -69,7 +98,33 @@ def export(config: dict) -> int:
     if config["format"] == "onnx":
         _report_sherpa(path, exported.sherpa, model.tokenizer.tokens)
     logger.info("exported: %s (%.2f MB)", path, exported.num_bytes / 1e6)
-    return 0
+
+
+def _open_test(config: dict, model: AcousticModel) -> Test:
+    """Open the utterances of the comparison, before anything is written."""
+    split = check_split(config, config["split"])
+    metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
+    decoder = make_decoder(config, model.tokenizer.tokens, model.normalizer)
+    return Test(make_loader(config, split, model, aligned=False), decoder, metric)
+
+
+def _measure(config: dict, model: AcousticModel, files: dict[str, Path], test: Test) -> int:
+    """Print error rates of the checkpoint and of files that were made of it, by name."""
+    from asr.export.error_rates import format_measured, measure_errors, rows_of
+    from asr.export.exporter import open_torchscript
+    from asr.runtime.model import OnnxModel
+
+    systems = {"checkpoint": rows_of(model)}
+    for name, path in files.items():
+        is_onnx = config["format"] == "onnx"
+        systems[name] = OnnxModel(path, 1).log_probs if is_onnx else open_torchscript(path)
+    measured = measure_errors(systems, test.loader, test.decoder, test.metric)
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    print(format_measured(measured, sizes, test.metric), end="")
+    unusable = test.loader.bad.skipped
+    for utterance in unusable:
+        logger.warning("not measured: %s: %s", utterance.id, utterance.reason)
+    return 2 if unusable else 0
 
 
 def _choose_path(

@@ -26,7 +26,7 @@ from asr.export.parity import (
 )
 from asr.export.sherpa import metadata_of, refusal
 from asr.files import replacing
-from asr.runtime.facts import FILE, KEY, Facts
+from asr.runtime.facts import FILE, KEY, Facts, read_facts
 from asr.runtime.model import OnnxModel
 from asr.runtime.statics import make_statics
 
@@ -53,7 +53,12 @@ class Exported(NamedTuple):
 
 
 def export_onnx(
-    model: AcousticModel, path: Path, *, takes_samples: bool = False, int8: bool = False
+    model: AcousticModel,
+    path: Path,
+    *,
+    takes_samples: bool = False,
+    int8: bool = False,
+    float_path: Path | None = None,
 ) -> Exported:
     """Write a model as ONNX.
 
@@ -64,6 +69,7 @@ def export_onnx(
             features of single frames; else what Kaldi or `asr.runtime` compute of audio.
         int8: whether matrix products and LSTMs have weights of 8 bits, with scales that are
             computed at run time.
+        float_path: where the file before int8 goes too, for comparisons.
 
     Raises:
         ParityError: the graph computes something else than the model; nothing is written.
@@ -83,6 +89,8 @@ def export_onnx(
         deviation = measure(model, exported.run, exported.graph_input)
         check_parity(deviation)
         float_bytes = graph.stat().st_size
+        if float_path is not None:
+            float_path.write_bytes(graph.read_bytes())
         if int8:
             smaller = Path(folder) / "int8.onnx"
             left = quantize(graph, smaller)
@@ -112,8 +120,25 @@ def export_torchscript(
     return Exported(deviation, size, size, {}, "it reads ONNX")
 
 
-def _runner(path: str) -> Run:
-    loaded = torch.jit.load(path, map_location="cpu")
+def open_torchscript(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Let a file of TorchScript make log-probabilities (T, C) of a waveform (L,).
+
+    Raises:
+        ModelFileError: it is not of `export_torchscript`.
+    """
+    extra = {FILE: ""}
+    run = _runner(str(path), extra)
+    make = input_maker(read_facts(extra[FILE], path))
+
+    def compute(waveform: np.ndarray) -> np.ndarray:
+        log_probs, lengths = run(*pad([make(waveform)]))
+        return log_probs[0, : int(lengths[0])]
+
+    return compute
+
+
+def _runner(path: str, extra: dict[str, str] | None = None) -> Run:
+    loaded = torch.jit.load(path, map_location="cpu", _extra_files=extra)
 
     def run(x: np.ndarray, x_lens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.no_grad():

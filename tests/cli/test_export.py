@@ -1,13 +1,17 @@
 """`asr export`, from the command to files that other runtimes read."""
 
+import re
 import sys
 
 import exports
+import numpy as np
 import pytest
 import tones
 
 from asr.acoustic.checkpoint import save_checkpoint
+from asr.audio import write_wav
 from asr.cli import main
+from asr.data.manifest import Utterance, write_manifest
 from asr.runtime import load
 
 exports.needs_onnx()
@@ -53,6 +57,56 @@ def test_torchscript_goes_where_out_says(run_folder, tmp_path):
     assert main(["export", f"checkpoint={checkpoint}", "format=torchscript", f"out={out}"]) == 0
 
     assert out.stat().st_size > 1000
+
+
+@pytest.fixture(scope="module")
+def clips(run_folder):
+    """Two clips, and one whose file is gone."""
+    rng = np.random.default_rng(0)
+    utterances = [Utterance(run_folder / "gone.wav", 1.0, "d")]
+    for text in ("ab", "c a"):
+        waveform, path = tones.speak(text, rng), run_folder / f"{text}.wav"
+        write_wav(path, waveform, tones.SAMPLE_RATE)
+        utterances.append(Utterance(path, len(waveform) / tones.SAMPLE_RATE, text))
+    write_manifest(run_folder / "test.jsonl", utterances)
+    return ["data=manifest", f"data.test_manifest={run_folder / 'test.jsonl'}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "rows"),
+    [
+        (["int8=true"], ["checkpoint", "onnx", "onnx, int8"]),
+        pytest.param(["format=torchscript"], ["checkpoint", "torchscript"], marks=pytest.mark.slow),
+    ],
+)
+def test_error_rates_before_and_after(run_folder, clips, words, rows, tmp_path, capsys):
+    checkpoint, out = run_folder / "ckpt/tones.ckpt", tmp_path / "model"
+
+    command = ["export", f"checkpoint={checkpoint}", f"out={out}", *words, *clips]
+    assert main(command) == 2  # for the clip that is gone
+
+    table, said = capsys.readouterr()
+    assert "not measured: gone: " in said
+    header, _, *lines = table.splitlines()
+    assert header.lstrip().startswith("WER %")
+    cells = [re.split(" {2,}", line) for line in lines]
+    assert [row[0] for row in cells] == rows
+    assert cells[0][1:3] == cells[1][1:3]
+    assert cells[1][3:5] == ["+0.00", "+0.00 to +0.00"]
+    assert cells[-1][-2] == f"{out.stat().st_size / 1e6:.2f}"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_set_that_is_not_there_is_said_before_anything_is_written(run_folder, tmp_path, capsys):
+    checkpoint = f"checkpoint={run_folder / 'ckpt/tones.ckpt'}"
+
+    assert main(["export", checkpoint, f"out={tmp_path / 'm'}", "data=synth", "split=eval"]) == 2
+
+    said = capsys.readouterr().err
+    assert said == (
+        "asr export: split must be one that data=synth has (train, dev, test), got eval\n"
+    )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
