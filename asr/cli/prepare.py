@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.corpus in ("synth", "sentencepiece") and announced_world_size() > 1:
-        raise ValueError(f"asr prepare {args.corpus} is not shared by ranks: run it by itself")
+        raise ValueError(f"asr prepare {args.corpus} cannot be shared by ranks: run it alone")
     if args.corpus == "synth":
         return prepare_synth.run(args)
     if args.corpus == "sentencepiece":

@@ -112,8 +112,8 @@ def from_first(value: T) -> T:
 def scatter(values: Sequence[T] | None) -> T:
     """Give every rank its own of the values that rank 0 has, one for each; the others have None."""
     if not dist.is_initialized():
-        (value,) = values or ()
-        return value
+        assert values is not None
+        return values[0]
     received: list = [None]
     dist.scatter_object_list(received, None if values is None else list(values), 0)
     return received[0]

@@ -84,7 +84,7 @@ def test_what_one_process_does_is_refused_with_several(monkeypatch, capsys):
 
     assert main(["prepare", "synth"]) == 2
 
-    assert "asr prepare synth is not shared by ranks" in capsys.readouterr().err
+    assert "asr prepare synth cannot be shared by ranks" in capsys.readouterr().err
 
 
 @pytest.mark.slow

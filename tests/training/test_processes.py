@@ -1,0 +1,119 @@
+"""A training whose audio is loaded by processes: what is left when it ends, however it does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from tiny import make_corpus, overrides
+
+from asr.acoustic.checkpoint import read_checkpoint
+from asr.cli.hydra_config import compose_config
+from asr.cli.train import train
+
+pytestmark = pytest.mark.slow
+LOST = "asr train: one of 2 loading processes was ended from outside, as by a system that"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tones")
+    make_corpus(folder)
+    return folder
+
+
+def words_of(corpus, run_dir, **changes):
+    options = {"loading__num_processes": 2, "trainer__patience": 1000} | changes
+    return overrides(corpus, run_dir, **options)
+
+
+def descendants(pid):
+    """Every process below one."""
+    table = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, check=True)
+    parent_of = dict(map(int, line.split()) for line in table.stdout.splitlines())
+    below = {pid}
+    while more := {child for child, parent in parent_of.items() if parent in below} - below:
+        below |= more
+    return below - {pid}
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
+
+
+@pytest.fixture
+def training(corpus, tmp_path):
+    """A training without end, in the middle of it; its processes that load, and all below it."""
+    run_dir = tmp_path / "run"
+    command = [sys.executable, "-m", "asr", "train", *words_of(corpus, run_dir)]
+    process = subprocess.Popen(
+        [*command, "trainer.max_epochs=100000"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for((run_dir / "ckpt/best.ckpt").exists, 240)
+    below = descendants(process.pid)
+    loading = [pid for child in below for pid in descendants(child)]
+    assert len(loading) == 2
+    yield process, loading, below
+    if process.poll() is None:
+        process.kill()
+
+
+def gone(pids):
+    return lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
+def test_a_lost_process_ends_it_with_one_line_and_it_goes_on(training, corpus, tmp_path):
+    process, loading, below = training
+
+    os.kill(loading[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert errors.splitlines()[-1].startswith(LOST)
+    assert "Traceback" not in errors
+    wait_for(gone(below))
+    done = read_checkpoint(tmp_path / "run/ckpt/last.ckpt")[0]["extra"]["progress"]["epoch"]
+    more = {"trainer__max_epochs": done + 1, "resume": "auto"}
+    train(compose_config("train", words_of(corpus, tmp_path / "run", **more)))
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    epochs = [line["epoch"] for line in map(json.loads, lines) if "dev_wer" in line]
+    assert epochs == list(range(1, done + 2))
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_a_signal_to_all_of_it_leaves_no_process(training, number, code):
+    process, _, below = training
+
+    os.killpg(process.pid, number) if number != signal.SIGKILL else process.kill()
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert ("go on with resume=auto" in errors) == (number != signal.SIGKILL)
+    wait_for(gone(below))
+
+
+def test_a_training_begun_with_threads_goes_on_with_processes(corpus, tmp_path):
+    def fit(run, **changes):
+        train(compose_config("train", words_of(corpus, tmp_path / run, **changes)))
+        return read_checkpoint(tmp_path / run / "ckpt/last.ckpt")[1]
+
+    whole = fit("one", loading__num_processes=0)
+    fit("two", loading__num_processes=0, trainer__max_epochs=1)
+
+    found = fit("two", resume="auto")
+
+    assert all(torch.equal(found[name], tensor) for name, tensor in whole.items())
