@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -19,15 +20,9 @@ from asr.augment import WaveformAugment
 from asr.ctc import minimum_input_length
 from asr.data.manifest import Manifest
 from asr.data.planning import PADDING_S, plan_batches
-from asr.data.selection import Selection
+from asr.data.selection import Measured, Selection
 from asr.data.unusable import BadUtterances, Unusable
-from asr.data.workers import (
-    LoadingError,
-    LoadingProcesses,
-    Preparation,
-    Prepare,
-    use_one_thread,
-)
+from asr.data.workers import LoadingError, LoadingProcesses, Preparation, Prepare, use_one_thread
 from asr.text import Tokenizer
 
 # SortaGrad goes from short to long in the first epoch only (Amodei et al. 2016, section 3.2);
@@ -135,6 +130,7 @@ class ManifestCorpus:
         manifests: JSON Lines files.
         max_duration: seconds; longer utterances are left out and counted, None for no limit.
         repeat: how often an epoch goes through them, >= 1; for small corpora.
+        read: opens one.
 
     Attributes:
         num_too_long: utterances that were left out.
@@ -144,7 +140,12 @@ class ManifestCorpus:
     """
 
     def __init__(
-        self, manifests: Sequence[str], *, max_duration: float | None = None, repeat: int = 1
+        self,
+        manifests: Sequence[str],
+        *,
+        max_duration: float | None = None,
+        repeat: int = 1,
+        read: Callable[[str], Measured] = Manifest,
     ) -> None:
         if isinstance(manifests, str):
             manifests = [manifests]
@@ -152,7 +153,7 @@ class ManifestCorpus:
             raise ValueError(f"repeat must be >= 1, got {repeat}")
         if not manifests or None in manifests:
             raise ValueError("manifests must name one or more files, got none")
-        parts = [Manifest(path) for path in manifests]
+        parts = [read(path) for path in manifests]
         durations = np.concatenate([part.durations for part in parts])
         limit_s = math.inf if max_duration is None else max_duration
         kept = np.flatnonzero(durations <= limit_s)
@@ -310,14 +311,10 @@ class BatchLoader:
             self._reading(epoch, shares) as utterances,
         ):
             self.bad = BadUtterances(self.max_bad_fraction, len(utterances))
+            submit = partial(pool.submit, self._render, prepare, epoch)
             try:
                 for indices in shares:
-                    pending.append(
-                        [
-                            pool.submit(self._render, utterances[i], prepare, epoch, i)
-                            for i in indices
-                        ]
-                    )
+                    pending.append([submit(i, utterances[i]) for i in indices])
                     if len(pending) > PREFETCH:
                         yield self._collate(pending.popleft())
                 while pending:
@@ -350,7 +347,7 @@ class BatchLoader:
             yield utterances
 
     def _render(
-        self, utterance: Speech, prepare: Prepare, epoch: int, index: int
+        self, prepare: Prepare, epoch: int, index: int, utterance: Speech
     ) -> Rendered | Unusable:
         """Read, augment and encode one utterance, and check that CTC can align it."""
         try:

@@ -109,9 +109,8 @@ class Preparation:
 class LoadingProcesses:
     """Processes that read and augment, for whichever thread asks.
 
-    Each has a copy of the preparation, and stays until it is closed, or this process ends, however
-    that ends. A signal to stop is this process's affair:
-    they ignore SIGINT and SIGTERM.
+    Each has a copy of the preparation, and stays until it is closed or this process ends, however
+    that ends. They ignore SIGINT and SIGTERM: a signal to stop is this process's affair.
 
     Args:
         preparation: how.
@@ -134,18 +133,21 @@ class LoadingProcesses:
             _start_forkserver()
             content = pickle.dumps(self._preparation)
             self._all = [_LoadingProcess(content, self._count) for _ in range(self._count)]
+            self._idle = SimpleQueue()
             for process in self._all:
                 self._idle.put(process)
             # Before multiprocessing's own, which would wait for who ignores SIGTERM.
             atexit.register(self.close)
 
     def close(self) -> None:
-        """End the processes; they can be started again."""
+        """End the processes; they can be started again.
+
+        A thread that still asks one of them, or will, has a LoadingError.
+        """
         with self._lock:
             atexit.unregister(self.close)
             while self._all:
                 self._all.pop().end()
-            self._idle = SimpleQueue()
 
     def __call__(self, sound: Sound, epoch: int, index: int) -> Prepared:
         """Have one of the processes read and augment.
@@ -155,11 +157,12 @@ class LoadingProcesses:
             LoadingError: as `Preparation`, or a process was ended from outside.
         """
         source = sound.fetched() if isinstance(sound, HeldSound) else sound
-        process = self._idle.get()
+        idle = self._idle  # others may be started meanwhile
+        process = idle.get()
         try:
             answer = process.ask(source, epoch, index)
         finally:
-            self._idle.put(process)
+            idle.put(process)
         for record in answer.records:
             self._log(record)
         if answer.error is not None:
@@ -216,9 +219,9 @@ class _LoadingProcess:
 
     def end(self) -> None:
         """End it, whatever it does: it has nothing to lose."""
-        self._pipe.close()
         self._process.kill()
         self._process.join(_JOIN_S)
+        self._pipe.close()
 
 
 def use_one_thread() -> None:

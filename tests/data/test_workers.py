@@ -3,7 +3,11 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
+import time
 from multiprocessing import active_children
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,7 +197,50 @@ def test_signals_to_stop_and_leaving_a_pass_do_no_harm(speech, processes):
     assert not active_children()
 
 
+def test_a_pass_whose_processes_are_closed_ends(speech, processes):
+    batches = processes(speech, 1)
+    running = batches.batches(0)
+    next(running)
+
+    batches.close()
+
+    with pytest.raises(LoadingError):
+        list(running)
+
+
 @pytest.mark.parametrize("count", [-1, 1.5, True])
 def test_counts_of_processes_that_are_none_are_refused(speech, count):
     with pytest.raises(ValueError, match="num_processes must be a whole number >= 0, got"):
         loader(speech, num_processes=count)
+
+
+KILLED = """
+import os, signal, sys
+from multiprocessing import active_children
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from data.test_workers import loader
+from asr.data.loading import ManifestCorpus
+if __name__ == "__main__":
+    running = loader(ManifestCorpus([{manifest!r}], repeat=20), num_processes=2).batches(0)
+    next(running)
+    print(*(process.pid for process in active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_program_leaves_no_process_behind(shards, tmp_path):
+    script = tmp_path / "killed.py"
+    tests = str(Path(__file__).parents[1])
+    script.write_text(KILLED.format(tests=tests, manifest=str(shards.parent / "m.jsonl")))
+
+    found = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, check=False)
+
+    assert found.returncode == -signal.SIGKILL
+    pids = found.stdout.split()
+    assert len(pids) == 2
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and any(Path("/proc", p.decode()).exists() for p in pids):
+        time.sleep(0.05)
+    assert not any(Path("/proc", p.decode()).exists() for p in pids)

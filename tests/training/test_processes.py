@@ -15,7 +15,7 @@ from asr.acoustic.checkpoint import read_checkpoint
 from asr.cli.hydra_config import compose_config
 from asr.cli.train import train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 LOST = "asr train: one of 2 loading processes was ended from outside, as by a system that"
 
 
@@ -41,8 +41,8 @@ def descendants(pid):
     return below - {pid}
 
 
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
+def wait_for(condition):
+    deadline = time.monotonic() + 600
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert condition()
@@ -53,20 +53,18 @@ def training(corpus, tmp_path):
     """A training without end, in the middle of it; its processes that load, and all below it."""
     run_dir = tmp_path / "run"
     command = [sys.executable, "-m", "asr", "train", *words_of(corpus, run_dir)]
-    process = subprocess.Popen(
-        [*command, "trainer.max_epochs=100000"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    wait_for((run_dir / "ckpt/best.ckpt").exists, 240)
-    below = descendants(process.pid)
-    loading = [pid for child in below for pid in descendants(child)]
-    assert len(loading) == 2
-    yield process, loading, below
-    if process.poll() is None:
-        process.kill()
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(
+        [*command, "trainer.max_epochs=100000"], start_new_session=True, **pipes
+    ) as process:
+        try:
+            wait_for((run_dir / "ckpt/best.ckpt").exists)
+            below = descendants(process.pid)
+            loading = [pid for child in below for pid in descendants(child)]
+            assert len(loading) == 2
+            yield process, loading, below
+        finally:
+            process.kill()
 
 
 def gone(pids):
@@ -91,18 +89,14 @@ def test_a_lost_process_ends_it_with_one_line_and_it_goes_on(training, corpus, t
     assert epochs == list(range(1, done + 2))
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
-)
-def test_a_signal_to_all_of_it_leaves_no_process(training, number, code):
+def test_ctrl_c_saves_the_state_and_leaves_no_process(training):
     process, _, below = training
 
-    os.killpg(process.pid, number) if number != signal.SIGKILL else process.kill()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, errors = process.communicate(timeout=60)
 
-    assert process.returncode == code
-    assert "Traceback" not in errors
-    assert ("go on with resume=auto" in errors) == (number != signal.SIGKILL)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "stopped by SIGINT; go on with resume=auto"
     wait_for(gone(below))
 
 
