@@ -73,7 +73,7 @@ def _talking() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise OSError(f"another rank ended, and nothing was written: {error}") from error
+        raise OSError(f"another rank ended; run the same command again: {error}") from error
 
 
 def _read(share: Inspection) -> list[Finding]:

@@ -143,7 +143,7 @@ def _make_cut(line: bytes) -> Cut:
             extra[key] = supervision[key]
     text = supervision.get("text")
     check_utterance(duration, text, extra)
-    return Cut(Path(source), duration, text, extra, line)
+    return Cut(Path(source), duration, cast(str, text), extra, line)
 
 
 def _source_of(identity: str, recording: Any) -> str:  # noqa: ANN401 -- of a file of anybody's

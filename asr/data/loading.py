@@ -311,10 +311,10 @@ class BatchLoader:
             self._reading(epoch, shares) as utterances,
         ):
             self.bad = BadUtterances(self.max_bad_fraction, len(utterances))
-            submit = partial(pool.submit, self._render, prepare, epoch)
+            render = partial(self._render, prepare, epoch)
             try:
                 for indices in shares:
-                    pending.append([submit(i, utterances[i]) for i in indices])
+                    pending.append([pool.submit(render, i, utterances[i]) for i in indices])
                     if len(pending) > PREFETCH:
                         yield self._collate(pending.popleft())
                 while pending:

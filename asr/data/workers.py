@@ -14,7 +14,6 @@ import logging
 import logging.handlers
 import multiprocessing
 import os
-import pickle
 import signal
 import traceback
 from collections.abc import Callable
@@ -131,8 +130,9 @@ class LoadingProcesses:
             if self._all:
                 return
             _start_forkserver()
-            content = pickle.dumps(self._preparation)
-            self._all = [_LoadingProcess(content, self._count) for _ in range(self._count)]
+            self._all = [
+                _LoadingProcess(self._preparation, self._count) for _ in range(self._count)
+            ]
             self._idle = SimpleQueue()
             for process in self._all:
                 self._idle.put(process)
@@ -192,7 +192,7 @@ class _Answer(NamedTuple):
 class _LoadingProcess:
     """One process, and the pipe to it."""
 
-    def __init__(self, preparation: bytes, count: int) -> None:
+    def __init__(self, preparation: Preparation, count: int) -> None:
         context = multiprocessing.get_context("forkserver")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
@@ -253,7 +253,7 @@ def _start_forkserver() -> None:
             os.environ[name] = before
 
 
-def _serve(pipe: Connection, content: bytes) -> None:
+def _serve(pipe: Connection, preparation: Preparation) -> None:
     """Prepare what is asked for, until nobody is there to ask."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -261,7 +261,6 @@ def _serve(pipe: Connection, content: bytes) -> None:
     records: SimpleQueue[logging.LogRecord] = SimpleQueue()
     logging.getLogger().addHandler(logging.handlers.QueueHandler(records))
     logging.getLogger().setLevel(logging.INFO)
-    preparation: Preparation = pickle.loads(content)
     while True:
         try:
             answer = _answer(preparation, *pipe.recv())

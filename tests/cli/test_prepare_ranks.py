@@ -127,7 +127,7 @@ def test_a_rank_that_dies_leaves_one_line_and_nothing_written(corpus, tmp_path):
     assert found.returncode == 2
     assert found.stdout == ""
     line = found.stderr.splitlines()[-1]
-    assert line.startswith("asr prepare: another rank ended, and nothing was written: ")
+    assert line.startswith("asr prepare: another rank ended; run the same command again: ")
     assert contents(out) == {}
 
 
