@@ -14,6 +14,7 @@ from tiny import make_corpus, overrides
 from asr.acoustic.checkpoint import read_checkpoint
 from asr.cli.hydra_config import compose_config
 from asr.cli.train import train
+from tests.training.test_training import Killed, kill_at
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 LOST = "asr train: one of 2 loading processes was ended from outside, as by a system that"
@@ -100,13 +101,17 @@ def test_ctrl_c_saves_the_state_and_leaves_no_process(training):
     wait_for(gone(below))
 
 
-def test_a_training_begun_with_threads_goes_on_with_processes(corpus, tmp_path):
+def test_a_training_begun_with_threads_goes_on_with_processes(corpus, tmp_path, monkeypatch):
     def fit(run, **changes):
-        train(compose_config("train", words_of(corpus, tmp_path / run, **changes)))
+        options = {"trainer__checkpoint_minutes": 1e-9, "augment": "full"} | changes
+        train(compose_config("train", words_of(corpus, tmp_path / run, **options)))
         return read_checkpoint(tmp_path / run / "ckpt/last.ckpt")[1]
 
     whole = fit("one", loading__num_processes=0)
-    fit("two", loading__num_processes=0, trainer__max_epochs=1)
+    with monkeypatch.context() as patch:
+        kill_at(patch, 3)  # within the first epoch
+        with pytest.raises(Killed):
+            fit("two", loading__num_processes=0)
 
     found = fit("two", resume="auto")
 
