@@ -5,8 +5,8 @@
 Speech is noise of 2 to 15 s at 16 kHz, written as FLAC, and loaded by threads (loading.num_threads)
 and by processes (loading.num_processes). That both give the same batches is asserted first. A
 figure is hours of speech that an hour of loading gives, of the best of some epochs that took turns.
-`own cores` is the processor time of this process, where training would be, over time: with
-processes it is what loading takes from the network.
+`own s` is the processor time of this process, where training would be, for an hour of speech: what
+loading takes from a network on the same cores.
 """
 
 import argparse
@@ -82,15 +82,16 @@ def check(corpus: Corpus, augment: WaveformAugment | None) -> None:
 
 
 def measure(loader: BatchLoader, epoch: int) -> tuple[float, float]:
-    """Load an epoch; return hours of speech an hour, and own processor time over time.
+    """Load an epoch; return hours of speech an hour, and own processor seconds an hour of speech.
 
     A pass over its first batches comes before: it starts processes, and draws the first rooms.
     """
     deque(loader.render(epoch, loader.plan(epoch)[:3]), maxlen=0)
     begun, worked = time.perf_counter(), time.process_time()
     samples = sum(int(batch.waveform_lengths.sum()) for batch in loader.batches(epoch))
-    taken = time.perf_counter() - begun
-    return samples / SAMPLE_RATE / taken, (time.process_time() - worked) / taken
+    taken, own = time.perf_counter() - begun, time.process_time() - worked
+    hours = samples / SAMPLE_RATE / 3600
+    return hours / taken * 3600, own / hours
 
 
 def main() -> None:
@@ -115,7 +116,7 @@ def main() -> None:
         for corpus in corpora.values():
             check(corpus, augment)
         print(f"{args.hours:g} h of speech, augment={args.augment}, best of {REPEATS} epochs\n")
-        print("| corpus | loaders | hours of speech an hour | own cores |\n|---|---|---|---|")
+        print("| corpus | loaders | hours of speech an hour | own s |\n|---|---|---|---|")
         for count in args.loaders:
             with ExitStack() as stack:
                 loaders = {
@@ -130,8 +131,8 @@ def main() -> None:
                     for key, loader in loaders.items()
                 ]
             for name, kind in loaders:
-                speed, cores = max(turn[1:] for turn in turns if turn[0] == (name, kind))
-                print(f"| {name} | {count} {kind} | {speed:,.0f} | {cores:.2f} |", flush=True)
+                speed, own = max(turn[1:] for turn in turns if turn[0] == (name, kind))
+                print(f"| {name} | {count} {kind} | {speed:,.0f} | {own:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
