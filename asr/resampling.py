@@ -20,12 +20,16 @@ _ROLLOFF = 0.99
 # Samples, at the lower of the two rates, that the filter reaches to either side: 6 zero crossings
 # and a little.
 _SUPPORT = 8
+# PyTorch convolves less by a matrix product, which rounds otherwise with another number of threads.
+_FEWEST_SAMPLES = 20_481
 # Samples whose weights are held at once.
 _BLOCK_SAMPLES = 2**20
 
 
 def resample(waveform: np.ndarray, source_rate: int, sample_rate: int) -> np.ndarray:
     """Resample a waveform by band-limited (windowed sinc) interpolation.
+
+    The same bits whatever the number of PyTorch's threads.
 
     Args:
         waveform: (L,) or (N, L) float.
@@ -43,6 +47,13 @@ def resample(waveform: np.ndarray, source_rate: int, sample_rate: int) -> np.nda
     waveform = np.asarray(waveform, dtype=np.float32)
     if source_rate == sample_rate or waveform.size == 0:
         return waveform
+    return _interpolate(waveform, source_rate, sample_rate, _FEWEST_SAMPLES)
+
+
+def _interpolate(
+    waveform: np.ndarray, source_rate: int, sample_rate: int, fewest_samples: int = 0
+) -> np.ndarray:
+    """Resample (..., L) float32; PyTorch is given zeros up to the fewest samples."""
     divisor = gcd(source_rate, sample_rate)
     ratio = source_rate // divisor, sample_rate // divisor
     if ratio[0] * ratio[1] > _MAX_KERNEL:
@@ -52,8 +63,10 @@ def resample(waveform: np.ndarray, source_rate: int, sample_rate: int) -> np.nda
         import torch
     except ModuleNotFoundError:  # an install that runs exported models: the same, slower
         return _resample_odd(waveform, *ratio)
-    tensor = torch.from_numpy(np.ascontiguousarray(waveform))
-    return _resampler(source_rate, sample_rate)(tensor).numpy()
+    missing = max(0, fewest_samples - waveform.shape[-1])
+    padded = torch.nn.functional.pad(torch.from_numpy(np.ascontiguousarray(waveform)), (0, missing))
+    num_outputs = -(-waveform.shape[-1] * ratio[1] // ratio[0])
+    return _resampler(source_rate, sample_rate)(padded)[..., :num_outputs].numpy()
 
 
 def _resample_odd(waveform: np.ndarray, source: int, target: int) -> np.ndarray:
@@ -126,14 +139,16 @@ class ResampleStream:
         ready = len(self._held) // self._period - self._context
         if ready <= self._before:
             return self._held[:0]
-        given = resample(self._held, *self._rates)[self._before * self._made : ready * self._made]
+        given = _interpolate(self._held, *self._rates)[
+            self._before * self._made : ready * self._made
+        ]
         kept = max(0, ready - self._context)
         self._held, self._before = self._held[kept * self._period :], ready - kept
         return given
 
     def finish(self) -> np.ndarray:
         """Return what is left, (L',) float32; nothing may follow."""
-        return resample(self._held, *self._rates)[self._before * self._made :]
+        return _interpolate(self._held, *self._rates)[self._before * self._made :]
 
 
 @lru_cache(maxsize=16)

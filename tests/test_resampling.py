@@ -34,6 +34,22 @@ def test_resample_of_a_batch_equals_one_by_one(rng):
         np.testing.assert_allclose(row, resample(alone, 8000, 16000), atol=1e-6)
 
 
+@pytest.mark.parametrize("source_rate", [8000, 14400, 22050, 44100])
+@pytest.mark.parametrize("size", [1, 3000, 17000, 30000])
+def test_resample_rounds_alike_with_any_number_of_threads(rng, source_rate, size):
+    waveform = rng.uniform(-1, 1, size).astype(np.float32)
+
+    def resampled(num_threads):
+        torch.set_num_threads(num_threads)
+        return resample(waveform, source_rate, 16000).tobytes()
+
+    before = torch.get_num_threads()
+    try:
+        assert len({resampled(num_threads) for num_threads in (1, 2, 3)}) == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("source_rate", [11026, 16001, 44056, 655350])
 def test_resample_keeps_a_tone_of_an_odd_rate(source_rate):
     resampled = resample(sine(1000, source_rate), source_rate, 16000)

@@ -8,13 +8,13 @@ recognition".
 """
 
 from collections.abc import Sequence
-from threading import Lock
 
 import numpy as np
 
 from asr.augment.convolution import convolve
 from asr.augment.draws import check_interval, check_probability
 from asr.augment.image_source import impulse_response
+from asr.augment.locked import Locked
 from asr.augment.sounds import SoundFolder
 
 # Longest impulse response that is used whole.
@@ -56,7 +56,7 @@ class RecordedRooms:
         return reverberate(waveform, self.sounds.draw(rng))
 
 
-class SimulatedRooms:
+class SimulatedRooms(Locked):
     """Convolve speech with impulse responses of drawn shoebox rooms.
 
     There are `num_rooms`, each a function of its number; it is computed when it is first drawn.
@@ -83,6 +83,7 @@ class SimulatedRooms:
         largest_m: Sequence[float],
         rt60_s: tuple[float, float],
     ) -> None:
+        super().__init__()
         check_probability("probability", probability)
         check_interval("rt60_s", rt60_s)
         if not 0 < rt60_s[0] <= rt60_s[1] <= MAX_RT60_S:
@@ -100,7 +101,6 @@ class SimulatedRooms:
         self.largest_m = largest_m
         self.rt60_s = rt60_s
         self._responses: dict[int, np.ndarray] = {}
-        self._lock = Lock()
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return (L,) float32 in a room or as it is."""

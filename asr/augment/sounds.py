@@ -7,12 +7,12 @@ What is drawn depends on the generator and on the files alone: never on what is 
 import hashlib
 from collections import OrderedDict
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 
 from asr.audio import AUDIO_SUFFIXES, AudioError, audio_info, read_segment
+from asr.augment.locked import Locked
 from asr.resampling import resample
 
 
@@ -24,7 +24,7 @@ class Sound(NamedTuple):
     duration_s: float
 
 
-class SoundFolder:
+class SoundFolder(Locked):
     """The recordings below a folder, in the order of their names.
 
     Args:
@@ -40,6 +40,7 @@ class SoundFolder:
     def __init__(
         self, folder: str | Path, sample_rate: int, *, piece_s: float, memory_mb: float
     ) -> None:
+        super().__init__()
         if not memory_mb > 0:
             raise ValueError(f"memory_mb must be > 0, got {memory_mb}")
         self.folder = Path(folder)
@@ -49,7 +50,6 @@ class SoundFolder:
         self._most_bytes = int(memory_mb * 2**20)
         self._num_bytes = 0
         self._kept: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
-        self._lock = Lock()  # loading threads share the pieces
 
     @property
     def hours(self) -> float:

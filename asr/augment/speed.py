@@ -1,10 +1,8 @@
 """Speech at another pace: with the pitch (speed), or without (tempo)."""
 
-from functools import cache
-
 import numpy as np
-import torch
-import torchaudio
+
+from asr.resampling import resample
 
 # Of WSOLA: stretches that are laid over each other, two periods of a low voice long, and how far
 # one may be moved, a period from end to end.
@@ -16,12 +14,7 @@ def change_speed(waveform: np.ndarray, factor: float) -> np.ndarray:
     """Play (L,) float32 `factor` times faster: L / factor samples, rounded up."""
     if factor == 1.0:
         return waveform
-    return _speed_resampler(round(factor * 100))(torch.from_numpy(waveform)).numpy()
-
-
-@cache
-def _speed_resampler(percent: int) -> torchaudio.transforms.Resample:
-    return torchaudio.transforms.Resample(percent, 100)
+    return resample(waveform, 1000 * round(100 * factor), 100_000)
 
 
 def change_tempo(waveform: np.ndarray, factor: float, sample_rate: int) -> np.ndarray:

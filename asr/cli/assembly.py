@@ -66,7 +66,7 @@ def make_loader(
     *,
     aligned: bool = True,
 ) -> BatchLoader:
-    """Build the loader of a split; only training's is shuffled and augmented.
+    """Build the loader of a split; only training's is shuffled, augmented and has processes.
 
     With `aligned`, utterances whose text CTC cannot align with them are left out. Without, texts
     are references: the steps that the model's training texts went through go over them too.
@@ -75,6 +75,7 @@ def make_loader(
     corpus = cast(Corpus, build(config["data"], split))
     if not aligned and model.normalizer is not None:
         corpus = NormalizedCorpus(corpus, model.normalizer)
+    num_processes = loading.pop("num_processes", 0)
     first_epoch: Order = "sorta_grad" if loading.pop("sorta_grad", False) else "shuffled"
     return BatchLoader(
         corpus,
@@ -83,6 +84,7 @@ def make_loader(
         seed=config.get("seed", 0),
         order=first_epoch if split == "train" else "sorted",
         augment=augment,
+        num_processes=num_processes if split == "train" else 0,
         num_frames=model.num_frames if aligned else None,
         check_longest=model.check_longest,
         rank=rank,

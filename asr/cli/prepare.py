@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from asr.cli import prepare_synth
+from asr.cli.prepare_ranks import on_first_rank
 from asr.cli.text_options import (
     add_text_arguments,
     describe_characters,
@@ -15,10 +16,12 @@ from asr.corpora.catalogue import AUTO, IMPORTERS
 from asr.corpora.delimited import COLUMNS, TableForm
 from asr.corpora.division import Division, parse_part
 from asr.corpora.prepare import prepare
-from asr.corpora.verification import VerificationRules
+from asr.corpora.summary import PrepareReport
+from asr.corpora.verification import Inspect, VerificationRules
 from asr.data.manifest import read_manifest
 from asr.files import printable, write_atomically
 from asr.text import SentencePieceTokenizer
+from asr.training.distributed import announced_world_size
 
 EXAMPLE = """examples:
   asr prepare auto --from ~/recordings --out data/mine
@@ -31,6 +34,7 @@ EXAMPLE = """examples:
   asr prepare fsdd --from ~/free-spoken-digit-dataset --out data/fsdd
   asr prepare librispeech --from ~/LibriSpeech --out data/librispeech
   asr prepare sentencepiece --manifest data/mine/train.jsonl --vocab-size 256 --out pieces.model
+  torchrun --nproc-per-node 8 -m asr prepare librispeech --from ~/LibriSpeech --out data/librispeech
 """
 
 _COLUMNS_HELP = "columns of a table, found by these headers (case does not matter):\n" + "\n".join(
@@ -60,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    if args.corpus in ("synth", "sentencepiece") and announced_world_size() > 1:
+        raise ValueError(f"asr prepare {args.corpus} cannot be shared by ranks: run it alone")
     if args.corpus == "synth":
         return prepare_synth.run(args)
     if args.corpus == "sentencepiece":
@@ -146,17 +152,24 @@ def _run_corpus(args: argparse.Namespace) -> int:
         for name, text in (("dev", args.dev), ("test", args.test))
     )
     normalizer = make_normalizer(args)
-    report = prepare(
-        args.corpus,
-        args.source,
-        args.out,
-        normalizer=normalizer,
-        confirm=make_confirm(args.yes),
-        rules=rules,
-        form=_read_form(args),
-        division=Division(dev, test),
-        speaker_from=args.speaker_from,
-    )
+
+    def prepare_with(inspect: Inspect) -> PrepareReport:
+        return prepare(
+            args.corpus,
+            args.source,
+            args.out,
+            normalizer=normalizer,
+            confirm=make_confirm(args.yes),
+            rules=rules,
+            form=_read_form(args),
+            division=Division(dev, test),
+            speaker_from=args.speaker_from,
+            inspect=inspect,
+        )
+
+    report = on_first_rank(prepare_with)
+    if report is None:
+        return 0
     if normalizer.alphabet is None:
         print("\n".join(describe_characters(report.characters)))
     print("\n".join(map(printable, report.lines())))

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -138,7 +139,8 @@ def fit_to_machine(config: dict, run_folder: RunFolder) -> dict:
         trainer |= {key: chosen["trainer"][key] for key in ("max_epochs", "patience")}
         return config | {"quickstart": options, "trainer": trainer}
     stepper, loader = _trial(config)
-    epoch_s = measure_epoch(stepper, loader, options["measure_s"])
+    with closing(loader):
+        epoch_s = measure_epoch(stepper, loader, options["measure_s"])
     budget_s = 60 * options["train_minutes"]
     epochs = choose_epochs(epoch_s, budget_s, options["epoch_choices"])
     hours = sum(u.duration for u in loader.corpus.utterances(1)) / 3600

@@ -43,7 +43,8 @@ Every other override is the same in all trials. Each trial is an `asr train` of 
 `asr sweep --cfg` prints every key with its value."""
 
 # What may differ from the sweep that is resumed: it changes no trial.
-FREE_KEYS = ("run_dir", "resume", "overwrite", "device", "loading.num_threads")
+FREE_KEYS = ("run_dir", "resume", "overwrite", "device")
+FREE_KEYS += ("loading.num_threads", "loading.num_processes")
 # What the file of the space says counts, not where it lies.
 FREE_KEYS += ("sweep.num_trials", "sweep.space")
 # Parts whose values are settled before anything is read.

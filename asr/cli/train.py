@@ -5,7 +5,7 @@ import logging
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -58,8 +58,10 @@ EXAMPLE = """examples:
 
 # A resumed run may differ in these: they steer the loop and not what a step computes, or training
 # does not read them. What a corpus holds counts, not where it lies: the state has fingerprints.
-FREE_KEYS = ("run_dir", "resume", "overwrite", "device", "loading.num_threads", "trainer.")
+FREE_KEYS = ("run_dir", "resume", "overwrite", "device", "trainer.")
 FREE_KEYS += (
+    "loading.num_threads",
+    "loading.num_processes",
     "data.",
     "quickstart.",
     "augment.waveform.noise.folder",
@@ -120,7 +122,7 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     stepper = make_stepper(config, model, tasks)
     if isinstance(stepper.loss, FrameLoss):
         train_loader.num_frames = stepper.loss.num_frames
-    with _open_run(config) as run:
+    with closing(train_loader), _open_run(config) as run:
         for line in config["preset"] or ():
             logger.info("%s", line)
         _describe(model, train_loader, dev_loader, run)

@@ -26,7 +26,7 @@ from asr.corpora.speakers import name_speakers
 from asr.corpora.summary import SUSPECTS_NAME, PrepareReport, group_by_reason, summarize_split
 from asr.corpora.suspicion import Suspect, find_suspects
 from asr.corpora.texts import Confirm, NormalTexts, normalize_splits
-from asr.corpora.verification import VerificationRules, verify
+from asr.corpora.verification import Inspect, Inspection, VerificationRules, verify
 from asr.data.manifest import Utterance, write_manifest
 from asr.data.unusable import Unusable
 from asr.files import parse_json, printable, read_text, write_atomically, write_json_lines
@@ -54,6 +54,7 @@ def prepare(
     division: Division | None = None,
     speaker_from: str | None = None,
     progress: bool = True,
+    inspect: Inspect = Inspection.run,
 ) -> PrepareReport:
     """Turn a corpus on disk into verified manifests.
 
@@ -70,6 +71,7 @@ def prepare(
         division: how much goes to dev and test where the corpus does not say it.
         speaker_from: who speaks: "folder", "column:NAME" or a regular expression for the path.
         progress: draw bars.
+        inspect: has the audio of a split read; several processes may share that.
 
     Returns:
         Counts, hours, and every reason why something was left out, with examples.
@@ -97,7 +99,9 @@ def prepare(
     usable: dict[str, list[Utterance]] = {}
     sounds: dict[Path, Sound] = {}
     for split, normal in texts.splits.items():
-        verified = verify(split, normal, tokenizer, rules or VerificationRules(), progress=progress)
+        verified = verify(
+            Inspection(split, normal, tokenizer, rules or VerificationRules(), progress), inspect
+        )
         rejected += map(imported.add_line, texts.rejected[split] + verified.rejected)
         usable[split] = verified.utterances
         sounds |= verified.sounds

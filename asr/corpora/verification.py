@@ -7,7 +7,7 @@ silently: reasons are short and few, so that they can be counted; details name f
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,51 +72,80 @@ class Verified:
     sounds: dict[Path, Sound] = field(default_factory=dict)
 
 
-class _Measured(NamedTuple):
+class Measured(NamedTuple):
+    """A file that passed: how long it is, and how it sounds."""
+
     duration_s: float
     sound: Sound
 
 
-def verify(
-    split: str,
-    utterances: Sequence[Utterance],
-    tokenizer: Tokenizer,
-    rules: VerificationRules,
-    *,
-    progress: bool = True,
-) -> Verified:
+Finding = Measured | Unusable
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Utterances of a split whose files are to be read, and what for.
+
+    Attributes:
+        split: its name; those of BACKGROUND_SPLITS need no transcript.
+        utterances: a duration of NaN has not been measured yet and is not compared.
+        tokenizer: what turns texts into labels; a text that it refuses is rejected.
+        rules: what audio must fulfil.
+        progress: draw a bar.
+    """
+
+    split: str
+    utterances: Sequence[Utterance]
+    tokenizer: Tokenizer
+    rules: VerificationRules
+    progress: bool = True
+
+    def run(self, num_threads: int | None = None) -> list[Finding]:
+        """Read every file, and say of each in turn what it is or what is wrong.
+
+        Args:
+            num_threads: that read; None: one a core.
+        """
+        with ThreadPoolExecutor(num_threads or os.cpu_count()) as pool:
+            findings = pool.map(
+                lambda item: _inspect(self.split, item, self.tokenizer, self.rules), self.utterances
+            )
+            total = len(self.utterances)
+            return list(tqdm(findings, self.split, total, unit="file", disable=not self.progress))
+
+
+# Has the files of an inspection read: here, or by several processes.
+Inspect = Callable[[Inspection], Sequence[Finding]]
+
+
+def verify(inspection: Inspection, inspect: Inspect = Inspection.run) -> Verified:
     """Read every file of a split and check it against its transcript.
 
     Args:
-        split: name of the split; those of BACKGROUND_SPLITS need no transcript.
-        utterances: a duration of NaN has not been measured yet and is not compared.
-        tokenizer: what turns texts into labels; a text that it refuses is rejected.
-        progress: draw a bar.
+        inspection: what to read.
+        inspect: reads it.
 
     Returns:
         What passed, in the given order, and why the others did not.
     """
     verified = Verified()
     seen: set[str] = set()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(lambda item: _inspect(split, item, tokenizer, rules), utterances)
-        bar = tqdm(results, split, len(utterances), unit="file", disable=not progress)
-        for utterance, result in zip(utterances, bar, strict=True):
-            if isinstance(result, _Measured) and utterance.id in seen:
-                detail = f"{utterance.audio_filepath}: id '{utterance.id}' occurs twice"
-                result = _reject(split, utterance, "duplicate id", detail)
-            if isinstance(result, Unusable):
-                verified.rejected.append(result)
-                continue
-            seen.add(utterance.id)
-            verified.sounds[utterance.audio_filepath] = result.sound
-            verified.utterances.append(replace(utterance, duration=result.duration_s))
+    for utterance, finding in zip(inspection.utterances, inspect(inspection), strict=True):
+        if isinstance(finding, Measured) and utterance.id in seen:
+            detail = f"{utterance.audio_filepath}: id '{utterance.id}' occurs twice"
+            finding = _reject(inspection.split, utterance, "duplicate id", detail)
+        if isinstance(finding, Unusable):
+            verified.rejected.append(finding)
+            continue
+        seen.add(utterance.id)
+        verified.sounds[utterance.audio_filepath] = finding.sound
+        verified.utterances.append(replace(utterance, duration=finding.duration_s))
     return verified
 
 
 def _inspect(
     split: str, utterance: Utterance, tokenizer: Tokenizer, rules: VerificationRules
-) -> _Measured | Unusable:
+) -> Finding:
     """Check one utterance; the audio itself is let go, a corpus does not fit into memory."""
     is_speech = split not in BACKGROUND_SPLITS
     problem = _text_problem(utterance, tokenizer) if is_speech else _speech_in_background(utterance)
@@ -145,7 +174,7 @@ def _inspect(
         problem = "digital silence", detail
     if problem:
         return _reject(split, utterance, *problem)
-    return _Measured(duration_s, sound)
+    return Measured(duration_s, sound)
 
 
 def _text_problem(utterance: Utterance, tokenizer: Tokenizer) -> tuple[str, str] | None:

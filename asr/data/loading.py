@@ -9,19 +9,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from asr.augment import WaveformAugment
 from asr.ctc import minimum_input_length
 from asr.data.manifest import Manifest
 from asr.data.planning import PADDING_S, plan_batches
-from asr.data.selection import Selection
+from asr.data.selection import Measured, Selection
 from asr.data.unusable import BadUtterances, Unusable
+from asr.data.workers import LoadingError, LoadingProcesses, Preparation, Prepare, use_one_thread
 from asr.text import Tokenizer
 
 # SortaGrad goes from short to long in the first epoch only (Amodei et al. 2016, section 3.2);
@@ -129,6 +130,7 @@ class ManifestCorpus:
         manifests: JSON Lines files.
         max_duration: seconds; longer utterances are left out and counted, None for no limit.
         repeat: how often an epoch goes through them, >= 1; for small corpora.
+        read: opens one.
 
     Attributes:
         num_too_long: utterances that were left out.
@@ -138,7 +140,12 @@ class ManifestCorpus:
     """
 
     def __init__(
-        self, manifests: Sequence[str], *, max_duration: float | None = None, repeat: int = 1
+        self,
+        manifests: Sequence[str],
+        *,
+        max_duration: float | None = None,
+        repeat: int = 1,
+        read: Callable[[str], Measured] = Manifest,
     ) -> None:
         if isinstance(manifests, str):
             manifests = [manifests]
@@ -146,7 +153,7 @@ class ManifestCorpus:
             raise ValueError(f"repeat must be >= 1, got {repeat}")
         if not manifests or None in manifests:
             raise ValueError("manifests must name one or more files, got none")
-        parts = [Manifest(path) for path in manifests]
+        parts = [read(path) for path in manifests]
         durations = np.concatenate([part.durations for part in parts])
         limit_s = math.inf if max_duration is None else max_duration
         kept = np.flatnonzero(durations <= limit_s)
@@ -164,7 +171,7 @@ class ManifestCorpus:
 
 
 class BatchLoader:
-    """Iterates over the batches of an epoch, rendered ahead in threads.
+    """Iterates over the batches of an epoch, rendered ahead in threads or processes.
 
     Args:
         corpus: where utterances come from.
@@ -175,6 +182,8 @@ class BatchLoader:
         order: of the batches in an epoch.
         augment: applied to every waveform, or None.
         num_threads: threads that render, >= 1.
+        num_processes: processes that read and augment in their place, >= 0; they change no batch,
+            and stay until `close`.
         max_bad_fraction: of an epoch's utterances that may be unusable, in [0, 1]; the default goes
             on as long as one can be used, which is what an evaluation wants.
         num_frames: output frames of the model for that many samples; utterances with fewer
@@ -199,11 +208,14 @@ class BatchLoader:
         num_frames: Callable[[int], int] | None,
         check_longest: Callable[[int], None] | None = None,
         max_bad_fraction: float = 1.0,
+        num_processes: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         if num_threads < 1:
             raise ValueError(f"num_threads must be >= 1, got {num_threads}")
+        if type(num_processes) is not int or num_processes < 0:
+            raise ValueError(f"num_processes must be a whole number >= 0, got {num_processes!r}")
         if not 0 <= max_bad_fraction <= 1:
             raise ValueError(f"max_bad_fraction must be in [0, 1], got {max_bad_fraction}")
         if order not in get_args(Order):
@@ -215,13 +227,18 @@ class BatchLoader:
         self.seed = seed
         self.order = order
         self.augment = augment
-        self.num_threads = num_threads
+        # A thread waits for a process: with two for each, none is ever without work.
+        self.num_threads = 2 * num_processes or num_threads
         self.max_bad_fraction = max_bad_fraction
         self.num_frames = num_frames
         self.check_longest = check_longest
         self.rank = rank
         self.world_size = world_size
         self.bad = BadUtterances(max_bad_fraction, 0)
+        self._preparation = Preparation(sample_rate, augment, seed)
+        self._processes = (
+            LoadingProcesses(self._preparation, num_processes) if num_processes else None
+        )
         self._drawn: tuple[int, list[float]] = (-1, [])  # an epoch, and its augmented durations
 
     def durations(self, epoch: int) -> Sequence[float] | np.ndarray:
@@ -232,7 +249,7 @@ class BatchLoader:
         # Half a minute for a million utterances: the last epoch's are remembered.
         if self._drawn[0] != epoch:
             drawn = [
-                self.augment.duration(seconds, self._rng(epoch, index))
+                self.augment.duration(seconds, self._preparation.rng(epoch, index))
                 for index, seconds in enumerate(durations.tolist())
             ]
             self._drawn = epoch, drawn
@@ -255,17 +272,17 @@ class BatchLoader:
             return None
         return self.corpus.buffers(self.seed, epoch, shuffle=self.order != "sorted")
 
-    def _rng(self, epoch: int, index: int) -> np.random.Generator:
-        """What an utterance's augmentation is drawn from, the same whenever it is asked for."""
-        key = (self.seed, epoch, index)
-        # The same generator, made in two thirds of the time: a million of them make a plan.
-        return np.random.default_rng(np.array(key, np.uint32) if max(key) < 2**32 else key)
+    def close(self) -> None:
+        """End the processes that load, if there are any; another pass starts new ones."""
+        if self._processes is not None:
+            self._processes.close()
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield this rank's share of the batches of an epoch, from batch `start` on.
 
         Raises:
             TooManyBadError: more than `max_bad_fraction` of the epoch could not be read, or all.
+            LoadingError: a noise or a room cannot be read, or a process was ended from outside.
         """
         yield from self.render(epoch, self.plan(epoch)[start:])
 
@@ -287,23 +304,34 @@ class BatchLoader:
         """
         shares = [batch[self.rank :: self.world_size] for batch in plan]
         pending: deque[list[Future]] = deque()
-        # Reading ends before the threads that wait for it do.
+        # Reading ends before the threads that wait for it do, and these before the processes.
         with (
-            ThreadPoolExecutor(self.num_threads, "loading", _use_one_thread) as pool,
+            self._preparing() as prepare,
+            ThreadPoolExecutor(self.num_threads, "loading", use_one_thread) as pool,
             self._reading(epoch, shares) as utterances,
         ):
             self.bad = BadUtterances(self.max_bad_fraction, len(utterances))
+            render = partial(self._render, prepare, epoch)
             try:
                 for indices in shares:
-                    pending.append(
-                        [pool.submit(self._render, utterances[i], epoch, i) for i in indices]
-                    )
+                    pending.append([pool.submit(render, i, utterances[i]) for i in indices])
                     if len(pending) > PREFETCH:
                         yield self._collate(pending.popleft())
                 while pending:
                     yield self._collate(pending.popleft())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    @contextmanager
+    def _preparing(self) -> Iterator[Prepare]:
+        """Give what reads and augments; processes of which one was lost end, for new ones."""
+        if self._processes is not None:
+            self._processes.start()
+        try:
+            yield self._processes or self._preparation
+        except LoadingError:
+            self.close()
+            raise
 
     @contextmanager
     def _reading(self, epoch: int, shares: list[list[int]]) -> Iterator[Sequence[Speech]]:
@@ -318,29 +346,29 @@ class BatchLoader:
         with self.corpus.reading([part for part in parts if len(part)]) as utterances:
             yield utterances
 
-    def _render(self, utterance: Speech, epoch: int, index: int) -> Rendered | Unusable:
+    def _render(
+        self, prepare: Prepare, epoch: int, index: int, utterance: Speech
+    ) -> Rendered | Unusable:
         """Read, augment and encode one utterance, and check that CTC can align it."""
         try:
-            waveform = utterance.waveform(self.sample_rate)
+            found = prepare(utterance, epoch, index)
             if self.check_longest is not None:
-                self.check_longest(len(waveform))
+                self.check_longest(found.num_samples)
             text = self.tokenizer.reference(utterance.text)
             if self.num_frames is None:
-                return Rendered(utterance, text, waveform, [])
+                return Rendered(utterance, text, found.waveform, [])
             targets = self.tokenizer.encode(utterance.text)
         except ValueError as error:
             return Unusable(utterance.id, str(error))
         if not targets:
             return Unusable(utterance.id, "the transcript is empty")
-        augmented = waveform
-        if self.augment is not None:
-            augmented = self.augment(waveform, self._rng(epoch, index))
         needed = minimum_input_length(targets)
+        if self.num_frames(len(found.waveform)) >= needed:
+            return Rendered(utterance, text, found.waveform, targets)
         # Spoken faster, an utterance may be too short for its text: then it stays as it was.
-        for candidate in (augmented, waveform):
-            frames = self.num_frames(len(candidate))
-            if frames >= needed:
-                return Rendered(utterance, text, candidate, targets)
+        frames = self.num_frames(found.num_samples)
+        if frames >= needed:
+            return Rendered(utterance, text, found.unchanged(), targets)
         reason = f"{frames} frames are fewer than the {needed} that its text needs"
         return Unusable(utterance.id, f"{reason}: {utterance.text!r}")
 
@@ -352,16 +380,6 @@ class BatchLoader:
         usable = [result for result in results if isinstance(result, Rendered)]
         batch = pad_batch(usable, round(PADDING_S * self.sample_rate))
         return batch.pinned() if torch.cuda.is_available() else batch
-
-
-def _use_one_thread() -> None:
-    """Keep the calling thread from starting a team of OpenMP threads of its own.
-
-    Resampling is a convolution of PyTorch's; teams of several loading threads and the model's
-    would wait for each other on the same cores, and a step took twice as long.
-    """
-    torch.get_num_threads()  # sets this thread up as PyTorch does, before the limit
-    threadpool_limits(1, user_api="openmp")
 
 
 def pad_batch(items: Sequence[Rendered], multiple: int = 1) -> Batch:

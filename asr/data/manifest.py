@@ -23,7 +23,7 @@ import numpy as np
 
 from asr import audio
 from asr.data.lazy_sequence import LazySequence
-from asr.data.lines import split_lines
+from asr.data.lines import Lines, split_lines
 from asr.files import parse_json, printable, read_bytes, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class Manifest(LazySequence[Utterance]):
         self._home = _home_of(nameless.values(), self._folder)
         for row, audio_filepath in nameless.items():
             names[row] = _name_below(audio_filepath, self._home)
-        self._check_ids(names)
+        check_names(self._path, self._lines, names)
 
     def __len__(self) -> int:
         return len(self._lines.starts)
@@ -146,16 +146,20 @@ class Manifest(LazySequence[Utterance]):
         except ValueError as error:
             raise ManifestError(f"{self._path}:{self._lines.numbers[row]}: {error}") from error
 
-    def _check_ids(self, names: Sequence[str | None]) -> None:
-        if len(set(names)) == len(names):
-            return
-        line_of_name: dict[str | None, int] = {}
-        for number, name in zip(self._lines.numbers.tolist(), names, strict=True):
-            first = line_of_name.setdefault(name, number)
-            if first != number:
-                raise ManifestError(
-                    f"{self._path}:{number}: id '{name}' is on line {first} already"
-                )
+
+def check_names(path: Path, lines: Lines, names: Sequence[str | None]) -> None:
+    """Refuse a file of which two lines have one name.
+
+    Raises:
+        ManifestError: names both.
+    """
+    if len(set(names)) == len(names):
+        return
+    line_of_name: dict[str | None, int] = {}
+    for number, name in zip(lines.numbers.tolist(), names, strict=True):
+        first = line_of_name.setdefault(name, number)
+        if first != number:
+            raise ManifestError(f"{path}:{number}: id '{name}' is on line {first} already")
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:

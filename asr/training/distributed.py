@@ -20,13 +20,17 @@ T = TypeVar("T")
 TIMEOUT = timedelta(minutes=30)
 
 
-def start() -> tuple[int, int]:
-    """Join the process group that torchrun announces; return (rank, world_size)."""
+def start(timeout: timedelta = TIMEOUT) -> tuple[int, int]:
+    """Join the process group that torchrun announces; return (rank, world_size).
+
+    Args:
+        timeout: how long a rank waits for another.
+    """
     world_size = announced_world_size()
     if world_size == 1:
         return 0, 1
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=TIMEOUT)
+    dist.init_process_group(backend, timeout=timeout)
     return dist.get_rank(), world_size
 
 
@@ -103,6 +107,16 @@ def from_first(value: T) -> T:
     if dist.is_initialized():
         dist.broadcast_object_list(values, 0)
     return values[0]
+
+
+def scatter(values: Sequence[T] | None) -> T:
+    """Give every rank its own of the values that rank 0 has, one for each; the others have None."""
+    if not dist.is_initialized():
+        assert values is not None
+        return values[0]
+    received: list = [None]
+    dist.scatter_object_list(received, None if values is None else list(values), 0)
+    return received[0]
 
 
 def copy_from_first(tensors: Sequence[Tensor]) -> None:

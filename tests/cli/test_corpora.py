@@ -94,7 +94,7 @@ OVERRIDES = {
 
 
 def test_every_choice_of_data_is_tried():
-    elsewhere = {"synth", "shards", "common_voice", "lj_speech", "ted_lium"}
+    elsewhere = {"synth", "shards", "lhotse", "common_voice", "lj_speech", "ted_lium"}
     assert {path.stem for path in CONF.glob("data/*.yaml")} == {*LAYOUTS, *elsewhere}
 
 

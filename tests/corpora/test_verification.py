@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.corpora.verification import VerificationRules, verify
+from asr.corpora.verification import Inspection, VerificationRules, verify
 from asr.data.manifest import Utterance
 from asr.text import CharTokenizer
 
@@ -20,7 +20,7 @@ def write_noise(path, duration_s=1.0, sample_rate=16000, channels=1, subtype="PC
 
 
 def check(*utterances, split="train", rules=RULES, tokenizer=TOKENIZER):
-    return verify(split, utterances, tokenizer, rules, progress=False)
+    return verify(Inspection(split, utterances, tokenizer, rules, progress=False))
 
 
 def only_rejection(*utterances, **options):

@@ -19,6 +19,18 @@ _ORDER_OF_SHARDS = 2**32 - 1
 
 
 @dataclass(frozen=True)
+class FetchedSound:
+    """The audio file of an utterance in memory, by itself."""
+
+    content: AudioContent
+    duration: float  # seconds, as the index says
+
+    def waveform(self, sample_rate: int) -> np.ndarray:
+        """As `ShardUtterance.waveform`."""
+        return load_waveform(self.content, sample_rate, longest_audio(self.duration))
+
+
+@dataclass(frozen=True)
 class ShardUtterance:
     """One utterance of a shard.
 
@@ -47,7 +59,15 @@ class ShardUtterance:
             ShardError: the shard does not give the audio.
             AudioError: it is bad, or much longer than the index says.
         """
-        return load_waveform(self.read(self.place), sample_rate, longest_audio(self.duration))
+        return self.fetched().waveform(sample_rate)
+
+    def fetched(self) -> FetchedSound:
+        """Take the file from whoever reads it; where that reads ahead, it gives it once.
+
+        Raises:
+            ShardError: the shard does not give the audio.
+        """
+        return FetchedSound(self.read(self.place), self.duration)
 
 
 class ShardUtterances(LazySequence[ShardUtterance]):
