@@ -87,13 +87,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder, corpus = Path(name), Path(name) / "corpus"
         good = damage_files(args.files, args.seed, folder)
-        good &= try_lengths()
         make_corpus(corpus)
         interruptions.load()
         rng = np.random.default_rng(args.seed)
         good &= interruptions.kill_training(corpus, folder, args.kills, rng)
         good &= interruptions.share_folder(corpus, folder, max(1, args.kills // 4))
         good &= interruptions.fill_disk(corpus, folder)
+        good &= try_lengths()
     sys.exit(not good)
 
 
