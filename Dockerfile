@@ -34,4 +34,5 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=15)"]
 ENTRYPOINT ["asr"]
-CMD ["serve", "--checkpoint", "/models/best.ckpt", "--host", "0.0.0.0", "--port", "8000"]
+# The model in the box; compose.yaml names one of yours.
+CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -53,6 +53,19 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
         temporary.write_bytes(content)
 
 
+def append_text(path: str | Path, text: str) -> None:
+    """Add to the end of a file, of which a full disk may leave a part.
+
+    Raises:
+        OSError: the file cannot be written; the message names it.
+    """
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise OSError(f"{path}: cannot write ({error.strerror or error})") from error
+
+
 def write_json_lines(path: str | Path, records: Iterable[Mapping[str, object]]) -> None:
     """Write one JSON object a line."""
     lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]

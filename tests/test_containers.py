@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from asr.cli import COMMANDS
+from asr.recognition.box import BOX
 
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
@@ -102,15 +103,32 @@ def test_compose_asks_for_a_token_and_shows_the_hosts_loopback_alone():
     assert service["volumes"][0].endswith(":/models:ro")
 
 
-@pytest.mark.skipif("serve" not in COMMANDS, reason="there is no asr serve here")
+def parse(words):
+    """Read the words behind `asr`, as the server would."""
+    assert words[0] == "serve"
+    parser = argparse.ArgumentParser()
+    import_module(COMMANDS["serve"][0]).add_arguments(parser)
+    return parser.parse_args(words[1:])
+
+
 def test_extras_and_options_of_the_server_exist():
     (extras,) = re.findall(r'"\.\[([\w,]+)\]"', DOCKERFILE)
     (command,) = instructions("CMD")[-1:]
-    parser = argparse.ArgumentParser()
-    import_module(COMMANDS["serve"][0]).add_arguments(parser)
 
-    args = parser.parse_args(json.loads(command)[1:])
+    args = parse(json.loads(command))
 
     assert set(extras.split(",")) <= set(PYPROJECT["project"]["optional-dependencies"])
-    assert (args.host, args.port) == ("0.0.0.0", 8000)
+    assert (args.host, args.port, args.checkpoint) == ("0.0.0.0", 8000, BOX)
     assert f"http://127.0.0.1:{args.port}/health" in DOCKERFILE
+
+
+def test_compose_serves_the_box_unless_a_folder_of_models_is_named():
+    said = COMPOSE["services"]["asr"]["command"]
+    named = r"\$\{ASR_MODELS:\+([^}]*)\}"
+
+    box = parse(re.sub(named, "", said).split())
+    mine = parse(re.sub(named, r"\1", said).split())
+
+    assert (box.host, box.port, box.checkpoint) == ("0.0.0.0", 8000, BOX)
+    assert (mine.host, mine.port) == (box.host, box.port)
+    assert mine.checkpoint == Path("/models/best.ckpt")

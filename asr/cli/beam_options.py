@@ -74,7 +74,8 @@ def read_beam_options(args: argparse.Namespace, later: Collection[str] = ()) -> 
     for name in found:
         needed = OPTIONS[name].needs
         if needed is not None and needed not in later and found.get(needed) is None:
-            raise ValueError(f"--{name.replace('_', '-')} has no effect without --{needed}")
+            place = "" if given[name] is not None else f"--options {args.options}: "
+            raise ValueError(f"{place}--{name.replace('_', '-')} has no effect without --{needed}")
     return found
 
 
@@ -94,8 +95,10 @@ def _read_tuned(name: str) -> dict[str, object]:
         overrides = [word for word in record["overrides"] if word.startswith("decoder.")]
         tree = OmegaConf.from_dotlist(["decoder={}", *overrides])
         found = cast(dict, OmegaConf.to_container(tree["decoder"])) | record["options"]
-    except (yaml.YAMLError, OmegaConfBaseException, KeyError, TypeError, AttributeError) as error:
+    except (
+        yaml.YAMLError, OmegaConfBaseException, KeyError, TypeError, AttributeError, RecursionError
+    ) as error:  # fmt: skip
         raise ValueError(f"--options {name}: is no best.yaml of asr tune") from error
-    if unknown := sorted(found.keys() - OPTIONS.keys()):
+    if unknown := sorted(found.keys() - OPTIONS.keys(), key=str):
         raise ValueError(f"--options {name}: beam search has no option {unknown[0]!r}")
     return {key: value for key, value in found.items() if value is not None}

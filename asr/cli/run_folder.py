@@ -181,7 +181,17 @@ def _lock(path: Path) -> int | None:
             return None
         # Whoever held it before may have removed the file between our two calls.
         if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
-            os.truncate(file, 0)
-            os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            _sign(file, path)
             return file
         os.close(file)
+
+
+def _sign(file: int, path: Path) -> None:
+    """Write into a lock who holds it; where the disk is full, let go of it."""
+    try:
+        os.truncate(file, 0)
+        os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        os.close(file)
+        raise OSError(f"{path}: cannot write ({error.strerror})") from error

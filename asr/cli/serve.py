@@ -8,12 +8,15 @@ from pathlib import Path
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.cli.assembly import choose_device, open_files, run_of
 from asr.cli.beam_options import add_beam_arguments, read_beam_options
+from asr.cli.checkpoint_option import add_checkpoint_argument, settle_box
 from asr.files import read_text
+from asr.recognition.box import BOX
 from asr.server.decoders import Decoders
 from asr.server.logs import log_json_lines
 from asr.server.settings import Settings
 
 EXAMPLE = """examples:
+  asr serve
   asr serve --checkpoint runs/quickstart/ckpt/best.ckpt --lm lm.arpa
   curl http://127.0.0.1:8000/v1/audio/transcriptions -F file=@speech.wav -F model=quickstart
   ASR_TOKEN=$(openssl rand -hex 16) asr serve --checkpoint best.ckpt --host 0.0.0.0
@@ -28,13 +31,8 @@ MIN_TOKEN_LENGTH = 16
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.epilog = EXAMPLE
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        required=True,
-        help="a .ckpt file, or a folder with a CTC model from Hugging Face",
-    )
-    parser.add_argument("--name", help="what clients call the model (the run's folder)")
+    add_checkpoint_argument(parser)
+    parser.add_argument("--name", help="what clients call the model (the run's folder, or box)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=_port, default=8000, help="port (%(default)s)")
     parser.add_argument(
@@ -72,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         )
     options = read_beam_options(args, later={"hotwords"})
     settings = Settings(
-        name=args.name or run_of(args.checkpoint).name,
+        name=args.name or _name_of(args.checkpoint),
         token=token,
         max_bytes=args.max_megabytes * 2**20,
         max_duration_s=args.max_seconds,
@@ -82,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         body_timeout_s=args.body_timeout,
         stop_timeout_s=args.stop_timeout,
     )
+    settle_box(args.checkpoint, options)
     model = load_checkpoint(args.checkpoint).to(choose_device(args.device))
     options |= open_files(options, model.normalizer)
     decoders = Decoders(model.tokenizer.tokens, options, model.normalizer)
@@ -115,6 +114,10 @@ def read_token(file: str | None) -> str | None:
             f"{place}: must be at least {MIN_TOKEN_LENGTH} visible ASCII characters without spaces"
         )
     return token
+
+
+def _name_of(checkpoint: Path) -> str:
+    return BOX.stem if checkpoint == BOX else run_of(checkpoint).name
 
 
 def _at_least_1(text: str) -> int:

@@ -13,11 +13,11 @@ from asr.audio import AudioError
 from asr.cli.assembly import choose_device, fingerprint_files, fingerprint_model
 from asr.cli.audio_paths import Recording, find_recordings
 from asr.cli.beam_options import add_beam_arguments, read_beam_options, use_beam_search
+from asr.cli.checkpoint_option import add_checkpoint_argument, settle_box
 from asr.cli.terminal import Progress, colour_words
 from asr.cli.transcript_folder import FAILURES, TranscriptFolder, name_outputs
 from asr.files import printable
 from asr.media.streams import audio_format
-from asr.recognition.box import BOX, KNOWS, WORDS
 from asr.recognition.formats import (
     FORMATS,
     OF_ONE_RECORDING,
@@ -61,13 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='file, folder (with all below it), "pattern", @LIST of such, or - for standard input',
     )  # fmt: skip
     parser.add_argument("--list", action="append", default=[], help="a file with a path a line")
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        default=BOX,
-        help="a .ckpt file, or a folder with a CTC model from Hugging Face; without it, the model "
-        f"in the box: {KNOWS}",
-    )
+    add_checkpoint_argument(parser)
     parser.add_argument(
         "--format", default="text", help=f"one, or several with --out: {','.join(FORMATS)}"
     )
@@ -100,21 +94,13 @@ def run(args: argparse.Namespace) -> int:
                 f"--format {formats[0]} holds one recording, got {len(jobs)} "
                 f"{'channels' if len(recordings) == 1 else 'files'}: give --out DIR"
             )
-        if args.checkpoint == BOX:
-            _take_words_of_box(options)
+        settle_box(args.checkpoint, options)
         recognizer = load(args.checkpoint, str(choose_device(args.device)))
         if options:
             use_beam_search(recognizer, options)
         if args.out is None:
             return _print(recognizer, jobs, formats[0], args)
         return _fill(recognizer, jobs, formats, options, args)
-
-
-def _take_words_of_box(options: dict[str, object]) -> None:
-    """Say that it is the model in the box; it has its words unless others are asked for."""
-    logger.info("using the model in the box: %s; name another with --checkpoint", KNOWS)
-    if options and not options.keys() & {"lm", "lexicon", "grammar"}:
-        options["lexicon"] = str(WORDS)
 
 
 def _read_formats(args: argparse.Namespace) -> list[str]:

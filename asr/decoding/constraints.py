@@ -27,10 +27,27 @@ def build_lexicon(
 
     Raises:
         ValueError: no word can be spelled with the tokens, a spelling belongs to two words, or a
-            word holds white space.
+            word holds white space; of a file, its name stands before the reason.
         OSError: the file cannot be read.
     """
-    entries = _lexicon_entries(lexicon)
+    if not isinstance(lexicon, os.PathLike):
+        return _compile_lexicon(_lexicon_entries(lexicon), tokens, blank, lm)
+    entries = _read_entries(Path(lexicon))
+    try:
+        return _compile_lexicon(entries, tokens, blank, lm)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(lexicon)}: {error}") from error
+
+
+def _compile_lexicon(
+    entries: Sequence[tuple[str, str]],
+    tokens: Sequence[str],
+    blank: int,
+    lm: _native.NGramModel | None,
+) -> _native.Lexicon:
+    for part in (part for entry in entries for part in entry):
+        if part.split() != [part]:
+            raise ValueError(f"lexicon: a word must be one word without spaces, got '{part}'")
     letters = _letters_of(tokens, blank)
     spellable = [entry for entry in entries if letters.issuperset(entry[1])]
     if not spellable:
@@ -80,10 +97,19 @@ def build_grammar(grammar: str | Path, tokens: Sequence[str], blank: int) -> _na
 
     Raises:
         ValueError: the text departs from the subset (see `asr.decoding.grammar`), or has a word
-            with a letter that no token has.
+            with a letter that no token has; of a file, its name stands before the reason.
         OSError: the file cannot be read.
     """
-    text = grammar if isinstance(grammar, str) else grammar.read_text(encoding="utf-8")
+    if isinstance(grammar, str):
+        return _compile_grammar(grammar, tokens, blank)
+    text = _read_text(grammar)
+    try:
+        return _compile_grammar(text, tokens, blank)
+    except ValueError as error:
+        raise ValueError(f"{grammar}: {error}") from error
+
+
+def _compile_grammar(text: str, tokens: Sequence[str], blank: int) -> _native.Grammar:
     automaton = compile_grammar(text)
     letters = _letters_of(tokens, blank)
     for word in automaton.words:
@@ -95,27 +121,32 @@ def build_grammar(grammar: str | Path, tokens: Sequence[str], blank: int) -> _na
     return _native.Grammar(len(automaton.accepting), automaton.arcs, automaton.accepting)
 
 
-def _lexicon_entries(lexicon: Lexicon) -> list[tuple[str, str]]:
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 at byte {error.start}") from error
+
+
+def _read_entries(path: Path) -> list[tuple[str, str]]:
+    """Pairs (word, spelling) of a file."""
+    rows = [line.split("\t") for line in _read_text(path).splitlines() if line.strip()]
+    return [(row[0].strip(), s.strip()) for row in rows for s in (row[1:] or row)]
+
+
+def _lexicon_entries(
+    lexicon: Iterable[str] | Mapping[str, str | Sequence[str]],
+) -> list[tuple[str, str]]:
     """Pairs (word, spelling)."""
     if isinstance(lexicon, str):
         raise TypeError("lexicon must be words, a mapping or a path (pathlib.Path), not a string")
-    if isinstance(lexicon, os.PathLike):
-        lines = Path(lexicon).read_text(encoding="utf-8").splitlines()
-        rows = [line.split("\t") for line in lines if line.strip()]
-        entries = [(row[0].strip(), s.strip()) for row in rows for s in (row[1:] or row)]
-    elif isinstance(lexicon, Mapping):
-        entries = [
-            (word, spelling)
-            for word, spellings in lexicon.items()
-            for spelling in ([spellings] if isinstance(spellings, str) else spellings)
-        ]
-    else:
-        entries = [(word, word) for word in lexicon]
-    for entry in entries:
-        for part in entry:
-            if part.split() != [part]:
-                raise ValueError(f"lexicon: a word must be one word without spaces, got '{part}'")
-    return entries
+    if not isinstance(lexicon, Mapping):
+        return [(word, word) for word in lexicon]
+    return [
+        (word, spelling)
+        for word, spellings in lexicon.items()
+        for spelling in ([spellings] if isinstance(spellings, str) else spellings)
+    ]
 
 
 def _letters_of(tokens: Sequence[str], blank: int) -> set[str]:

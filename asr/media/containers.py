@@ -119,6 +119,10 @@ class ContainerFile:
         if not self._container.streams.audio:
             raise AudioError(f"{self._path}: holds no audio")
         stream = self._container.streams.audio[0]
+        if stream.codec_context is None:  # whatever PyAV's types say
+            raise AudioError(f"{self._path}: cannot be decoded: its codec is not known")
+        if stream.codec_context.layout.nb_channels == 0:
+            raise AudioError(f"{self._path}: must have a channel, its header has 0")
         rate = stream.codec_context.sample_rate
         if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
             raise AudioError(

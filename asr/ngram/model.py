@@ -52,7 +52,11 @@ class NGramLM:
                 text = gzip.decompress(text)
             except (OSError, EOFError, zlib.error) as error:
                 raise ValueError(f"{path}: damaged gzip file ({error})") from error
-        self.native = _native.NGramModel.from_arpa(text, str(path))
+        try:
+            self.native = _native.NGramModel.from_arpa(text, str(path))
+        except UnicodeDecodeError as error:
+            # The reason quotes the file, which is no UTF-8 there, or is cut within a letter.
+            raise ValueError(error.object.decode(errors="backslashreplace")) from error
 
     @property
     def order(self) -> int:

@@ -210,7 +210,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         can_stream=service.streams.reason is None,
     )
 
-    form = describe_form(service.settings.name)
+    form = describe_form(service.settings.name, service.language, has_lm=service.decoders.has_lm)
 
     @app.post("/v1/audio/transcriptions", openapi_extra=form, response_model=None)
     async def transcribe(request: Request) -> Response:

@@ -14,12 +14,10 @@ def _several(values: tuple[str, ...], description: str) -> dict[str, object]:
 
 _PROPERTIES = {
     "file": {"type": "string", "format": "binary", "description": "the recording"},
-    "language": _text("code of the model's language"),
     "prompt": _text("words and phrases to listen for, with commas between them"),
     "response_format": {"type": "string", "enum": list(FORMATS), "default": "json"},
     "temperature": {"type": "number", "enum": [0]},
     "stream": {"type": "string", "enum": ["false"]},
-    "lm": {"type": "string", "enum": ["true", "false"], "description": "use the language model"},
     "timestamp_granularities[]": _several(GRANULARITIES, "times in verbose_json"),
     "include[]": _several(INCLUDES, "more in verbose_json"),
 }
@@ -35,12 +33,27 @@ _ERRORS = {
 }
 
 
-def describe_form(name: str) -> dict[str, object]:
-    """Describe the form and the refusals of a server whose model has a name."""
-    model = {"type": "string", "enum": [name], "description": "the name that /v1/models gives"}
+def describe_form(name: str, language: str | None, *, has_lm: bool) -> dict[str, object]:
+    """Describe the form and the refusals of a server.
+
+    Args:
+        name: of its model.
+        language: code of the model's language, where that is known.
+        has_lm: whether there is a language model to choose.
+    """
+    code = {"enum": [language]} if language else {"pattern": "^[a-z]{2,20}$"}
+    served = {
+        "model": {"enum": [name], "description": "the name that /v1/models gives"},
+        "language": {**code, "description": "code of the model's language"},
+        "lm": {
+            "enum": ["true", "false"] if has_lm else ["false"],
+            "description": "use the language model",
+        },
+    }
     schema = {
         "type": "object",
-        "properties": {"model": model} | _PROPERTIES,
+        "properties": {key: {"type": "string", **what} for key, what in served.items()}
+        | _PROPERTIES,
         "required": ["file", "model"],
         "additionalProperties": False,
     }

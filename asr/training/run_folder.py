@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from asr.data.loading import Speech
 from asr.data.manifest import Utterance
-from asr.files import write_atomically
+from asr.files import append_text, write_atomically
 
 # Files of a run that one started afresh in the same folder would mistake for its own.
 OWNED = ("metrics.jsonl", "log.txt", "ckpt/*.ckpt", "snapshots/*.npz", "tb/events*")
@@ -53,8 +53,7 @@ class RunFolder:
 
     def log_metrics(self, metrics: Mapping[str, float | int | None], step: int) -> None:
         """Append one line to metrics.jsonl and show its numbers in TensorBoard."""
-        with self.metrics_path.open("a") as file:
-            file.write(json.dumps({"step": step, **metrics}) + "\n")
+        append_text(self.metrics_path, json.dumps({"step": step, **metrics}) + "\n")
         if self._board is None:
             self._board = SummaryWriter(str(self.path / "tb"), purge_step=self._resumed_at)
         for name, value in metrics.items():

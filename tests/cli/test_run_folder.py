@@ -1,16 +1,18 @@
+import errno
 import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from asr.cli.environment import commit_of, environment
 from asr.cli.run_folder import LOCK, RunFolderError, claim
-from asr.files import temporary_name
+from asr.files import append_text, temporary_name
 
 CONFIG = {"seed": 1, "model": {"size": 8, "depth": 2}, "loading": {"num_threads": 2}}
 
@@ -91,6 +93,26 @@ def test_second_process_is_refused_and_told_who_is_first(tmp_path):
 
     with claiming(tmp_path, resume="auto"):
         pass
+
+
+def test_disk_that_is_full_is_said_of_the_lock_which_goes(tmp_path, monkeypatch):
+    def write(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        with pytest.raises(OSError, match=rf"{LOCK}: cannot write \(No space left on device\)"):
+            claiming(tmp_path).__enter__()
+    assert not (tmp_path / LOCK).exists()
+
+    with claiming(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is full")
+def test_file_that_cannot_grow_is_named():
+    with pytest.raises(OSError, match=r"^/dev/full: cannot write \(No space left on device\)$"):
+        append_text("/dev/full", "more")
 
 
 HOLD = """

@@ -8,14 +8,22 @@ import sys
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 import tones
 
 from asr.acoustic.checkpoint import save_checkpoint
+from asr.audio import read_audio
 from asr.cli import main, serve
+from asr.recognition.box import KNOWS, WORDS
+from asr.recognition.recognizer import Recognizer
+from asr.server import app, listener
+from asr.server.decoders import Choice
 from asr.server.listener import bind
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "serving.md").read_text()
+DIGITS = ROOT / "tests/recordings/seven_two_nine.flac"
 TOKEN = "0123456789abcdef"
 
 
@@ -77,6 +85,37 @@ def test_commands_of_the_guide_are_understood():
         parser.parse_args(words[words.index("serve") + 1 :])
 
     assert len(commands) > 2
+
+
+class Unstarted:
+    """A server that ends as soon as it is run."""
+
+    def __init__(self, app, settings):
+        pass
+
+    def run(self, listening):
+        pass
+
+
+def test_server_without_a_checkpoint_is_that_of_the_box(monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(app, "make_app", lambda *parts: made.extend(parts))
+    monkeypatch.setattr(listener, "make_server", Unstarted)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(serve, "log_json_lines", lambda: None)
+
+    assert main(["serve", "--port", "0"]) == 0
+
+    model, decoders, settings = made
+    said = Recognizer(model, decoders.choose(Choice())).transcribe(DIGITS).text
+    waveform, *_ = read_audio(DIGITS, 16000)
+    noise = 0.05 * np.random.default_rng(0).standard_normal(len(waveform), np.float32)
+    asked = Choice(hotwords=("play music",), n_best=5)
+    heard = Recognizer(model, decoders.choose(asked)).transcribe(waveform + noise, 16000).text
+    assert f"using the model in the box: {KNOWS}; name another" in capsys.readouterr().err
+    assert (settings.name, said) == ("box", "seven two nine")
+    assert heard
+    assert set(heard.split()) <= set(WORDS.read_text().split())
 
 
 @pytest.mark.slow

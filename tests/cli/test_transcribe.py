@@ -109,6 +109,12 @@ def test_broken_standard_input_is_named_as_it_was(folder, capsys, monkeypatch):
         (["rec", "--hotwords", "ab"], "hotword_weight must be > 0"),
         (["rec", "--grammar", "x |"], "grammar"),
         (["rec", "--options", "list.txt"], "--options list.txt: is no best.yaml of asr tune"),
+        (["rec", "--options", "deep.yaml"], "--options deep.yaml: is no best.yaml of asr tune"),
+        (["rec", "--options", "odd.yaml"], "--options odd.yaml: beam search has no option 7"),
+        (
+            ["rec", "--options", "alone.yaml"],
+            "--options alone.yaml: --lm-alpha has no effect without --lm",
+        ),
         (["rec", "other/a.wav", "--out", "o"], "rec/a.wav and other/a.wav would have the same"),
     ],
 )
@@ -118,6 +124,9 @@ def test_mistake_is_one_line_and_leaves_no_folder(folder, capsys, words, message
     (folder / "other/a.wav").touch()
     (folder / "empty.txt").write_text("\n")
     (folder / "list.txt").write_text("rec/a.wav\n")
+    (folder / "deep.yaml").write_text("[" * 3000)
+    (folder / "odd.yaml").write_text("{overrides: [], options: {7: 1, x: 2}}")
+    (folder / "alone.yaml").write_text("{overrides: [], options: {lm_alpha: 1}}")
 
     assert transcribe(*words) == 2
 

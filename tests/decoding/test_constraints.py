@@ -173,6 +173,29 @@ def test_grammar_file_is_a_path_or_a_name_that_says_so(tmp_path, name, kind):
     assert decode(spell("ab a"), grammar=kind(path)) in ("ab c", "ab d")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        ("calls.jsgf", b"(one", "grammar:1: "),
+        ("calls.jsgf", b"zz", "grammar: no token has the letter 'z'"),
+        ("calls.jsgf", b"a\xff", "is not UTF-8 at byte 1"),
+        ("words.txt", b"a b", "lexicon: a word must be one word without spaces, got 'a b'"),
+        ("words.txt", b"zz", "lexicon must hold a word that the tokens can spell"),
+        ("words.txt", b"a\xff", "is not UTF-8 at byte 1"),
+    ],
+)
+def test_file_that_is_refused_is_named_once(tmp_path, name, content, rule):
+    path = tmp_path / name
+    path.write_bytes(content)
+    option = "grammar" if name == "calls.jsgf" else "lexicon"
+
+    with pytest.raises(ValueError, match=name) as refusal:
+        BeamSearchDecoder(LETTERS, **{option: path})
+
+    assert str(refusal.value).startswith(f"{path}: {rule}")
+    assert str(refusal.value).count(name) == 1
+
+
 def test_grammar_file_that_does_not_exist_is_an_os_error():
     with pytest.raises(FileNotFoundError, match=r"none\.jsgf"):
         BeamSearchDecoder(LETTERS, grammar="none.jsgf")

@@ -86,6 +86,26 @@ def test_container_that_is_cut_is_one_line(tmp_path, kind, share):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "names", "rule"),
+    [
+        ("m4a", [b"mp4a", b"esds"], "cannot be decoded: its codec is not known"),
+        ("webm", [b"OpusHead\x01\x01"], "must have a channel, its header has 0"),
+    ],
+)
+def test_header_of_nothing_that_can_be_decoded_is_refused(tmp_path, kind, names, rule):
+    path = tmp_path / f"a.{kind}"
+    write(path, sines(440), kind)
+    content = path.read_bytes()
+    for name in names:
+        assert content.count(name) == 1
+        content = content.replace(name, name[:-1] + b"\0")
+    path.write_bytes(content)
+
+    with pytest.raises(AudioError, match=rf"a\.{kind}: {rule}$"):
+        audio_format(path)
+
+
 def test_video_without_sound_is_refused(tmp_path):
     path = tmp_path / "silent.mp4"
     with av.open(str(path), "w", format="mp4") as file:

@@ -114,6 +114,16 @@ def test_ngram_lm_reads_crlf_and_gzip(write_arpa, tmp_path, compress):
 
 
 @pytest.mark.parametrize(
+    ("word", "shown"), [(b"-\xe4", r"got '-\\xe4'"), ("\u00e4".encode() * 60, "got '\u00e4{40}'")]
+)
+def test_reason_quotes_bytes_that_are_not_utf8_and_words_that_are_long(tmp_path, word, shown):
+    (tmp_path / "lm.arpa").write_bytes(TINY.encode().replace(b"-0.3\ta", word + b"\ta"))
+
+    with pytest.raises(ValueError, match=rf"lm\.arpa:9: log10 probability must be .*{shown}$"):
+        NGramLM(tmp_path / "lm.arpa")
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("1=4", "1=5", r"lm.arpa:11: \\1-grams: must hold the 5 n-grams .* announces, got 4"),

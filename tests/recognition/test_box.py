@@ -8,7 +8,7 @@ import asr
 from asr.acoustic.checkpoint import read_header
 from asr.audio import read_audio, write_wav
 from asr.cli import main
-from asr.cli.transcribe import _take_words_of_box
+from asr.cli.checkpoint_option import settle_box
 from asr.decoding import BeamSearchDecoder, GreedyDecoder
 from asr.recognition.box import BOX, KNOWS, WORDS
 
@@ -89,6 +89,6 @@ def test_options_of_the_search_leave_the_box_its_words(tmp_path, rng, capsys):
 def test_words_that_the_user_names_replace_those_of_the_box(named):
     options = {named: "mine", "n_best": 5}
 
-    _take_words_of_box(options)
+    settle_box(BOX, options)
 
     assert options == {named: "mine", "n_best": 5}
