@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from asr.acoustic.silero import CUTS
 from asr.audio import AudioError
 from asr.cli.assembly import choose_device, fingerprint_files, fingerprint_model
 from asr.cli.audio_paths import Recording, find_recordings
@@ -84,6 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--words-per-line", type=_positive, metavar="N", help="subtitles of one line, so many words"
     )
+    parser.add_argument(
+        "--cut", choices=CUTS, default="energy",
+        help="what tells the pauses where recordings over 30 s are cut (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     add_beam_arguments(parser)
 
@@ -102,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
             )
         if args.checkpoint == BOX:
             _take_words_of_box(options)
-        recognizer = load(args.checkpoint, str(choose_device(args.device)))
+        recognizer = load(args.checkpoint, str(choose_device(args.device)), cut=args.cut)
         if options:
             use_beam_search(recognizer, options)
         if args.out is None:
@@ -189,6 +194,7 @@ def _fill(
         "model": fingerprint_model(args.checkpoint),
         "decoder": options | fingerprint_files(options),
         "subtitles": layout._asdict(),
+        "cut": args.cut,
     }
     folder = TranscriptFolder(args.out, formats, layout, settings, overwrite=args.overwrite)
     left = [job for job in jobs if not folder.is_done(job.recording, job.stem)]
