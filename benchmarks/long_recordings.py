@@ -3,13 +3,17 @@
     python benchmarks/long_recordings.py
     python benchmarks/long_recordings.py --minutes 10 60 --rates 16000 --checkpoint best.ckpt
     python benchmarks/long_recordings.py --checkpoint best.ckpt --manifest test.jsonl --lm lm.arpa
+    python benchmarks/long_recordings.py --checkpoint best.ckpt --manifest dev.jsonl --noise sounds
 
 Each recording is written to a temporary folder and transcribed in a process of its own. Without a
 manifest it is noise in bursts; without a checkpoint the network is small and untrained: what grows
 with the length of a recording (samples, chunks, log-probabilities, words) does not depend on its
 weights. With a manifest recordings are its utterances in random order, with pauses of 0 to 2 s of
-silence between them, and first all utterances, joined once, are compared with the same utterances
-one by one.
+silence between them, and first all utterances, joined once or until they last --joined-minutes, are
+compared with the same utterances one by one. What a joined recording loses has two causes, which
+pieces that end in the middle of every pause keep apart: there no cut is wrong, but utterances begin
+anywhere in an output frame, and with silence around them. `--cut energy silero` compares what finds
+the pauses.
 """
 
 import argparse
@@ -18,9 +22,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
+
+if TYPE_CHECKING:
+    from asr.recognition.transcripts import Transcript
 
 MAX_RATIO = 1.2
 MAX_LOSS = 0.003
@@ -36,11 +44,15 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--lm", type=Path)
+    parser.add_argument("--joined-minutes", type=float, default=0, help="at least; 0 for once")
+    parser.add_argument("--cut", nargs="+", default=["energy"], help="as asr transcribe")
+    parser.add_argument("--noise", type=Path, help="a folder of sounds, added to what is joined")
+    parser.add_argument("--snr-db", type=float, default=10.0)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = args.checkpoint or save_small_model(Path(folder) / "small.ckpt")
         if args.manifest:
-            compare_errors(Path(folder) / "joined.wav", checkpoint, args.manifest, args.lm)
+            compare_errors(args, Path(folder) / "joined.wav", checkpoint)
         if args.minutes:
             print(f"{'minutes':>7}  {'Hz':>6}  {'peak MB':>8}  {'to shortest':>11}")
         for rate in [RATE] if args.manifest else args.rates:
@@ -51,7 +63,7 @@ def main() -> None:
                     write_joined(path, args.manifest, 60 * minutes)
                 else:
                     write_noise(path, 60 * minutes, rate)
-                peak = transcribe(path, checkpoint, args.lm)
+                peak = transcribe(path, checkpoint, args.lm, args.cut[0])
                 first = first or peak
                 print(
                     f"{minutes:7d}  {rate:6d}  {peak / 1e6:8.0f}  {peak / first:11.2f}", flush=True
@@ -59,36 +71,66 @@ def main() -> None:
                 assert peak <= MAX_RATIO * first, "memory grows with the recording"
 
 
-def compare_errors(path: Path, checkpoint: Path, manifest: Path, lm: Path | None) -> None:
-    """Print error rates of all utterances one by one, and joined, greedily and with the model."""
+def compare_errors(args: argparse.Namespace, path: Path, checkpoint: Path) -> None:
+    """Print error rates of utterances one by one and joined, greedily and with the model."""
     import asr
-    from asr.data.manifest import read_manifest
+
+    texts, spans = write_joined(path, args.manifest, 60 * args.joined_minutes)
+    waveform, _ = soundfile.read(path, dtype="float32")
+    print(f"{len(texts)} utterances, {len(waveform) / RATE / 60:.1f} minutes when joined")
+    if args.noise:
+        waveform = add_noise(waveform, args.noise, args.snr_db)
+    losses = []
+    for lm in [None, args.lm] if args.lm else [None]:
+        print("greedy:" if lm is None else f"with {lm.name}:")
+        recognizer = asr.load(checkpoint, lm=lm)
+        apart = [(begin, end) for begin, end, _ in spans]
+        whole = pieces(spans, recognizer.model.samples_per_frame)
+        rates = [
+            show_rate(name, texts, recognizer.transcribe([waveform[b:e] for b, e in borders], RATE))
+            for name, borders in {"one by one": apart, "cut in every pause": whole}.items()
+        ]
+        for cut in args.cut:
+            joined = asr.load(checkpoint, lm=lm, cut=cut).transcribe(waveform, RATE)
+            rate = show_rate(f"joined, cut by {cut}", texts, [joined])
+            shares = [100 * (rates[1] - rates[0]), 100 * (rate - rates[1])]
+            print("    lost by joining {:.2f} points, by cutting {:.2f}".format(*shares))
+            losses.append(rate - rates[0])
+    if not args.noise:
+        assert max(losses) <= MAX_LOSS, "joined utterances have more errors than single ones"
+
+
+def show_rate(name: str, texts: list[str], found: "list[Transcript]") -> float:
+    """Print and return the word error rate of transcripts one after the other."""
     from asr.evaluation.metrics import word_error_rate
 
-    utterances = list(read_manifest(manifest))
-    seconds = write_joined(path, manifest)
-    print(f"{len(utterances)} utterances, {seconds / 60:.1f} minutes when joined")
-    losses = []
-    for model in [None, lm] if lm else [None]:
-        recognizer = asr.load(checkpoint, lm=model)
-        order = in_order(len(utterances))
-        texts = [utterances[i].text for i in order]
-        apart = [
-            t.text for t in recognizer.transcribe([utterances[i].audio_filepath for i in order])
-        ]
-        joined = recognizer.transcribe(path).text
-        rates = [
-            word_error_rate(texts, apart),
-            word_error_rate([" ".join(texts)], [joined]),
-            word_error_rate([" ".join(apart)], [joined]),
-        ]
-        print(f"{'greedy' if model is None else 'with ' + model.name}:")
-        for name, rate in zip(
-            ("one by one", "joined", "joined against one by one"), rates, strict=True
-        ):
-            print(f"  {name:26} WER {100 * rate.rate:5.2f} %  ins / del / sub {rate[1:4]}")
-        losses.append(rates[1].rate - rates[0].rate)
-    assert max(losses) <= MAX_LOSS, "joined utterances have more errors than single ones"
+    rate = word_error_rate([" ".join(texts)], [" ".join(t.text for t in found)])
+    print(f"  {name:22} WER {100 * rate.rate:5.2f} %  ins / del / sub {rate[1:4]}", flush=True)
+    return rate.rate
+
+
+def add_noise(waveform: np.ndarray, folder: Path, snr_db: float) -> np.ndarray:
+    """Add the sounds of a folder, one after the other, all equally strong."""
+    from asr.augment.noise import mix
+    from asr.augment.sounds import SoundFolder
+
+    sounds, rng = SoundFolder(folder, RATE, piece_s=5.0, memory_mb=64), np.random.default_rng(2)
+    parts, size = [], 0
+    while size < len(waveform):
+        sound = sounds.draw(rng)
+        if len(sound):
+            parts.append(sound / np.sqrt(np.square(sound, dtype=np.float64).mean()))
+            size += len(sound)
+    noise = np.concatenate(parts)[: len(waveform)].astype(np.float32)
+    noisy = mix(waveform, noise, snr_db, RATE)
+    return noisy / max(1.0, float(np.abs(noisy).max()))
+
+
+def pieces(spans: list[tuple[int, int, int]], frame_samples: int) -> list[tuple[int, int]]:
+    """Borders in the middle of every pause, at the output frame that is nearest."""
+    middles = [(end + after) // 2 for _, end, after in spans[:-1]]
+    cuts = [(middle + frame_samples // 2) // frame_samples * frame_samples for middle in middles]
+    return list(zip([0, *cuts], [*cuts, spans[-1][2]], strict=True))
 
 
 def in_order(count: int) -> list[int]:
@@ -96,28 +138,37 @@ def in_order(count: int) -> list[int]:
     return np.random.default_rng(0).permutation(count).tolist()
 
 
-def write_joined(path: Path, manifest: Path, least_s: float = 0.0) -> float:
-    """Join utterances, once or until they last so long; return seconds."""
+def write_joined(
+    path: Path, manifest: Path, least_s: float = 0.0
+) -> tuple[list[str], list[tuple[int, int, int]]]:
+    """Join utterances, once or until they last so long.
+
+    Returns:
+        Their texts; of each where it begins and ends and where its pause ends, in samples.
+    """
     rng = np.random.default_rng(1)
-    written = 0
+    texts, spans, written = [], [], 0
     with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
         while not written or written < least_s * RATE:
-            for waveform in read_in_order(manifest):
+            for text, waveform in read_in_order(manifest):
                 pause = np.zeros(int(rng.uniform(0, MAX_PAUSE_S) * RATE), np.float32)
                 file.write(np.concatenate([waveform, pause]))
-                written += len(waveform) + len(pause)
+                end = written + len(waveform)
+                texts.append(text)
+                spans.append((written, end, end + len(pause)))
+                written = spans[-1][2]
                 if 0 < least_s * RATE <= written:
                     break
-    return written / RATE
+    return texts, spans
 
 
-def read_in_order(manifest: Path) -> Iterator[np.ndarray]:
-    """Waveforms of a manifest."""
+def read_in_order(manifest: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Texts and waveforms of a manifest."""
     from asr.data.manifest import read_manifest
 
     utterances = list(read_manifest(manifest))
     for i in in_order(len(utterances)):
-        yield utterances[i].waveform(RATE)
+        yield utterances[i].text, utterances[i].waveform(RATE)
 
 
 def write_noise(path: Path, seconds: int, rate: int) -> None:
@@ -130,10 +181,10 @@ def write_noise(path: Path, seconds: int, rate: int) -> None:
             file.write(noise)
 
 
-def transcribe(path: Path, checkpoint: Path, lm: Path | None) -> int:
+def transcribe(path: Path, checkpoint: Path, lm: Path | None, cut: str) -> int:
     """Run the command and return the most bytes that it held."""
     words = [sys.executable, "-m", "asr", "transcribe", str(path), "--checkpoint", str(checkpoint)]
-    words += ["--lm", str(lm)] if lm else []
+    words += ["--cut", cut, *(["--lm", str(lm)] if lm else [])]
     with Path(os.devnull).open("wb") as nothing:
         actions = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), 1)]
         process = os.posix_spawn(words[0], words, os.environ, file_actions=actions)

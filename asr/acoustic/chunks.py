@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from asr.acoustic.silences import find_cut
+from asr.acoustic.silences import EnergySilences, MakeFinder, choose_cut
 from asr.decoding.hypothesis import BLANK
 
 # What is no longer is not cut; training utterances are rarely longer.
@@ -41,11 +41,14 @@ class Chunk(NamedTuple):
 
 
 def cut_chunks(
-    blocks: Iterable[np.ndarray], sample_rate: int, frame_samples: int
+    blocks: Iterable[np.ndarray],
+    sample_rate: int,
+    frame_samples: int,
+    make_finder: MakeFinder = EnergySilences,
 ) -> Iterator[Chunk]:
     """Cut a recording into chunks of at most `MAX_CHUNK_S` while it is read; a short one stays one.
 
-    A longer one is cut at its silences (`find_cut`), and where there are none at quiet places.
+    A longer one is cut at its silences (`choose_cut`), and where there are none at quiet places.
 
     Where it is cut depends on the samples alone, not on the blocks that they come in.
 
@@ -53,31 +56,39 @@ def cut_chunks(
         blocks: consecutive pieces (L,) of the recording.
         sample_rate: Hz.
         frame_samples: samples between two output frames; all borders but the last are multiples.
+        make_finder: what finds silences; by their energy.
 
     Yields:
         Chunks in order whose cores cover the recording exactly.
     """
     longest = int(MAX_CHUNK_S * sample_rate)
     margin = _down(int(MARGIN_S * sample_rate), frame_samples)
-    held = np.empty(0, np.float32)  # from the beginning of the next chunk on
+    finder = make_finder(sample_rate)
+    first = 0  # sample of the recording where the next chunk begins
+    held = np.empty(0, np.float32)  # from there on
     core_start = 0  # in `held`
     is_long = False
+
+    def find_cut(window: np.ndarray) -> int | None:
+        silences = finder.find(window, first)
+        return choose_cut(silences, core_start, len(window), sample_rate, frame_samples)
+
     for block in blocks:
         held = np.concatenate([held, block]) if len(held) else block
         while len(held) > longest:
             is_long = True
-            if cut := find_cut(held[:longest], core_start, sample_rate, frame_samples):
+            if cut := find_cut(held[:longest]):
                 yield Chunk(held[:cut], core_start, cut, True, False)
-                held, core_start = held[cut:], 0
+                held, core_start, first = held[cut:], 0, first + cut
                 continue
             latest = _down(core_start + longest - 2 * margin, frame_samples)
             earliest = latest - int(SEARCH_S * sample_rate)
             cut = _down(find_quiet(held, earliest, latest, sample_rate), frame_samples)
             yield Chunk(held[: cut + margin], core_start, cut, False, False)
-            held, core_start = held[cut - margin :], margin
-    while is_long and (cut := find_cut(held, core_start, sample_rate, frame_samples)):
+            held, core_start, first = held[cut - margin :], margin, first + cut - margin
+    while is_long and (cut := find_cut(held)):
         yield Chunk(held[:cut], core_start, cut, True, False)
-        held, core_start = held[cut:], 0
+        held, core_start, first = held[cut:], 0, first + cut
     yield Chunk(held, core_start, len(held), True, True)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from asr.acoustic.chunks import Chunk, cut_chunks, map_batches
 from asr.acoustic.model import BATCH_S, AcousticModel
+from asr.acoustic.silences import EnergySilences, MakeFinder
 
 # Audio that is read before any of it goes through the model.
 WINDOW_S = 600.0
@@ -89,9 +90,10 @@ class _Reading(Generic[AnyRecording]):
         self._splitter = splitter
         self._num_frames = 0
 
-    def cut(self, model: AcousticModel) -> Iterator[Chunk]:
+    def cut(self, model: AcousticModel, make_finder: MakeFinder) -> Iterator[Chunk]:
         """Cut the recording while it is read, and count its samples."""
-        yield from cut_chunks(self._counted(model), model.sample_rate, model.samples_per_frame)
+        blocks = self._counted(model)
+        yield from cut_chunks(blocks, model.sample_rate, model.samples_per_frame, make_finder)
 
     def split(self, core: Tensor, chunk: Chunk) -> list[Piece[AnyRecording]]:
         """Add the log-probabilities of the next chunk's core."""
@@ -124,6 +126,7 @@ def process_recordings(
     recordings: Iterable[AnyRecording],
     work: Work[AnyRecording, Result],
     make_splitter: Callable[[], Splitter] = Whole,
+    make_finder: MakeFinder = EnergySilences,
 ) -> Iterator[tuple[AnyRecording, Result | ValueError]]:
     """Give log-probabilities to `work`, several recordings or pieces of them at a time.
 
@@ -132,6 +135,7 @@ def process_recordings(
         recordings: read once, no further than needed.
         work: from pieces of similar length to as many results.
         make_splitter: called for each recording; by default it stays whole.
+        make_finder: what finds the silences where long recordings are cut; by their energy.
 
     Yields:
         Every recording with its result, or with those of its pieces, in order; one that cannot be
@@ -141,7 +145,7 @@ def process_recordings(
     for recording in recordings:
         reading = _Reading(recording, make_splitter())
         try:
-            for chunk in reading.cut(model):
+            for chunk in reading.cut(model, make_finder):
                 window.append((reading, chunk))
                 if _is_full(window, model.sample_rate):
                     yield from _run(model, window, work)

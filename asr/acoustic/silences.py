@@ -5,6 +5,9 @@ long recording falls into pieces at its silences, each of which the network sees
 left out, since what is silence beside a loud voice may be a faint one.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
 import numpy as np
 
 # A pause this long ends a piece. People pause for less between words of a sentence.
@@ -23,52 +26,90 @@ _QUIET_SHARE = 0.3
 _QUIET_LEAST_DB = 6.0
 _MAX_RANGE_DB = 45.0
 
+Silence = tuple[int, int]  # samples [begin, end)
 
-def find_cut(waveform: np.ndarray, first: int, sample_rate: int, frame_samples: int) -> int | None:
+
+class SilenceFinder(Protocol):
+    """Finds the silences of one recording while it is read."""
+
+    def find(self, waveform: np.ndarray, first: int) -> list[Silence]:
+        """Find those of a window, but for one that reaches its end: it may be longer.
+
+        Args:
+            waveform: (L,) samples of the recording from `first` on. No window begins before the
+                last one, or after its end.
+            first: the window's place in the recording.
+
+        Returns:
+            In order, as samples of the window.
+        """
+        ...
+
+
+class EnergySilences:
+    """Quiet is what lies near the floor of the window.
+
+    Args:
+        sample_rate: Hz.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._step = int(STEP_S * sample_rate)
+
+    def find(self, waveform: np.ndarray, first: int) -> list[Silence]:
+        """As `SilenceFinder`; speech in the window tells what is loud."""
+        step = self._step
+        num_steps = len(waveform) // step
+        if num_steps == 0:
+            return []
+        blocks = waveform[: num_steps * step].reshape(num_steps, step)
+        level = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + 1e-10)  # dB
+        loud = np.percentile(level, 90)
+        floor = max(np.percentile(level, 5), loud - _MAX_RANGE_DB)
+        quiet = level < floor + max(_QUIET_LEAST_DB, _QUIET_SHARE * (loud - floor))
+        return [(step * begin, step * end) for begin, end in find_stretches(quiet)]
+
+
+# For a sample rate, what finds the silences of one recording.
+MakeFinder = Callable[[int], SilenceFinder]
+
+
+def find_stretches(silent: np.ndarray) -> list[tuple[int, int]]:
+    """Say where stretches of True in (T,) begin and end, but for one that reaches the end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], silent]).astype(np.int8))).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=False))
+
+
+def choose_cut(
+    silences: Sequence[Silence], first: int, last: int, sample_rate: int, frame_samples: int
+) -> int | None:
     """Say where the first piece of a recording ends.
 
     Args:
-        waveform: (L,) the recording from that piece on, or before; speech after it tells what is
-            loud.
-        first: sample where the piece begins.
+        silences: of a window of the recording.
+        first: sample of the window where the piece begins.
+        last: samples of the window.
         sample_rate: Hz.
         frame_samples: the cut is a multiple of it.
 
     Returns:
         The middle of a silence; None where there is none.
     """
-    step = int(STEP_S * sample_rate)
-    silences = _silences(waveform, step)
     least, margin = (int(s * sample_rate) for s in (SHORT_SILENCE_S, MIN_PIECE_S))
 
-    def between(last: int, shortest: int) -> list[tuple[int, int]]:
+    def before(last: int, shortest: int) -> list[tuple[int, int]]:
         """Lengths and cuts in silences between the piece's beginning and `last`."""
         found = [(end - begin, (begin + end) // 2) for begin, end in silences]
         found = [(length, _near(cut, frame_samples)) for length, cut in found if length >= shortest]
         return [(n, cut) for n, cut in found if first + margin <= cut <= last - margin]
 
-    whole = between(len(waveform), int(PAUSE_S * sample_rate))
+    whole = before(last, int(PAUSE_S * sample_rate))
     cut = whole[0][1] if whole else None
-    end = len(waveform) if cut is None else cut
-    while end - first > LONG_PIECE_S * sample_rate and (shorter := between(end, least)):
+    end = last if cut is None else cut
+    while end - first > LONG_PIECE_S * sample_rate and (shorter := before(end, least)):
         _, cut = max(shorter)
         end = cut
     return cut
-
-
-def _silences(waveform: np.ndarray, step: int) -> list[tuple[int, int]]:
-    """Stretches of quiet samples, but for one that reaches the end: it may be longer."""
-    num_steps = len(waveform) // step
-    if num_steps == 0:
-        return []
-    blocks = waveform[: num_steps * step].reshape(num_steps, step)
-    level = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + 1e-10)  # dB
-    loud = np.percentile(level, 90)
-    floor = max(np.percentile(level, 5), loud - _MAX_RANGE_DB)
-    quiet = level < floor + max(_QUIET_LEAST_DB, _QUIET_SHARE * (loud - floor))
-    edges = step * np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))
-    stretches = zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-    return [(begin, end) for begin, end in stretches if end < num_steps * step]
 
 
 def _near(sample: int, multiple: int) -> int:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from asr.acoustic.silero import CUTS
 from asr.audio import AudioError
 from asr.cli.assembly import choose_device, fingerprint_files, fingerprint_model
 from asr.cli.audio_paths import Recording, find_recordings
@@ -78,6 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--words-per-line", type=_positive, metavar="N", help="subtitles of one line, so many words"
     )
+    parser.add_argument(
+        "--cut", choices=CUTS, default="energy",
+        help="what tells the pauses where recordings over 30 s are cut (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     add_beam_arguments(parser)
 
@@ -95,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{'channels' if len(recordings) == 1 else 'files'}: give --out DIR"
             )
         settle_box(args.checkpoint, options)
-        recognizer = load(args.checkpoint, str(choose_device(args.device)))
+        recognizer = load(args.checkpoint, str(choose_device(args.device)), cut=args.cut)
         if options:
             use_beam_search(recognizer, options)
         if args.out is None:
@@ -175,6 +180,7 @@ def _fill(
         "model": fingerprint_model(args.checkpoint),
         "decoder": options | fingerprint_files(options),
         "subtitles": layout._asdict(),
+        "cut": args.cut,
     }
     folder = TranscriptFolder(args.out, formats, layout, settings, overwrite=args.overwrite)
     left = [job for job in jobs if not folder.is_done(job.recording, job.stem)]

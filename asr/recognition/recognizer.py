@@ -19,6 +19,7 @@ from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.chunks import MAX_CHUNK_S
 from asr.acoustic.model import AcousticModel, pad_log_probs
 from asr.acoustic.recordings import Piece, process_recordings
+from asr.acoustic.silero import choose_finder
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, Hypothesis, NGramLM
 from asr.decoding.hypothesis import split_by_token
 from asr.recognition.box import BOX, box_decoder
@@ -40,6 +41,7 @@ def load(
     decoder: Decoder | None = None,
     *,
     lm: str | os.PathLike[str] | None = None,
+    cut: str = "energy",
 ) -> "Recognizer":
     """Read a checkpoint and make it ready to transcribe.
 
@@ -49,10 +51,12 @@ def load(
         device: "cpu", "cuda" or "cuda:N".
         decoder: made with the model's `tokens`; greedy by default, beam search with an `lm`.
         lm: an n-gram model in ARPA format, for beam search with default weights.
+        cut: as `Recognizer`.
 
     Raises:
         asr.acoustic.checkpoint.ModelFileError: the checkpoint cannot be used.
-        ValueError: both `decoder` and `lm` were given, or the language model is broken.
+        ValueError: both `decoder` and `lm` were given, the language model is broken, or as
+            `Recognizer`.
     """
     if decoder is not None and lm is not None:
         raise ValueError("lm must not be given beside a decoder: give it to the decoder")
@@ -61,7 +65,7 @@ def load(
         decoder = BeamSearchDecoder(model.tokenizer.tokens, lm=NGramLM(Path(lm)))
     elif decoder is None and Path(path) == BOX:
         decoder = box_decoder(model.tokenizer.tokens)
-    return Recognizer(model, decoder)
+    return Recognizer(model, decoder, cut)
 
 
 class Recognizer:
@@ -70,13 +74,20 @@ class Recognizer:
     Args:
         model: the model.
         decoder: greedy by default.
+        cut: what tells the pauses where long recordings are cut: "energy" or "silero" (silero-vad).
 
     Attributes:
         decoder: may be replaced by another one made for `tokens`.
+
+    Raises:
+        ValueError: `cut` is none of these, or silero-vad is not installed.
     """
 
-    def __init__(self, model: AcousticModel, decoder: Decoder | None = None) -> None:
+    def __init__(
+        self, model: AcousticModel, decoder: Decoder | None = None, cut: str = "energy"
+    ) -> None:
         self.model = model
+        self._make_finder = choose_finder(cut)
         self.decoder: Decoder = decoder or GreedyDecoder(model.tokenizer.tokens)
 
     @property
@@ -227,7 +238,9 @@ class Recognizer:
             longest = self.model.num_frames(int(MAX_CHUNK_S * self.sample_rate))
             return TensorSegmenter(self.model, longest)
 
-        return process_recordings(self.model, sources, self._decode, make_splitter)
+        return process_recordings(
+            self.model, sources, self._decode, make_splitter, self._make_finder
+        )
 
     def _decode(self, group: list[Piece[Source]]) -> list["_Decoded"]:
         n_best = self.decoder(*pad_log_probs([piece.log_probs for piece in group]))

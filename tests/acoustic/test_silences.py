@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asr.acoustic.silences import LONG_PIECE_S, MIN_PIECE_S, PAUSE_S, find_cut
+from asr.acoustic.silences import LONG_PIECE_S, MIN_PIECE_S, PAUSE_S, EnergySilences, choose_cut
 
 RATE = 8000
 
@@ -18,7 +18,8 @@ def speech(*parts, floor=1e-3, seed=0):
 
 
 def cut(waveform, first=0, frame_samples=80):
-    return find_cut(waveform, first, RATE, frame_samples)
+    silences = EnergySilences(RATE).find(waveform, 0)
+    return choose_cut(silences, first, len(waveform), RATE, frame_samples)
 
 
 @pytest.mark.parametrize("floor", [0.0, 1e-4, 1e-3, 1e-2])

@@ -14,6 +14,7 @@ import tones
 import yaml
 from noisy_words import write_bigram
 
+from asr.acoustic.silero import open_silero
 from asr.audio import write_wav
 from asr.cli import main
 from asr.cli.terminal import COLOURS, colour_words
@@ -174,6 +175,32 @@ def test_transcripts_of_other_settings_are_not_mixed(folder, capsys):
     line = capsys.readouterr().err.splitlines()[-1]
     assert "--out o: its transcripts were made with another decoder.beam_width" in line
     assert transcribe("rec", "--out", "o", "--beam-width", "8", "--overwrite") == 0
+
+
+@pytest.mark.parametrize("cut", ["energy", "silero"])
+def test_recording_is_cut_as_the_command_says(folder, capsys, monkeypatch, cut):
+    found = []
+    monkeypatch.setattr("asr.acoustic.silero.open_silero", lambda: None)
+    monkeypatch.setattr("asr.acoustic.chunks.choose_cut", lambda *args: found.append(args))
+    monkeypatch.setattr("asr.acoustic.silero.SileroSilences.find", lambda *args: "by silero")
+    write_wav(folder / "long.wav", np.zeros(31 * tones.SAMPLE_RATE), tones.SAMPLE_RATE)
+
+    assert transcribe("long.wav", "--cut", cut, "--out", "out") == 0
+
+    assert {args[0] == "by silero" for args in found} == {cut == "silero"}
+    assert json.loads((folder / "out/transcribe.json").read_text())["cut"] == cut
+    other = {"energy": "silero", "silero": "energy"}[cut]
+    assert transcribe("long.wav", "--cut", other, "--out", "out") == 2
+    assert "were made with another cut" in capsys.readouterr().err
+
+
+def test_cut_by_silero_needs_its_extra(folder, capsys, monkeypatch):
+    monkeypatch.setattr("asr.acoustic.silero.find_spec", lambda name: None)
+    open_silero.cache_clear()
+
+    assert main(["transcribe", "rec/a.wav", "--cut", "silero"]) == 2
+    message = "asr transcribe: cut=silero needs silero-vad: pip install 'ctc-asr[vad]'"
+    assert capsys.readouterr().err.splitlines()[1:] == [message]  # behind the name of the model
 
 
 def test_failures_of_a_run_before_are_forgotten(folder):
