@@ -45,7 +45,7 @@ def resample(waveform: np.ndarray, source_rate: int, sample_rate: int) -> np.nda
     check_rate(source_rate)
     check_rate(sample_rate)
     waveform = np.asarray(waveform, dtype=np.float32)
-    if source_rate == sample_rate or waveform.size == 0:
+    if source_rate == sample_rate:
         return waveform
     return _interpolate(waveform, source_rate, sample_rate, _FEWEST_SAMPLES)
 
@@ -54,6 +54,8 @@ def _interpolate(
     waveform: np.ndarray, source_rate: int, sample_rate: int, fewest_samples: int = 0
 ) -> np.ndarray:
     """Resample (..., L) float32; PyTorch is given zeros up to the fewest samples."""
+    if waveform.size == 0:
+        return waveform
     divisor = gcd(source_rate, sample_rate)
     ratio = source_rate // divisor, sample_rate // divisor
     if ratio[0] * ratio[1] > _MAX_KERNEL:

@@ -58,7 +58,7 @@ def test_wheel_metadata_names_licence_python_and_extras(wheel):
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
     extras = {"train", "synth", "parquet", "tune", "av", "serve", "listen", "export", "runtime"}
-    extras |= {"hf", "cuda", "docs", "dev"}
+    extras |= {"hf", "cuda", "docs", "dev", "lhotse", "vad"}
     assert set(metadata.get_all("Provides-Extra")) == extras
     assert read_dist_info(wheel, "licenses/LICENSE").lstrip().startswith("Apache License")
 
