@@ -154,8 +154,8 @@ class IdentityRNN(nn.RNN):
     W drawn from a normal distribution of deviation 0.001. The units are not clipped. PyTorch's own
     layer computes it, and cuDNN on a GPU.
 
-    Source: Le, Jaitly and Hinton 2015 (arXiv:1504.00941), sections 3 and 4.4. The paper scales the
-    identity so for speech; at 1, where units sum over all time, training here diverges.
+    Source: Le, Jaitly and Hinton 2015 (arXiv:1504.00941), who begin with the identity or with a
+    scaled one. At 1, where units sum over all time, training on speech diverged here.
     """
 
     diagonal = 0.01
