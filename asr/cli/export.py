@@ -114,9 +114,9 @@ def _measure(config: dict, model: AcousticModel, files: dict[str, Path], test: T
     from asr.export.exporter import open_torchscript
     from asr.runtime.model import OnnxModel
 
+    is_onnx = config["format"] == "onnx"
     systems = {"checkpoint": rows_of(model)}
     for name, path in files.items():
-        is_onnx = config["format"] == "onnx"
         systems[name] = OnnxModel(path, 1).log_probs if is_onnx else open_torchscript(path)
     measured = measure_errors(systems, test.loader, test.decoder, test.metric)
     sizes = {name: path.stat().st_size for name, path in files.items()}

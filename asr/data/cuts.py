@@ -9,6 +9,7 @@ transforms it are its affair. Paths are relative to the working directory, as it
 """
 
 import gzip
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def _read(path: Path) -> bytes:
     try:
         content = read_bytes(path)
         if path.suffix == ".gz":
-            with gzip.open(path) as file:
+            with gzip.open(io.BytesIO(content)) as file:
                 content = file.read(_MOST + 1)
     except (EOFError, OSError, ValueError) as error:
         said = str(error).removeprefix(f"{path}: ")

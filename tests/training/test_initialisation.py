@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny import make_corpus, overrides
+from tiny import overrides
 
 from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_checkpoint
 from asr.acoustic.model import build_model
@@ -15,13 +15,6 @@ from asr.cli.run_folder import RunFolderError
 from asr.cli.train import train
 from asr.text import CharTokenizer
 from asr.training.initialisation import freeze, inherit, parameter_groups
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

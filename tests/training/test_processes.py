@@ -9,7 +9,7 @@ import time
 
 import pytest
 import torch
-from tiny import make_corpus, overrides
+from tiny import overrides
 
 from asr.acoustic.checkpoint import read_checkpoint
 from asr.cli.hydra_config import compose_config
@@ -18,13 +18,6 @@ from tests.training.test_training import Killed, kill_at
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 LOST = "asr train: one of 2 loading processes was ended from outside, as by a system that"
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder)
-    return folder
 
 
 def words_of(corpus, run_dir, **changes):

@@ -18,13 +18,6 @@ from asr.training import best, loop
 from asr.training.stopping import ECHO_S, Interrupted, StopSignal
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder)
-    return folder
-
-
 def fit(corpus, run_dir, **changes):
     return train(compose_config("train", overrides(corpus, run_dir, **changes)))
 

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 import yaml
-from tiny import make_corpus, overrides
+from tiny import overrides
 
 from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_checkpoint
 from asr.cli.hydra_config import compose_config
@@ -15,13 +15,6 @@ from asr.cli.train import train
 from asr.training import loop
 from asr.training.averaging import average_tensors
 from asr.training.loop import TrainingError
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder)
-    return folder
 
 
 def fit(corpus, run_dir, **changes):
