@@ -1,5 +1,6 @@
 """Utterances that arrive in pieces through front end and network, many of them in one batch."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -64,6 +65,13 @@ class AcousticStream:
         self._waiting: list[Tensor] = []
         self._is_last = False
         self.is_done = False
+
+    def copy(self) -> "AcousticStream":
+        """Make another that goes on from here; what follows in one leaves the other as it is."""
+        other = copy.copy(self)
+        other._features = self._features.copy()
+        other._waiting = self._waiting.copy()
+        return other
 
     def push(self, samples: np.ndarray) -> None:
         """Add the next samples (L,), L >= 0, float32 in [-1, 1] at the model's rate."""

@@ -4,6 +4,8 @@ Frames come as soon as their last sample is there, and are those that the front 
 whole utterance, whatever the pieces.
 """
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,14 @@ class FeatureStream:
         self._for_slopes = _Margins(WINDOW * spectral.deltas)
         self._for_neighbours = _Margins(spectral.context)
         self._running = spectral.corpus_mean.new_zeros(1, len(spectral.corpus_mean))
+
+    def copy(self) -> "FeatureStream":
+        """Make another that goes on from here; what follows in one leaves the other as it is."""
+        other = copy.copy(self)
+        other._windows = copy.copy(self._windows)
+        other._for_slopes = copy.copy(self._for_slopes)
+        other._for_neighbours = copy.copy(self._for_neighbours)
+        return other
 
     @torch.no_grad()
     def push(self, samples: Tensor) -> Tensor:

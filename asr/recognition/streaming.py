@@ -5,18 +5,21 @@ for samples in microphone:
     for segment in stream.push(samples):
         print(segment.text)
 
-An utterance ends where `Endpoints` say. After a silence the network begins anew, shortly before the
+An utterance ends where `Endpoints` say. If that is within a word, whose end the network may keep
+back until it hears more, it is made to say what it would say if the sound ended there. After a
+silence the network begins anew, shortly before the
 end of that silence: it hears every utterance as it heard those of its training, from the beginning,
 and no hour-long past. What it had seen of the next utterance it sees again.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
 
 from asr.acoustic.model import AcousticModel
-from asr.acoustic.streaming import AcousticStream, advance_streams, check_streams
+from asr.acoustic.streaming import AcousticStream, advance_streams, check_streams, latency
 from asr.decoding import Decoder
 from asr.decoding.decoder import StreamingDecoder
 from asr.recognition.endpoints import Endpoints
@@ -71,7 +74,11 @@ class SpeechStream:
         self._held = np.empty(0, np.float32)
         self._held_from = 0
         self._is_closed = False
+        # Samples from the beginning of a frame until its row is computed.
+        self._num_ahead = math.ceil(latency(model).total_s * model.sample_rate)
         self._acoustic = AcousticStream(model)
+        # As it was before the samples that were fed last, and what had been fed by then.
+        self._before = self._acoustic.copy(), 0
         self._utterance = Utterance(model, decoder, first_frame=0)
 
     @property
@@ -128,6 +135,7 @@ class SpeechStream:
         """Give the network the next samples, or the end."""
         first = self._num_fed - self._held_from
         samples = self._held[first : first + int(_FEED_S * self.model.sample_rate)]
+        self._before = self._acoustic.copy(), self._num_fed
         self._acoustic.push(samples)
         self._num_fed += len(samples)
         if self._is_closed and self._num_fed == self._num_samples:
@@ -136,20 +144,38 @@ class SpeechStream:
     def _take(self, rows: Tensor) -> list[Segment]:
         """Decode what the network made of them, (T, C), and return the utterances that ended."""
         segments: list[Segment] = []
+        first_frame = self._utterance.end_frame
         while True:
             rows = rows[self._utterance.push(rows, self._endpoints) :]
             if not self._utterance.has_ended(self._endpoints):
                 break
-            segments += self._utterance.finish(self.duration_s)
             if self._utterance.ends_in_pause(self._endpoints):
+                rest = self._rest_of_word(first_frame) if self._utterance.is_in_word else None
+                segments += self._utterance.finish(self.duration_s, rest)
                 self._begin_anew()
                 return segments
+            segments += self._utterance.finish(self.duration_s)
             self._begin_utterance(self._utterance.end_frame)
         self._forget(self._next_frame)
         if self._acoustic.is_done:
             segments += self._utterance.finish(self.duration_s)
             self._begin_utterance(self._utterance.end_frame)
         return segments
+
+    def _rest_of_word(self, first_frame: int) -> Tensor:
+        """Compute the rows after the utterance's last one as if the sound ended here.
+
+        What the last row needed is heard, and no more, so that they do not depend on the pieces.
+
+        Args:
+            first_frame: of the stream, that of the first row of what was fed last.
+        """
+        acoustic, num_fed = self._before
+        end_frame = self._utterance.end_frame
+        end = (end_frame - 1) * self.model.samples_per_frame + self._num_ahead
+        acoustic.push(self._held[num_fed - self._held_from : max(0, end - self._held_from)])
+        acoustic.finish()
+        return advance_streams([acoustic])[0][end_frame - first_frame :]
 
     @property
     def _next_frame(self) -> int:

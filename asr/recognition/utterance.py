@@ -34,6 +34,8 @@ class Utterance:
         tokens = model.tokenizer.tokens
         separators = [i for i, token in enumerate(tokens) if token in (" ", WORD_START)]
         self._silent = {BLANK, *separators}
+        self._starts = {i for i, token in enumerate(tokens) if token.startswith((" ", WORD_START))}
+        self._last = BLANK  # best token of the last frame that was not the blank's
         # Words that are tokens get their confidence from the frames.
         self._rows: list[Tensor] | None = None if model.separates_words else []
 
@@ -52,7 +54,7 @@ class Utterance:
         for best in rows.argmax(dim=1).tolist():
             if self.has_ended(endpoints):
                 break
-            self._count(is_silent=best in self._silent)
+            self._count(best)
             count += 1
         self._decoding.push(rows[:count])
         if self._rows is not None:
@@ -70,6 +72,11 @@ class Utterance:
         """Whether its end is no place within a word."""
         return endpoints is not None and endpoints.is_pause(self._silence_s)
 
+    @property
+    def is_in_word(self) -> bool:
+        """Whether further tokens would belong to the last word; False if tokens are words."""
+        return self._has_words and self._model.separates_words and self._last not in self._silent
+
     def partial(self, heard_s: float) -> PartialTranscript:
         """Describe it so far; `heard_s` seconds of the stream were heard."""
         known = self._decoding.partial()
@@ -78,13 +85,27 @@ class Utterance:
         timed = time_words(words, frame_s, heard_s, self._first_frame)
         return PartialTranscript(known.text, known.stable_text, timed)
 
-    def finish(self, heard_s: float) -> list[Segment]:
-        """End it: return its segment, or none if it has no words."""
+    def finish(self, heard_s: float, rest: Tensor | None = None) -> list[Segment]:
+        """End it: return its segment, or none if it has no words.
+
+        Args:
+            heard_s: seconds of the stream that were heard.
+            rest: log-probabilities (T, C) after its last frame, where the last word may end.
+        """
+        num_rest = 0 if rest is None else self._finish_word(rest)
         n_best = self._decoding.finish()
         n_best[0] = self._with_words(n_best[0])
         frame_s = self._model.seconds_per_frame
-        segment = make_segment(n_best, self._first_frame, self.num_frames, frame_s, heard_s)
+        num_frames = self.num_frames + num_rest
+        segment = make_segment(n_best, self._first_frame, num_frames, frame_s, heard_s)
         return [segment] if segment.text else []
+
+    def _finish_word(self, rest: Tensor) -> int:
+        """Decode frames until another word begins; return how many."""
+        best = rest.argmax(dim=1).tolist()
+        count = next((t for t, token in enumerate(best) if token in self._starts), len(best))
+        self._decoding.push(rest[:count])
+        return count
 
     def _with_words(self, best: Hypothesis) -> Hypothesis:
         """Make words of tokens, where no spaces separate them."""
@@ -96,7 +117,9 @@ class Utterance:
     def _silence_s(self) -> float:
         return self.num_silent * self._model.seconds_per_frame
 
-    def _count(self, *, is_silent: bool) -> None:
+    def _count(self, best: int) -> None:
+        is_silent = best in self._silent
         self.num_frames += 1
+        self._last = self._last if best == BLANK else best
         self.num_silent = self.num_silent + 1 if is_silent else 0
         self._has_words = self._has_words or not is_silent

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 import asr
 from asr.acoustic.checkpoint import load_checkpoint
-from asr.acoustic.streaming import AcousticStream
+from asr.acoustic.streaming import AcousticStream, latency
 from asr.decoding import BeamSearchDecoder, PrefixSearchDecoder
 from asr.recognition.endpoints import Endpoints
 from asr.recognition.recognizer import Recognizer
+from asr.recognition.streaming import LEAD_S
 from asr.resampling import resample
 
 RATE = tones.SAMPLE_RATE
@@ -69,6 +70,69 @@ def test_long_stream_gives_utterances_with_their_times(segments):
 @pytest.mark.parametrize("size", [1203, 8000, 10**6])
 def test_segments_do_not_depend_on_the_pieces(model, speech, segments, size):
     assert described(recognize(model.stream(), speech, size)) == described(segments)
+
+
+def collapse(tokens, path):
+    return "".join(tokens[k] for k, _ in itertools.groupby(path) if tokens[k])
+
+
+def slowly(model, audio, silence_s):
+    """Texts of a stream that ends utterances at `silence_s`, all from whole recordings.
+
+    Each utterance is what the model makes of the sound until it ended, and then of the last word
+    what it would make if no sound were left.
+    """
+    rows_of, spf = best_path(model), model.samples_per_frame
+    ahead = int(np.ceil(latency(model).total_s * model.sample_rate))
+    tokens = ["", *model.tokenizer.tokens[1:]]
+    texts, begin, num_finished = [], 0, 0
+    while True:
+        path = rows_of(audio[begin * spf :])
+        silent = 0
+        for t, best in enumerate(path):
+            silent = silent + 1 if tokens[best] in ("", " ") else 0
+            said = collapse(tokens, path[: t + 1])
+            if said.strip() and silent * model.seconds_per_frame >= silence_s:
+                break
+        else:
+            return [*texts, " ".join(collapse(tokens, path).split())], num_finished
+        path = path[: t + 1]
+        if not said.endswith(" "):
+            rest = rows_of(audio[begin * spf : (begin + t) * spf + ahead])[t + 1 :]
+            rest = itertools.takewhile(lambda best: tokens[best] != " ", rest)
+            path = [*path, *rest]
+        texts.append(" ".join(collapse(tokens, path).split()))
+        num_finished += texts[-1] != " ".join(said.split())
+        begin += t + 1 - min(silent // 2, int(LEAD_S / model.seconds_per_frame))
+
+
+def best_path(model):
+    def path(audio):
+        lengths = torch.tensor([len(audio)])
+        rows, lengths = model.log_probs(torch.from_numpy(audio)[None], lengths)
+        return rows[0, : lengths[0]].argmax(-1).tolist()
+
+    return path
+
+
+@pytest.mark.parametrize("size", [313, 4000, 10**6])
+def test_a_word_that_silence_ends_is_what_it_is_where_the_sound_ends(size):
+    rng = np.random.default_rng(5)
+    loud = np.repeat(rng.uniform(0, 1, 60), 1600)
+    audio = (loud * rng.uniform(-0.5, 0.5, len(loud))).astype(np.float32)
+    acoustic = tones.untrained_model(config=tones.STREAMING_CONFIG)
+    with torch.no_grad():  # as many words as silences
+        acoustic.network.linear.weight *= 8
+        rows, _ = acoustic.log_probs(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
+        acoustic.network.linear.bias -= rows[0].mean(0)
+        acoustic.network.linear.bias[0] += 0.3
+    endpoints = Endpoints(silence_s=0.2, long_s=1e3, longest_s=1e3, empty_s=1e3)
+
+    found = recognize(Recognizer(acoustic).stream(endpoints=endpoints), audio, size)
+
+    expected, num_finished = slowly(acoustic, audio, 0.2)
+    assert num_finished >= 3
+    assert [s.text for s in found] == [text for text in expected if text]
 
 
 def test_without_endpoints_a_stream_is_one_utterance_as_the_whole_file(model, speech):
