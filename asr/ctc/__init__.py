@@ -1,7 +1,6 @@
 """The CTC loss and alignment: see `loss`, `alignment` and `targets`."""
 
 from asr.ctc.alignment import forced_align, occupancies
-from asr.ctc.delay_penalty import DelayPenalizedCTCLoss
 from asr.ctc.entropy import EntropyRegularizedCTCLoss, path_entropy
 from asr.ctc.explanation import explain
 from asr.ctc.label_priors import LabelPriorCTCLoss
@@ -10,7 +9,6 @@ from asr.ctc.targets import check_feasible, minimum_input_length
 
 __all__ = [
     "CTCLoss",
-    "DelayPenalizedCTCLoss",
     "EntropyRegularizedCTCLoss",
     "LabelPriorCTCLoss",
     "check_feasible",
