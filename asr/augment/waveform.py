@@ -45,6 +45,8 @@ class WaveformAugment:
             digital zeros, half are faint white noise.
         pad_noise_db: (low, high) dB of that noise, full scale 0.
         tempos: factors to draw from, each in [0.5, 2]; as speeds, but pitch stays.
+        shift_s: speech begins later by up to this, in silence as above, seconds, >= 0: files may
+            all begin at the same part of an output frame, and what a stream hears does not.
         room: puts a room around the speech, or None.
         noise: adds recorded noise, or None.
         line: sends it through a telephone line, or None.
@@ -64,6 +66,7 @@ class WaveformAugment:
         pad_probability: float,
         pad_noise_db: tuple[float, float],
         tempos: Sequence[float] = (1.0,),  # these as before they were options
+        shift_s: float = 0.0,
         room: RecordedRooms | SimulatedRooms | None = None,
         noise: RecordedNoise | None = None,
         line: TelephoneLine | None = None,
@@ -75,7 +78,7 @@ class WaveformAugment:
                 )
         if sample_rate < 1:
             raise ValueError(f"sample_rate must be >= 1, got {sample_rate}")
-        for name, value in (("gain_db", gain_db), ("pad_s", pad_s)):
+        for name, value in (("gain_db", gain_db), ("pad_s", pad_s), ("shift_s", shift_s)):
             if value < 0:
                 raise ValueError(f"{name} must be >= 0, got {value}")
         if noise_snr_db is not None:
@@ -91,6 +94,7 @@ class WaveformAugment:
         self.noise_probability = noise_probability
         self.pad_s = pad_s
         self.pad_probability = pad_probability
+        self.shift_s = shift_s
         self.pad_noise_db = pad_noise_db
         self.late_changes: list[LateChange] = [c for c in (room, noise, line) if c is not None]
 
@@ -119,6 +123,7 @@ class WaveformAugment:
         trail_s = self.pad_s * trail if after < self.pad_probability else 0.0
         # Drawn only where there is a choice: without one, other draws are as they always were.
         tempo = self.tempos[rng.integers(len(self.tempos)) if len(self.tempos) > 1 else 0]
+        lead_s += rng.uniform(0.0, self.shift_s) if self.shift_s else 0.0
         return Change(speed, tempo, lead_s, trail_s)
 
     def duration(self, seconds: float, rng: np.random.Generator) -> float:

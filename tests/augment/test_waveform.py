@@ -32,9 +32,10 @@ def test_waveform_augment_is_a_function_of_its_generator():
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("tempos", [[1.0], [0.8, 1.3]])
-def test_duration_foretells_what_augmentation_makes(seed, tempos):
-    augment, waveform = waveform_augment(tempos=tempos, line=LINE), tone(8000)
+@pytest.mark.parametrize(("tempos", "shift_s"), [([1.0], 0.0), ([0.8, 1.3], 0.2)])
+def test_duration_foretells_what_augmentation_makes(seed, tempos, shift_s):
+    augment = waveform_augment(tempos=tempos, shift_s=shift_s, line=LINE)
+    waveform = tone(8000)
 
     augmented = augment(waveform, np.random.default_rng(seed))
 
@@ -71,6 +72,18 @@ def test_padding_comes_as_often_as_was_asked():
         assert np.mean([getattr(c, side) > 0 for c in changes]) == pytest.approx(0.2, abs=0.03)
 
 
+def test_shifted_speech_begins_anywhere_within_the_limit():
+    augment = waveform_augment(speeds=[1.0], pad_probability=0.0, shift_s=0.08)
+
+    changes = [augment.draw(np.random.default_rng(seed)) for seed in range(200)]
+
+    leads = np.array([change.lead_s for change in changes])
+    assert 0 <= leads.min() < 0.004
+    assert 0.076 < leads.max() < 0.08
+    assert leads.mean() == pytest.approx(0.04, abs=0.005)
+    assert not any(change.trail_s for change in changes)
+
+
 def test_one_tempo_draws_nothing():
     """Runs of before there was a choice of tempo are repeated to the last sample."""
     seeds = [np.random.default_rng(3) for _ in range(2)]
@@ -104,6 +117,7 @@ def test_nothing_asked_changes_nothing(rng):
     [
         ({"sample_rate": 0}, "sample_rate must be >= 1, got 0"),
         ({"pad_s": -1.0}, "pad_s must be >= 0, got -1.0"),
+        ({"shift_s": -1.0}, "shift_s must be >= 0, got -1.0"),
         ({"pad_probability": 1.1}, r"pad_probability must be in \[0, 1\], got 1.1"),
         ({"pad_noise_db": (-40.0, -60.0)}, "pad_noise_db must be low <= high"),
         ({"speeds": []}, "speeds must be one or more factors"),
