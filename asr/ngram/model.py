@@ -3,6 +3,7 @@
 import gzip
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -67,14 +68,18 @@ class NGramLM:
         """Words of the vocabulary, <s>, </s> and <unk> among them."""
         return self.native.num_words
 
-    def words(self) -> list[str]:
-        """List the vocabulary; <unk> comes first.
+    def words(self, indices: Iterable[int] | None = None) -> list[str]:
+        """List the vocabulary, or some of it; <unk> comes first.
+
+        Args:
+            indices: which words, 0..len-1; None: all.
 
         Raises:
             ValueError: a word is not UTF-8.
         """
+        indices = range(len(self)) if indices is None else indices
         try:
-            return [self.native.word(index) for index in range(len(self))]
+            return [self.native.word(index) for index in indices]
         except (RuntimeError, UnicodeDecodeError) as error:  # nanobind raises the former
             raise ValueError(f"{self.path}: a word is not UTF-8") from error
 
