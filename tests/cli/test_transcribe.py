@@ -106,6 +106,8 @@ def test_broken_standard_input_is_named_as_it_was(folder, capsys, monkeypatch):
         (["rec", "--overwrite"], "--overwrite has no effect without --out"),
         (["rec", "--print-colors", "--format", "json"], "--print-colors is for text"),
         (["rec", "--lm-alpha", "1"], "--lm-alpha has no effect without --lm"),
+        (["rec", "--words-per-line", "x"], "--words-per-line: must be an integer, >= 1, got 'x'"),
+        (["rec", "--words-per-line", "0"], "--words-per-line: must be >= 1, got 0"),
         (["rec", "--hotword-weight", "1"], "--hotword-weight has no effect without --hotwords"),
         (["rec", "--hotwords", "ab"], "hotword_weight must be > 0"),
         (["rec", "--grammar", "x |"], "grammar"),
@@ -221,6 +223,31 @@ def test_recordings_that_differ_in_their_ending_keep_it(folder):
 
     assert (folder / "o/a.wav.txt").read_text() == (folder / "o/a.flac.txt").read_text()
     assert (folder / "o/b.txt").exists()
+
+
+def test_recording_named_as_the_folders_own_file_is_transcribed(folder):
+    Path("rec/a.wav").rename("transcribe.wav")
+
+    assert transcribe("transcribe.wav", "--out", "o", "--format", "json") == 0
+    assert transcribe("transcribe.wav", "--out", "o", "--format", "json") == 0
+
+    assert json.loads(Path("o/transcribe.wav.json").read_text())["text"] == TEXTS["a"]
+
+
+def test_columns_are_parted_by_tabs_on_standard_output(folder, capsys):
+    assert transcribe("rec/b.wav", "--format", "tsv") == 0
+
+    titles, row = lines(capsys)
+    assert titles.split("\t") == ["start", "end", "text"]
+    assert row.split("\t")[2] == TEXTS["b"]
+
+
+def test_name_with_a_newline_stays_on_its_line(folder, capsys):
+    Path("rec/a.wav").rename("rec/new\nline\t.wav")
+
+    assert transcribe("rec") == 0
+
+    assert rf"rec/new\nline\t.wav: {TEXTS['a']}" in lines(capsys)
 
 
 def test_channels_are_transcribed_one_by_one(folder, capsys):
