@@ -14,6 +14,7 @@ Lexicon = Iterable[str] | Mapping[str, str | Sequence[str]] | os.PathLike[str]
 _log = logging.getLogger(__name__)
 
 _SAMPLE = 1000  # words of a model that are looked at
+_WORD_MARK = "\u2581"
 _NO_WORDS = frozenset({"<unk>", "<UNK>", "<s>", "</s>"})
 
 
@@ -21,7 +22,7 @@ def check_model_words(lm: NGramLM, tokens: Sequence[str], blank: int) -> None:
     """Refuse a word model whose words the tokens cannot spell; warn where they can spell few.
 
     Every word would be unknown to it, and the best text none at all. Mostly one of the two is in
-    upper case.
+    upper case, or the model is not one of words.
 
     Args:
         lm: a model of words; some of them are looked at.
@@ -29,11 +30,16 @@ def check_model_words(lm: NGramLM, tokens: Sequence[str], blank: int) -> None:
         blank: index of the blank.
 
     Raises:
-        ValueError: the tokens can spell none of the words.
+        ValueError: the tokens can spell none of the words, or these are characters or pieces.
     """
     letters = _letters_of(tokens, blank)
     indices = range(0, len(lm), max(1, len(lm) // _SAMPLE))
     words = [word for word in lm.words(indices) if word not in _NO_WORDS]
+    if piece := next((word for word in words if word.startswith(_WORD_MARK)), None):
+        raise ValueError(
+            f"lm: it is a model of characters or pieces, such as '{piece}' (U+2581), not of words: "
+            "in Python, NGramLM(path, unit='token'); commands take models of words"
+        )
     strange = [word for word in words if not letters.issuperset(word)]
     if 2 * len(strange) <= len(words):
         return

@@ -330,6 +330,16 @@ def test_model_of_words_that_the_tokens_can_hardly_spell_is_said(tmp_path, caplo
     assert "lm: 2 of 3 of its words need letters that no token has, such as 'cup'" in caplog.text
 
 
+def test_model_of_characters_is_no_model_of_words(tmp_path):
+    lm = write_model(tmp_path / "lm.arpa", ["\u2581", "a", "b"])
+
+    with pytest.raises(
+        ValueError, match="lm: it is a model of characters or pieces, such as '\u2581'"
+    ):
+        BeamSearchDecoder(LETTERS, lm=lm)
+    assert BeamSearchDecoder(LETTERS, lm=NGramLM(lm.path, unit="token"))
+
+
 def test_words_that_a_lexicon_shows_need_no_letters(tmp_path, caplog):
     lm = write_model(tmp_path / "lm.arpa", ["TAXI"])
 
