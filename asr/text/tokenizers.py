@@ -204,7 +204,7 @@ class SentencePieceTokenizer:
         pieces = self._processor.encode(text)
         unknown = self._processor.unk_id()
         if unknown in pieces or WORD_START in text:
-            raise refuse_character(self._firstrefuse_character(text), text)
+            raise refuse_character(self._first_unknown(text), text)
         ids = [piece + 1 for piece in pieces]
         if (back := self.decode(ids)) != text:
             raise ValueError(
@@ -228,7 +228,7 @@ class SentencePieceTokenizer:
         """Return all that `tokenizer_from_state` needs."""
         return {"type": "sentencepiece", "model": base64.b64encode(self.model).decode("ascii")}
 
-    def _firstrefuse_character(self, text: str) -> str:
+    def _first_unknown(self, text: str) -> str:
         unknown = self._processor.unk_id()
         for character in text:
             if character == WORD_START or unknown in self._processor.encode(character):
