@@ -33,8 +33,7 @@ def check_model_words(lm: NGramLM, tokens: Sequence[str], blank: int) -> None:
         ValueError: the tokens can spell none of the words, or these are characters or pieces.
     """
     letters = _letters_of(tokens, blank)
-    indices = range(0, len(lm), max(1, len(lm) // _SAMPLE))
-    words = [word for word in lm.words(indices) if word not in _NO_WORDS]
+    words = [word for word in lm.sample_words(_SAMPLE) if word not in _NO_WORDS]
     if piece := next((word for word in words if word.startswith(_WORD_MARK)), None):
         raise ValueError(
             f"lm: it is a model of characters or pieces, such as '{piece}' (U+2581), not of words: "

@@ -3,7 +3,6 @@
 import gzip
 import os
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -68,20 +67,26 @@ class NGramLM:
         """Words of the vocabulary, <s>, </s> and <unk> among them."""
         return self.native.num_words
 
-    def words(self, indices: Iterable[int] | None = None) -> list[str]:
-        """List the vocabulary, or some of it; <unk> comes first.
-
-        Args:
-            indices: which words, 0..len-1; None: all.
+    def words(self) -> list[str]:
+        """List the vocabulary; <unk> comes first.
 
         Raises:
             ValueError: a word is not UTF-8.
         """
-        indices = range(len(self)) if indices is None else indices
         try:
-            return [self.native.word(index) for index in indices]
+            return [self.native.word(index) for index in range(len(self))]
         except (RuntimeError, UnicodeDecodeError) as error:  # nanobind raises the former
             raise ValueError(f"{self.path}: a word is not UTF-8") from error
+
+    def sample_words(self, most: int) -> list[str]:
+        """List at most `most` words, evenly spread; one that is not UTF-8 is U+FFFD."""
+        words = []
+        for index in range(0, len(self), max(1, -(-len(self) // most))):
+            try:
+                words.append(self.native.word(index))
+            except (RuntimeError, UnicodeDecodeError):
+                words.append("\ufffd")
+        return words
 
     def score(self, sentence: str, bos: bool = True, eos: bool = True) -> float:
         """Compute the ln probability of a sentence.

@@ -340,6 +340,14 @@ def test_model_of_characters_is_no_model_of_words(tmp_path):
     assert BeamSearchDecoder(LETTERS, lm=NGramLM(lm.path, unit="token"))
 
 
+def test_model_in_another_encoding_is_said(tmp_path, caplog):
+    path = write_model(tmp_path / "lm.arpa", ["ab", "b\xfc", "\xe4"]).path
+    path.write_bytes(path.read_text("utf-8").encode("latin-1"))
+
+    assert decode(spell("ab"), lm=NGramLM(path)) == "ab"
+    assert "lm: 2 of 3 of its words need letters that no token has" in caplog.text
+
+
 def test_words_that_a_lexicon_shows_need_no_letters(tmp_path, caplog):
     lm = write_model(tmp_path / "lm.arpa", ["TAXI"])
 
