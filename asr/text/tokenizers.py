@@ -28,6 +28,8 @@ from asr.text.symbols import SymbolTokenizer, read_strings
 
 # The largest published model, of a quarter of a million pieces, has five.
 MAX_MODEL_BYTES = 100 * 2**20
+# Advice of SentencePiece that nobody can follow here: every character gets into the vocabulary.
+_NOT_OURS = " or decrease character_coverage with --character_coverage option"
 
 
 class Tokenizer(Protocol):
@@ -177,6 +179,7 @@ class SentencePieceTokenizer:
             )
         except (RuntimeError, OSError) as error:
             reason = str(error).rpartition("] ")[2] or str(error)
+            reason = reason.replace(_NOT_OURS, "")
             raise ValueError(
                 f"cannot train a SentencePiece model of {vocab_size} pieces: {reason}"
             ) from error
