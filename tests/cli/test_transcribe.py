@@ -106,8 +106,6 @@ def test_broken_standard_input_is_named_as_it_was(folder, capsys, monkeypatch):
         (["rec", "--overwrite"], "--overwrite has no effect without --out"),
         (["rec", "--print-colors", "--format", "json"], "--print-colors is for text"),
         (["rec", "--lm-alpha", "1"], "--lm-alpha has no effect without --lm"),
-        (["rec", "--words-per-line", "x"], "--words-per-line: must be an integer, >= 1, got 'x'"),
-        (["rec", "--words-per-line", "0"], "--words-per-line: must be >= 1, got 0"),
         (["rec", "--hotword-weight", "1"], "--hotword-weight has no effect without --hotwords"),
         (["rec", "--hotwords", "ab"], "hotword_weight must be > 0"),
         (["rec", "--grammar", "x |"], "grammar"),
@@ -223,6 +221,16 @@ def test_recordings_that_differ_in_their_ending_keep_it(folder):
 
     assert (folder / "o/a.wav.txt").read_text() == (folder / "o/a.flac.txt").read_text()
     assert (folder / "o/b.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"), [("x", "an integer, >= 1, got 'x'"), ("0", ">= 1, got 0")]
+)
+def test_count_that_is_none_is_named(capsys, value, rule):
+    with pytest.raises(SystemExit):
+        main(["transcribe", "rec", "--words-per-line", value])
+
+    assert f"argument --words-per-line: must be {rule}" in capsys.readouterr().err
 
 
 def test_recording_named_as_the_folders_own_file_is_transcribed(folder):
