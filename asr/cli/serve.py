@@ -9,6 +9,7 @@ from asr.acoustic.checkpoint import load_checkpoint
 from asr.cli.assembly import choose_device, open_files, run_of
 from asr.cli.beam_options import add_beam_arguments, read_beam_options
 from asr.cli.checkpoint_option import add_checkpoint_argument, settle_box
+from asr.cli.counts import read_count, read_whole
 from asr.files import read_text
 from asr.recognition.box import BOX
 from asr.server.decoders import Decoders
@@ -42,13 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     limits = parser.add_argument_group("limits")
     for flag, kind, default, help in (
-        ("--max-megabytes", _at_least_1, Settings.max_bytes // 2**20, "of a request"),
-        ("--max-seconds", _at_least_1, int(Settings.max_duration_s), "of audio of a request"),
-        ("--max-requests", _at_least_1, Settings.max_requests, "uploading, waiting or in work"),
-        ("--max-streams", _at_least_1, Settings.max_streams, "live at a time"),
-        ("--per-minute", _at_least_1, Settings.requests_per_minute, "requests of one address"),
-        ("--body-timeout", _at_least_1, int(Settings.body_timeout_s), "seconds for an upload"),
-        ("--stop-timeout", _at_least_1, int(Settings.stop_timeout_s), "seconds at SIGTERM"),
+        ("--max-megabytes", read_count, Settings.max_bytes // 2**20, "of a request"),
+        ("--max-seconds", read_count, int(Settings.max_duration_s), "of audio of a request"),
+        ("--max-requests", read_count, Settings.max_requests, "uploading, waiting or in work"),
+        ("--max-streams", read_count, Settings.max_streams, "live at a time"),
+        ("--per-minute", read_count, Settings.requests_per_minute, "requests of one address"),
+        ("--body-timeout", read_count, int(Settings.body_timeout_s), "seconds for an upload"),
+        ("--stop-timeout", read_count, int(Settings.stop_timeout_s), "seconds at SIGTERM"),
     ):
         limits.add_argument(
             flag, type=kind, default=default, metavar="N", help=f"{help} (%(default)s)"
@@ -120,13 +121,5 @@ def _name_of(checkpoint: Path) -> str:
     return BOX.stem if checkpoint == BOX else run_of(checkpoint).name
 
 
-def _at_least_1(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be >= 1, got {text}")
-    return int(text)
-
-
 def _port(text: str) -> int:
-    if not 0 <= int(text) < 2**16:
-        raise argparse.ArgumentTypeError(f"must be 0..65535, got {text}")
-    return int(text)
+    return read_whole(text, 0, 2**16 - 1)

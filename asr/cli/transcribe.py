@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from asr.cli.assembly import choose_device, fingerprint_files, fingerprint_model
 from asr.cli.audio_paths import Recording, find_recordings
 from asr.cli.beam_options import add_beam_arguments, read_beam_options, use_beam_search
 from asr.cli.checkpoint_option import add_checkpoint_argument, settle_box
+from asr.cli.counts import read_count
 from asr.cli.terminal import Progress, colour_words
 from asr.cli.transcript_folder import FAILURES, TranscriptFolder, name_outputs
 from asr.files import printable
@@ -73,11 +75,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--print-colors", action="store_true", help="words from red to green, on a terminal"
     )
     parser.add_argument(
-        "--max-line-width", type=_positive, default=READABLE.max_line_width, metavar="N",
+        "--max-line-width", type=read_count, default=READABLE.max_line_width, metavar="N",
         help="characters of a subtitle's line (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--words-per-line", type=_positive, metavar="N", help="subtitles of one line, so many words"
+        "--words-per-line",
+        type=read_count,
+        metavar="N",
+        help="subtitles of one line, so many words",
     )
     parser.add_argument(
         "--cut", choices=CUTS, default="energy",
@@ -215,7 +220,7 @@ def _audio_file(job: Job) -> AudioFile:
 
 
 def _coloured(transcript: Transcript, *, named: bool) -> str:
-    name = f"{printable(show_name(transcript))}: " if named else ""
+    name = f"{show_name(transcript)}: " if named else ""
     return f"{name}{colour_words(transcript)}\n"
 
 
@@ -223,11 +228,4 @@ def _showable(text: str, style: str) -> str:
     """Escape what a terminal would obey; JSON has escapes of its own, but for lone surrogates."""
     if style == "json":
         return text.encode("utf-8", "backslashreplace").decode()
-    return "\n".join(map(printable, text.split("\n")))
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be >= 1, got {value}")
-    return value
+    return re.sub(r"[^\n\t]+", lambda part: printable(part[0]), text)  # tabs part columns

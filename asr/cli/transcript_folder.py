@@ -90,12 +90,13 @@ class TranscriptFolder:
 def name_outputs(recordings: Sequence[Recording]) -> list[str]:
     """Say where below a folder the files of each recording go, without their ending.
 
-    That is the recording's place without its ending, or with it where two differ in nothing else.
+    That is the recording's place without its ending, or with it where two differ in nothing else,
+    or where it would be the folder's own `transcribe.json`.
 
     Raises:
         ValueError: two recordings would have one place.
     """
-    stems = Counter(str(r.place.with_suffix("")) for r in recordings)
+    stems = Counter([Path(SETTINGS).stem, *(str(r.place.with_suffix("")) for r in recordings)])
     names = [
         str(r.place if stems[str(r.place.with_suffix(""))] > 1 else r.place.with_suffix(""))
         for r in recordings

@@ -24,10 +24,22 @@ Part = int | float | frozenset[str]
 
 @dataclass(frozen=True)
 class Division:
-    """What goes to dev and test; None: a twentieth where the corpus has no splits at all."""
+    """What goes to dev and test; None: a twentieth where the corpus has no splits at all.
+
+    Raises:
+        ValueError: nothing would be left to train on.
+    """
 
     dev: Part | None = None
     test: Part | None = None
+
+    def __post_init__(self) -> None:
+        """Check that shares leave something."""
+        shares = [part for part in (self.dev, self.test) if isinstance(part, float)]
+        if sum(shares) >= 1:
+            raise ValueError(
+                f"--dev and --test must be less than all together, got {sum(shares):.0%}"
+            )
 
 
 @dataclass
@@ -289,7 +301,9 @@ def _warn_of_sizes(divided: Divided) -> None:
             divided.warnings.append(f"NO {name.upper()} SET, and {use}: {remedy}")
         elif count < TINY:
             size = "ONE UTTERANCE" if count == 1 else f"TINY: {count} of {total} utterances"
-            remedy = f"record more, or hold out more with --{name} 20%"
+            remedy = "record more"
+            if 5 * count < total:
+                remedy += f", or hold out more with --{name} 20%"
             if not divided.unit:
                 remedy = "the corpus says so; record more"
             divided.warnings.append(

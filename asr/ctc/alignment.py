@@ -8,7 +8,7 @@ from asr.ctc import cpu_kernels
 from asr.ctc.explanation import explain
 from asr.ctc.loss import check_batch, fit
 from asr.ctc.memory import flat_memory
-from asr.ctc.targets import IntegerArray
+from asr.ctc.targets import IntegerArray, check_tensor
 from asr.ctc.threads import run_on_threads, thread_count
 
 ROWS_CHECKED = 16  # of each utterance: logits and probabilities are wrong in all of them
@@ -42,6 +42,7 @@ def forced_align(
 
     Source: the recursion of Graves et al. 2006, equations 6 and 7, with maxima in place of sums.
     """
+    check_tensor(log_probs)
     single = log_probs.dim() == 2
     batched = log_probs.unsqueeze(1) if single else log_probs
     batch = check_batch(batched, targets, input_lengths, target_lengths, blank)

@@ -29,6 +29,7 @@ from asr.ctc.targets import (
     check_labels,
     check_lengths,
     check_log_probs,
+    check_tensor,
     flatten_targets,
     integers,
     is_on_gpu,
@@ -83,6 +84,7 @@ def ctc_loss(
         An utterance whose frames hold NaN has loss and gradient NaN.
 
     Raises:
+        TypeError: `log_probs` is no floating tensor, or targets or lengths are no integers.
         ValueError: shapes or lengths do not fit, or a label is the blank or no class. Where
             `log_probs` is on a GPU, of lengths and targets that are there too only the shapes are
             looked at, so that nobody waits for it: an utterance whose values do not fit has loss
@@ -92,6 +94,7 @@ def ctc_loss(
     """
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+    check_tensor(log_probs)
     return compute_loss(
         log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity,
         from_logits, loss_dtype(log_probs.dtype),

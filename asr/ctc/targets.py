@@ -36,7 +36,12 @@ def is_on_gpu(values: object) -> bool:
 
 def integers(name: str, values: IntegerArray) -> np.ndarray:
     """Return `values` as a contiguous int64 array, of the same memory where it is one already."""
-    array = values.numpy(force=True) if isinstance(values, torch.Tensor) else np.asarray(values)
+    try:
+        array = values.numpy(force=True) if isinstance(values, torch.Tensor) else np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be one array: pad lists of different lengths, or concatenate them"
+        ) from error
     if array.size == 0:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
@@ -82,6 +87,13 @@ def flatten_targets(
             f"target_lengths[{n}] must be <= {width} (targets' width), got {lengths[n]}"
         )
     return Targets(labels.reshape(-1), np.arange(len(lengths)) * width, lengths)
+
+
+def check_tensor(log_probs: object) -> None:
+    """Raise a TypeError unless `log_probs` is a tensor."""
+    if not isinstance(log_probs, torch.Tensor):
+        kind = type(log_probs).__name__
+        raise TypeError(f"log_probs must be a torch tensor, got {kind}")
 
 
 def check_log_probs(log_probs: torch.Tensor, blank: int) -> None:

@@ -32,7 +32,12 @@ def word_alternatives(hypotheses: Sequence[Hypothesis], top_k: int = 5) -> list[
 
     Returns:
         For each word of the best hypothesis its alternatives, most probable first.
+
+    Raises:
+        ValueError: `top_k` is below 1, or the list is empty.
     """
+    if not hypotheses:
+        raise ValueError("hypotheses must be an n-best list, got none")
     if top_k < 1:
         raise ValueError(f"top_k must be >= 1, got {top_k}")
     best = [word.word for word in hypotheses[0].words]

@@ -12,6 +12,7 @@ from asr.decoding.constraints import (
     build_grammar,
     build_hotwords,
     build_lexicon,
+    check_model_words,
     find_grammar,
 )
 from asr.decoding.hypothesis import Hypothesis, hypothesis_factory
@@ -78,7 +79,9 @@ class BeamSearchDecoder:
         num_threads: utterances decoded at the same time; 0 means one per processor.
 
     Raises:
-        ValueError: an argument is out of its range; lexicon, hotwords or grammar are malformed.
+        TypeError: an argument is of another kind.
+        ValueError: an argument is out of its range; lexicon, hotwords or grammar are malformed; the
+            tokens can spell no word of `lm`, as where one of them is in upper case.
 
     Source: Hannun et al. 2014 (arXiv:1408.2873), Algorithm 1.
     """
@@ -104,12 +107,16 @@ class BeamSearchDecoder:
         max_delay: int | None = None,
         num_threads: int = 0,
     ) -> None:
+        if not isinstance(lm, NGramLM | None):
+            raise TypeError(f"lm must be an NGramLM, such as NGramLM('lm.arpa'), got {lm!r}")
         _check_weights(lm_alpha, lm_beta, unk_score, token_min_logp, beam_prune_logp)
         if blank_skip_threshold is not None and not 0 < blank_skip_threshold <= 1:
             raise ValueError(f"blank_skip_threshold must be in (0, 1], got {blank_skip_threshold}")
         self.tokens = check_tokens(tokens, blank)
         self.lm = lm
         self.num_threads = check_at_least("num_threads", num_threads, 0)
+        if lm is not None and lm.unit == "word" and lexicon is None:
+            check_model_words(lm, self.tokens, blank)
         model = None if lm is None else lm.native
         grammar = None if grammar is None else find_grammar(grammar)
         self._native = _native.BeamSearchDecoder(

@@ -1,4 +1,4 @@
-"""Lexicon, hotwords and grammar as users write them -> their native forms, checked."""
+"""Lexicon, hotwords, grammar and model as users give them -> their native forms, checked."""
 
 import logging
 import os
@@ -7,10 +7,54 @@ from pathlib import Path
 
 from asr import _native
 from asr.decoding.grammar import compile_grammar
+from asr.ngram.model import NGramLM
 
 Lexicon = Iterable[str] | Mapping[str, str | Sequence[str]] | os.PathLike[str]
 
 _log = logging.getLogger(__name__)
+
+_SAMPLE = 1000  # words of a model that are looked at
+_WORD_MARK = "\u2581"
+_NO_WORDS = frozenset({"<unk>", "<UNK>", "<s>", "</s>"})
+
+
+def check_model_words(lm: NGramLM, tokens: Sequence[str], blank: int) -> None:
+    """Refuse a word model whose words the tokens cannot spell; warn where they can spell few.
+
+    Every word would be unknown to it, and the best text none at all. Mostly one of the two is in
+    upper case, or the model is not one of words.
+
+    Args:
+        lm: a model of words; some of them are looked at.
+        tokens: strings of the classes.
+        blank: index of the blank.
+
+    Raises:
+        ValueError: the tokens can spell none of the words, or these are characters or pieces.
+    """
+    letters = _letters_of(tokens, blank)
+    words = [word for word in lm.sample_words(_SAMPLE) if word not in _NO_WORDS]
+    if piece := next((word for word in words if word.startswith(_WORD_MARK)), None):
+        raise ValueError(
+            f"lm: it is a model of characters or pieces, such as '{piece}' (U+2581), not of words: "
+            "in Python, NGramLM(path, unit='token'); commands take models of words"
+        )
+    strange = [word for word in words if not letters.issuperset(word)]
+    if 2 * len(strange) <= len(words):
+        return
+    example = f"such as {_show_unspellable(strange[0], letters)}"
+    if len(strange) == len(words):
+        raise ValueError(f"lm: the tokens can spell none of its words, {example}")
+    _log.warning(
+        "lm: %d of %d of its words need letters that no token has, %s",
+        *(len(strange), len(words), example),
+    )
+
+
+def _show_unspellable(word: str, letters: set[str]) -> str:
+    """Quote a word, and say whether the other case would do."""
+    other = word.swapcase()
+    return f"'{word}'" + (f"; they can spell '{other}'" if letters.issuperset(other) else "")
 
 
 def build_lexicon(
@@ -46,19 +90,21 @@ def _compile_lexicon(
     lm: _native.NGramModel | None,
 ) -> _native.Lexicon:
     for part in (part for entry in entries for part in entry):
+        if not isinstance(part, str):
+            raise TypeError(f"lexicon: words and spellings must be strings, got {part!r}")
         if part.split() != [part]:
             raise ValueError(f"lexicon: a word must be one word without spaces, got '{part}'")
     letters = _letters_of(tokens, blank)
     spellable = [entry for entry in entries if letters.issuperset(entry[1])]
+    strange = [spelling for _, spelling in entries if not letters.issuperset(spelling)]
+    example = _show_unspellable(strange[0], letters) if strange else ""
     if not spellable:
-        raise ValueError("lexicon must hold a word that the tokens can spell")
-    if len(spellable) < len(entries):
-        example = next(spelling for _, spelling in entries if not letters.issuperset(spelling))
+        but = f", got {example}" if strange else ""
+        raise ValueError(f"lexicon must hold a word that the tokens can spell{but}")
+    if strange:
         _log.warning(
-            "lexicon: %d of %d spellings need letters that no token has, such as '%s'",
-            len(entries) - len(spellable),
-            len(entries),
-            example,
+            "lexicon: %d of %d spellings need letters that no token has, such as %s",
+            *(len(strange), len(entries), example),
         )
     return _native.Lexicon(spellable, lm)
 
@@ -76,6 +122,9 @@ def build_hotwords(
         raise TypeError("hotwords must be a sequence of words and phrases, not one string")
     if not 0 < weight < float("inf"):
         raise ValueError(f"hotword_weight must be > 0 with hotwords, got {weight}")
+    for phrase in hotwords:
+        if not isinstance(phrase, str):
+            raise TypeError(f"hotwords must be strings, got {phrase!r}")
     phrases = [" ".join(phrase.split()) for phrase in hotwords]
     letters = _letters_of(tokens, blank)
     for phrase in phrases:
@@ -123,7 +172,7 @@ def _compile_grammar(text: str, tokens: Sequence[str], blank: int) -> _native.Gr
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # without the mark that some editors begin with
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8 at byte {error.start}") from error
 

@@ -47,8 +47,9 @@ def as_batch(
 
     Raises:
         TypeError: log_probs are not floating point, or lengths not integers.
-        ValueError: a wrong number of dimensions or classes, a length out of range, many utterances
-            of one frame without lengths, or probabilities that are none.
+        ValueError: a list of utterances of different lengths, a wrong number of dimensions or
+            classes, a length out of range, many utterances of one frame without lengths, or
+            probabilities that are none.
     """
     array = as_floats(log_probs)
     if array.ndim not in (2, 3):
@@ -119,12 +120,24 @@ def _to_numpy(values: Any) -> npt.NDArray[Any]:  # noqa: ANN401
     if torch is not None and isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    if torch is not None and isinstance(values, list | tuple) and _holds(values, torch.Tensor):
+        return np.asarray([_to_numpy(value) for value in values])
     return np.asarray(values)
+
+
+def _holds(values: Sequence[Any], kind: type) -> bool:
+    return len(values) > 0 and isinstance(values[0], kind)
 
 
 def as_floats(log_probs: LogProbs) -> npt.NDArray[np.floating]:
     """Bring any container to an array of float32 or float64."""
-    array = _to_numpy(log_probs)
+    try:
+        array = _to_numpy(log_probs)
+    except ValueError as error:
+        raise ValueError(
+            "log_probs must be one array: pad utterances of different lengths to (N, T, C), and "
+            "give lengths"
+        ) from error
     if array.dtype in _NATIVE_TYPES:
         return array
     if array.size == 0:  # an empty list has no type of its own
@@ -158,7 +171,7 @@ def check_tokens(tokens: Sequence[str], blank: int) -> list[str]:
     Tokens that write nothing may be called "", as many as there are.
 
     Raises:
-        TypeError: not a sequence of strings.
+        TypeError: not a sequence of strings, or `blank` no integer.
         ValueError: two classes share a string, or " " stands beside pieces that begin with U+2581.
     """
     if isinstance(tokens, str | bytes | Mapping | Set):
@@ -166,6 +179,8 @@ def check_tokens(tokens: Sequence[str], blank: int) -> list[str]:
             "tokens must be a sequence of strings in the order of the classes, got "
             f"{type(tokens).__name__}"
         )
+    if not hasattr(blank, "__index__"):
+        raise TypeError(f"blank must be an integer, the class of the blank, got {blank!r}")
     tokens = list(tokens)
     if not all(isinstance(token, str) for token in tokens):
         raise TypeError("tokens must be a sequence of strings, one per class")

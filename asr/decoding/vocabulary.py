@@ -85,7 +85,7 @@ def _read_labels(path: Path) -> list[str]:
         return _labels_of_sentencepiece(path)
     if path.suffix not in (".json", ".txt", ".vocab"):
         raise ValueError("must end in .json, .txt, .model or .vocab")
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")  # without the mark that some editors begin with
     if path.suffix == ".json":
         return _labels_of_json(text)
     if path.suffix == ".vocab":

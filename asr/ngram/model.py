@@ -78,6 +78,16 @@ class NGramLM:
         except (RuntimeError, UnicodeDecodeError) as error:  # nanobind raises the former
             raise ValueError(f"{self.path}: a word is not UTF-8") from error
 
+    def sample_words(self, most: int) -> list[str]:
+        """List at most `most` words, evenly spread; one that is not UTF-8 is U+FFFD."""
+        words = []
+        for index in range(0, len(self), max(1, -(-len(self) // most))):
+            try:
+                words.append(self.native.word(index))
+            except (RuntimeError, UnicodeDecodeError):
+                words.append("\ufffd")
+        return words
+
     def score(self, sentence: str, bos: bool = True, eos: bool = True) -> float:
         """Compute the ln probability of a sentence.
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from asr.files import printable
 from asr.recognition.subtitles import READABLE, SubtitleLayout, format_srt, format_vtt
 from asr.recognition.textgrid import format_textgrid
 from asr.recognition.transcripts import Segment, Transcript, finite, word_record
@@ -86,9 +87,9 @@ def format_transcript(
 
 
 def show_name(transcript: Transcript) -> str:
-    """Name a recording, or its channel."""
+    """Name a recording, or its channel, on one line."""
     channel = "" if transcript.channel is None else f" [{transcript.channel}]"
-    return transcript.audio + channel
+    return printable(transcript.audio) + channel
 
 
 def _format_json(transcript: Transcript) -> str:

@@ -28,6 +28,8 @@ from asr.text.symbols import SymbolTokenizer, read_strings
 
 # The largest published model, of a quarter of a million pieces, has five.
 MAX_MODEL_BYTES = 100 * 2**20
+# Advice of SentencePiece that nobody can follow here: every character gets into the vocabulary.
+_NOT_OURS = " or decrease character_coverage with --character_coverage option"
 
 
 class Tokenizer(Protocol):
@@ -177,6 +179,7 @@ class SentencePieceTokenizer:
             )
         except (RuntimeError, OSError) as error:
             reason = str(error).rpartition("] ")[2] or str(error)
+            reason = reason.replace(_NOT_OURS, "")
             raise ValueError(
                 f"cannot train a SentencePiece model of {vocab_size} pieces: {reason}"
             ) from error
@@ -204,7 +207,7 @@ class SentencePieceTokenizer:
         pieces = self._processor.encode(text)
         unknown = self._processor.unk_id()
         if unknown in pieces or WORD_START in text:
-            raise refuse_character(self._firstrefuse_character(text), text)
+            raise refuse_character(self._first_unknown(text), text)
         ids = [piece + 1 for piece in pieces]
         if (back := self.decode(ids)) != text:
             raise ValueError(
@@ -228,7 +231,7 @@ class SentencePieceTokenizer:
         """Return all that `tokenizer_from_state` needs."""
         return {"type": "sentencepiece", "model": base64.b64encode(self.model).decode("ascii")}
 
-    def _firstrefuse_character(self, text: str) -> str:
+    def _first_unknown(self, text: str) -> str:
         unknown = self._processor.unk_id()
         for character in text:
             if character == WORD_START or unknown in self._processor.encode(character):

@@ -223,6 +223,41 @@ def test_recordings_that_differ_in_their_ending_keep_it(folder):
     assert (folder / "o/b.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("value", "rule"), [("x", "an integer, >= 1, got 'x'"), ("0", ">= 1, got 0")]
+)
+def test_count_that_is_none_is_named(capsys, value, rule):
+    with pytest.raises(SystemExit):
+        main(["transcribe", "rec", "--words-per-line", value])
+
+    assert f"argument --words-per-line: must be {rule}" in capsys.readouterr().err
+
+
+def test_recording_named_as_the_folders_own_file_is_transcribed(folder):
+    Path("rec/a.wav").rename("transcribe.wav")
+
+    assert transcribe("transcribe.wav", "--out", "o", "--format", "json") == 0
+    assert transcribe("transcribe.wav", "--out", "o", "--format", "json") == 0
+
+    assert json.loads(Path("o/transcribe.wav.json").read_text())["text"] == TEXTS["a"]
+
+
+def test_columns_are_parted_by_tabs_on_standard_output(folder, capsys):
+    assert transcribe("rec/b.wav", "--format", "tsv") == 0
+
+    titles, row = lines(capsys)
+    assert titles.split("\t") == ["start", "end", "text"]
+    assert row.split("\t")[2] == TEXTS["b"]
+
+
+def test_name_with_a_newline_stays_on_its_line(folder, capsys):
+    Path("rec/a.wav").rename("rec/new\nline\t.wav")
+
+    assert transcribe("rec") == 0
+
+    assert rf"rec/new\nline\t.wav: {TEXTS['a']}" in lines(capsys)
+
+
 def test_channels_are_transcribed_one_by_one(folder, capsys):
     rng = np.random.default_rng(1)
     two = [tones.speak(text, rng) for text in ("dab", "ab cad")]

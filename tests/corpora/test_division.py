@@ -249,3 +249,20 @@ def test_voices_that_a_corpus_has_in_two_sets_are_said():
     assert said.startswith("1 of 2 speakers of test are in train too, by the corpus: ")
     apart = divide({"train": utterances("ab"), "dev": utterances([None]), "test": utterances("c")})
     assert not any("in train too" in warning for warning in apart.warnings)
+
+
+def test_shares_leave_something_to_train_on():
+    with pytest.raises(
+        ValueError, match="--dev and --test must be less than all together, got 180%"
+    ):
+        Division(0.9, 0.9)
+    assert Division(0.5, 100).test == 100
+
+
+@pytest.mark.parametrize(("share", "is_advised"), [(0.1, True), (0.2, False)])
+def test_who_holds_out_a_fifth_is_told_to_record_more_alone(share, is_advised):
+    _, found = divided([None] * 20, division=Division(share, 0.2))
+
+    (warning,) = [text for text in found.warnings if "in dev" in text]
+    assert "record more" in warning
+    assert ("--dev 20%" in warning) == is_advised

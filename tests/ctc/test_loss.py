@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.ctc import ctc_loss
+from asr.ctc import ctc_loss, forced_align
 from tests import fuzz_ctc
 from tests.ctc_batches import assert_agree, fit, random_batch, torch_ctc_loss, torch_fit
 from tests.oracles import ctc as oracle
@@ -336,3 +336,18 @@ def test_fuzz_of_every_kind_finds_no_mismatch():
 def test_fuzz_case_whose_occupancies_all_vanish_is_computed_exactly():
     # Once a division by 0: every occupancy of a frame underflowed.
     assert fuzz_ctc.check(20440, "confidently wrong") is None
+
+
+def test_what_is_no_tensor_is_named():
+    array = np.log(np.full((4, 1, 3), 1 / 3, np.float32))
+
+    for function in (ctc_loss, forced_align):
+        with pytest.raises(TypeError, match="log_probs must be a torch tensor, got ndarray"):
+            function(array, [[1]], [4], [1])
+
+
+def test_targets_of_different_lengths_are_told_to_be_padded():
+    log_probs = torch.full((4, 2, 3), 1 / 3).log()
+
+    with pytest.raises(ValueError, match="targets must be one array: pad lists of different"):
+        ctc_loss(log_probs, [[1], [1, 2]], [4, 4], [1, 2])

@@ -40,3 +40,8 @@ def test_word_alternatives_are_cut_to_top_k():
 def test_word_alternatives_of_empty_and_impossible_texts():
     assert word_alternatives([hypothesis("", 1.0)]) == []
     assert word_alternatives([hypothesis("a", 0.0)])[0][0] == ("a", 1.0)
+
+
+def test_alternatives_of_no_list_are_refused():
+    with pytest.raises(ValueError, match="hypotheses must be an n-best list, got none"):
+        word_alternatives([])

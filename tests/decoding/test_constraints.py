@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.decoding import BeamSearchDecoder
+from asr.decoding import BeamSearchDecoder, NGramLM
 from asr.decoding.grammar import compile_grammar
 
 LETTERS = ["<blank>", " ", "a", "b", "c", "d"]
@@ -81,7 +81,9 @@ def test_cut_short_of_every_sentence_gives_the_words_heard():
 @pytest.mark.parametrize(
     ("lexicon", "error", "message"),
     [
-        (["x", "y"], ValueError, "lexicon must hold a word that the tokens can spell"),
+        (["x", "y"], ValueError, "lexicon must hold a word that the tokens can spell, got 'x'$"),
+        (["AB"], ValueError, "can spell, got 'AB'; they can spell 'ab'"),
+        ([1], TypeError, "lexicon: words and spellings must be strings, got 1"),
         (["blank"], ValueError, "lexicon must hold a word that the tokens can spell"),
         ([], ValueError, "lexicon must hold a word that the tokens can spell"),
         (["a b"], ValueError, "one word without spaces, got 'a b'"),
@@ -305,3 +307,56 @@ def test_decoder_with_constraints_survives_pickling(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
 
     assert pickle.loads(pickled)(spell("ab cd")) == decoder(spell("ab cd"))
+
+
+def write_model(path, words):
+    rows = "".join(f"-1.0\t{word}\n" for word in ["<unk>", "<s>", "</s>", *words])
+    path.write_text(f"\\data\\\nngram 1={len(words) + 3}\n\n\\1-grams:\n{rows}\n\\end\\\n")
+    return NGramLM(path)
+
+
+def test_model_in_the_other_case_is_refused(tmp_path):
+    lm = write_model(tmp_path / "lm.arpa", ["ABBA", "CAB"])
+
+    message = "lm: the tokens can spell none of its words, such as 'ABBA'; they can spell 'abba'"
+    with pytest.raises(ValueError, match=message):
+        BeamSearchDecoder(LETTERS, lm=lm)
+
+
+def test_model_of_words_that_the_tokens_can_hardly_spell_is_said(tmp_path, caplog):
+    lm = write_model(tmp_path / "lm.arpa", ["ab", "cup", "sup"])
+
+    assert decode(spell("ab"), lm=lm) == "ab"
+    assert "lm: 2 of 3 of its words need letters that no token has, such as 'cup'" in caplog.text
+
+
+def test_model_of_characters_is_no_model_of_words(tmp_path):
+    lm = write_model(tmp_path / "lm.arpa", ["\u2581", "a", "b"])
+
+    with pytest.raises(
+        ValueError, match="lm: it is a model of characters or pieces, such as '\u2581'"
+    ):
+        BeamSearchDecoder(LETTERS, lm=lm)
+    assert BeamSearchDecoder(LETTERS, lm=NGramLM(lm.path, unit="token"))
+
+
+def test_model_in_another_encoding_is_said(tmp_path, caplog):
+    path = write_model(tmp_path / "lm.arpa", ["ab", "b\xfc", "\xe4"]).path
+    path.write_bytes(path.read_text("utf-8").encode("latin-1"))
+
+    assert decode(spell("ab"), lm=NGramLM(path)) == "ab"
+    assert "lm: 2 of 3 of its words need letters that no token has" in caplog.text
+
+
+def test_words_that_a_lexicon_shows_need_no_letters(tmp_path, caplog):
+    lm = write_model(tmp_path / "lm.arpa", ["TAXI"])
+
+    assert decode(spell("cab"), lm=lm, lexicon={"TAXI": "cab"}) == "TAXI"
+    assert caplog.text == ""
+
+
+def test_lexicon_file_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes("\ufeffcab\r\nad\r\n".encode())
+
+    assert decode(spell("cab ad"), lexicon=path) == "cab ad"

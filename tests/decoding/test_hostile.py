@@ -36,7 +36,7 @@ def make(tokens=TOKENS, blank=0):
         "beam 1": beam(beam_width=1),
         "beam 10000": beam(beam_width=10_000, n_best=10_000),
         "beam skip": beam(blank_skip_threshold=0.5),
-        "beam lm": beam(lm=NGramLM(path)),
+        "beam lm": beam(lm=NGramLM(path)) if "a" in tokens else beam(),
         "beam rules": beam(lm=NGramLM(path), **rules) if "a" in tokens else beam(),
         "stream": lambda x, n=None: [stream_all(beam(max_delay=2), x)],
     }

@@ -369,3 +369,31 @@ def test_beam_search_goes_on_with_the_threads_that_it_gets():
     child = subprocess.run([sys.executable, "-c", FEW_THREADS], capture_output=True, text=True)
 
     assert (child.returncode, child.stdout.strip()) == (0, "True"), child.stderr
+
+
+@every_decoder
+def test_list_of_tensors_is_a_batch(decoder_class, log_probs):
+    rows = [torch.tensor(row, dtype=torch.bfloat16, requires_grad=True) for row in log_probs]
+
+    assert decoder_class(TOKENS)(rows) == decoder_class(TOKENS)(torch.stack(rows))
+
+
+@every_decoder
+def test_utterances_of_different_lengths_are_told_to_be_padded(decoder_class, log_probs):
+    rows = [log_probs[0], log_probs[1, :5]]
+
+    for ragged in (rows, [*map(torch.tensor, rows)]):
+        with pytest.raises(ValueError, match="pad utterances of different lengths"):
+            decoder_class(TOKENS)(ragged)
+
+
+@every_decoder
+@pytest.mark.parametrize("blank", [None, "<blank>", 0.0])
+def test_blank_is_the_number_of_a_class(decoder_class, blank):
+    with pytest.raises(TypeError, match="blank must be an integer, the class of the blank, got"):
+        decoder_class(TOKENS, blank=blank)
+
+
+def test_model_is_no_path():
+    with pytest.raises(TypeError, match=r"lm must be an NGramLM, such as .*, got .lm.arpa."):
+        BeamSearchDecoder(TOKENS, lm="lm.arpa")

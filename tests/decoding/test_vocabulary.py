@@ -25,6 +25,8 @@ def write(path, content):
         ("vocab.json", HUGGING_FACE, ["<pad>", "", "", "", " ", "E", "T"], 0),
         ("labels.json", ["_", "'", "A", " "], ["_", "'", "A", " "], 0),
         ("labels.txt", " \na\nb\n", [" ", "a", "b", ""], 3),
+        ("labels.txt", "\ufeff<blk>\na\n", ["<blk>", "a"], 0),
+        ("labels.json", '\ufeff["", "a"]', ["", "a"], 0),
         ("labels.txt", "a\nb\n[PAD]\n", ["a", "b", "[PAD]"], 2),
         ("bpe.txt", "[UNK]\nthe\n##re\n", ["", "\u2581the", "re", ""], 3),
         ("bpe.txt", "<unk>\n\u2581\n##a\nb\n", ["", "\u2581", "a", "\u2581b", ""], 4),

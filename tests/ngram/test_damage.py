@@ -30,12 +30,13 @@ def check(damaged):
     path.write_bytes(damaged)
     try:
         lm = NGramLM(path)
+    except ValueError:
+        counts["refused"] += 1
+    else:
         use(lm)
         lm.unit = "token"
         decode(lm)
         counts["opened"] += 1
-    except ValueError:
-        counts["refused"] += 1
     path.unlink()
 
 def use(lm):
@@ -49,7 +50,10 @@ def use(lm):
         assert str(error).endswith("a word is not UTF-8")
 
 def decode(lm):
-    BeamSearchDecoder(["", "a", "b", "c", " "], lm=lm, beam_width=8)(log_probs)
+    try:
+        BeamSearchDecoder(["", "a", "b", "c", " "], lm=lm, beam_width=8)(log_probs)
+    except ValueError as error:
+        assert "the tokens can spell none of its words" in str(error)
     BeamSearchDecoder(["", "a", "b", "c", " "], lm=lm, beam_width=8, lexicon=["ab", "c"])(log_probs)
 
 def seal(header):

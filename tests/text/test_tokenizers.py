@@ -172,6 +172,11 @@ def test_training_that_cannot_work_is_one_clear_line(texts, size):
         SentencePieceTokenizer.train(texts, vocab_size=size)
 
 
+def test_advice_is_of_options_that_there_are():
+    with pytest.raises(ValueError, match=r"Increase vocab_size\.?$"):
+        SentencePieceTokenizer.train(["abcdefgh"], vocab_size=5)
+
+
 def test_model_file_round_trip(tmp_path, pieces):
     path = tmp_path / "bpe.model"
     path.write_bytes(pieces.model)
