@@ -8,9 +8,11 @@ Why block by block: memory then follows what a file holds, never what its header
 """
 
 import io
+import logging
 import os
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -33,8 +35,12 @@ AUDIO_SUFFIXES = frozenset(
 MAX_DURATION_S = 24 * 3600.0
 # Lossy decoders overshoot full scale a little; beyond this a float file was never scaled to 1.
 MAX_PEAK = 8.0
+# More than those overshoot: the recording is too loud for its scale.
+LOUD_PEAK = 2.0
 # Decoders of MP3 may give a few frames fewer than they announced; this is more than those.
 TRUNCATION_TOLERANCE_S = 0.1
+
+logger = logging.getLogger(__name__)
 
 _BLOCK_SAMPLES = 2**20
 # Sizes from here on are written by programs that stream and do not know the length.
@@ -320,6 +326,21 @@ def check_samples(path: object, waveform: np.ndarray, first: int = 0) -> None:
         raise AudioError(
             f"{path}: samples must be finite, sample {first + index} is {waveform[index]}"
         )
-    peak = float(np.abs(waveform).max())
+    check_peak(str(path), float(np.abs(waveform).max()))
+
+
+def check_peak(name: str, peak: float) -> None:
+    """Refuse samples that were never scaled to [-1, 1]; say once of loud ones that they are cut.
+
+    Raises:
+        AudioError: `peak` is over MAX_PEAK.
+    """
     if peak > MAX_PEAK:
-        raise AudioError(f"{path}: float samples must lie in [-1, 1], the peak is {peak:.6g}")
+        raise AudioError(f"{name}: float samples must lie in [-1, 1], the peak is {peak:.6g}")
+    if peak > LOUD_PEAK:
+        _announce_cut(name)
+
+
+@lru_cache(maxsize=1024)
+def _announce_cut(name: str) -> None:
+    logger.warning("%s: float samples above 1 are cut to it: save the recording less loud", name)

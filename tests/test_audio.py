@@ -336,3 +336,15 @@ def test_blocks_name_what_is_broken_in_the_middle(tmp_path, monkeypatch):
     assert [len(next(blocks)) for _ in range(3)] == [1000] * 3
     with pytest.raises(AudioError, match=r"a\.wav: samples must be finite, sample 3456 is nan"):
         next(blocks)
+
+
+@pytest.mark.parametrize("peak", [1.1, 4.0])
+def test_loud_float_samples_are_cut_and_that_is_said_once(tmp_path, caplog, peak):
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, peak * np.ones(800, np.float32), 8000, subtype="FLOAT")
+
+    for _ in range(2):
+        assert read_audio(path).waveform.max() == 1.0
+
+    line = f"{path}: float samples above 1 are cut to it: save the recording less loud"
+    assert [record.message for record in caplog.records] == ([line] if peak > 2 else [])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Union
 
 import numpy as np
 
-from asr.audio import MAX_PEAK, AudioError, check_rate, resample_blocks
+from asr.audio import AudioError, check_peak, check_rate, resample_blocks
 from asr.media.streams import audio_format, stream_audio
 
 if TYPE_CHECKING:
@@ -198,7 +198,6 @@ def _mix_down(waveform: np.ndarray) -> tuple[np.ndarray, int]:
         raise ValueError(f"a waveform must be (channels, L), got {waveform.shape}: transpose it")
     if not np.isfinite(waveform).all():
         raise AudioError("waveform: samples must be finite, got NaN or infinity")
-    if (peak := float(np.abs(waveform).max())) > MAX_PEAK:
-        raise AudioError(f"waveform: samples must lie in [-1, 1], the peak is {peak:.6g}")
+    check_peak("waveform", float(np.abs(waveform).max()))
     mono = waveform.mean(axis=0) if waveform.ndim == 2 else waveform
     return mono.astype(np.float32), channels
