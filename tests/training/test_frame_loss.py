@@ -18,6 +18,7 @@ from asr.data.loading import Batch
 from asr.data.unusable import TooManyBadError
 from asr.decoding import GreedyDecoder
 from asr.text import CharTokenizer
+from asr.training.frame_loss import FrameLoss
 from asr.training.state import ResumeError
 from asr.training.step import Moment
 
@@ -177,9 +178,12 @@ def test_dev_loss_is_ctc(corpus, tmp_path):
     assert frames.loss == pytest.approx(train(compose_config("train", ctc)).loss)
 
 
-def test_another_aligner_in_the_same_place_is_refused(corpus, tmp_path):
+@pytest.mark.parametrize("key", ["loss.aligner", "aligner"])  # the latter in older runs
+def test_another_aligner_in_the_same_place_is_refused(corpus, tmp_path, monkeypatch, key):
     path = shutil.copy(corpus / "aligner.ckpt", tmp_path / "aligner.ckpt")
-    fit(corpus, tmp_path / "run", loss__aligner=path, trainer__max_epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameLoss, "fingerprints", lambda loss: {key: loss._fingerprint})
+        fit(corpus, tmp_path / "run", loss__aligner=path, trainer__max_epochs=1)
     save_checkpoint(path, make_model(corpus, seed=6))
 
     with pytest.raises(ResumeError, match=r"the file of loss\.aligner is not the one"):
