@@ -30,6 +30,7 @@ from asr.evaluation.advice import MOST, advise_training, read_setting
 from asr.evaluation.run_record import read_run
 from asr.features import Samples
 from asr.training import distributed
+from asr.training.crew import joined
 from asr.training.heads import Heads
 from asr.training.initialisation import freeze, parameter_groups
 from asr.training.loop import Trainer
@@ -94,11 +95,8 @@ def run(args: argparse.Namespace) -> int:
 
 def train(config: dict) -> Validation:
     """Train as a resolved configuration says; return the dev scores of the best model."""
-    rank, world_size = distributed.start()
-    try:
+    with joined() as (rank, world_size):
         return _train(config, rank, world_size)
-    finally:
-        distributed.stop()
 
 
 def _train(config: dict, rank: int, world_size: int) -> Validation:
@@ -208,7 +206,6 @@ def _open_run(config: dict, loss: TrainingLoss) -> Iterator[RunFolder]:
     """Claim the run's folder on the first rank, which alone writes into it and speaks."""
     run = RunFolder(Path(config["run_dir"]))
     if not distributed.is_first():
-        logging.getLogger().setLevel(logging.WARNING)
         _compare_folders(run, config["resume"] is not None)
         yield run
         return
