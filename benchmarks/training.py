@@ -40,13 +40,13 @@ def torch_loss(logits: Tensor, targets: Tensor, lengths: Tensor, target_lengths:
     return functional.ctc_loss(log_probs, targets, lengths, target_lengths, reduction="none")
 
 
-def assert_losses_agree(ours: Stepper, batch: Batch) -> None:
+def assert_losses_agree(steppers: dict[str, Stepper], batch: Batch) -> None:
     """Both losses give the same values and gradients for the same logits."""
-    logits, lengths = ours.forward(batch, 0)
+    logits, lengths = steppers["asr"].forward(batch, 0)
     results = []
-    for loss in (ours.loss, torch_loss):
+    for name in ("asr", "torch"):
         leaf = logits.detach().float().requires_grad_()
-        values = loss(leaf, batch.targets, lengths, batch.target_lengths)
+        values = steppers[name].loss(leaf, lengths, batch)
         values.sum().backward()
         results.append((values.detach(), leaf.grad))
     torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-4, atol=1e-3)
@@ -88,7 +88,7 @@ def run(config: dict, num_steps: int) -> None:
     steppers, loader = make_steppers(config)
     batches = loader.batches(1)
     first = next(batches)
-    assert_losses_agree(steppers["asr"], first)
+    assert_losses_agree(steppers, first)
     precision = choose_precision("auto", steppers["asr"].model).name
     for stepper in steppers.values():
         stepper.precision = precision

@@ -18,6 +18,27 @@ def rng():
     return np.random.default_rng(20261121)
 
 
+@pytest.fixture(scope="module")
+def corpus(request, tmp_path_factory) -> Path:
+    """Folder of a corpus of tones, of the sizes that the module's CORPUS says."""
+    from tiny import make_corpus  # here, so that tests of numpy alone need no more
+
+    folder = tmp_path_factory.mktemp("tones")
+    make_corpus(folder, **getattr(request.module, "CORPUS", {}))
+    return folder
+
+
+@pytest.fixture
+def wav(tmp_path, rng) -> Path:
+    """File in which the language of tones says "ab cad"."""
+    import tones
+
+    from asr.audio import write_wav
+
+    write_wav(tmp_path / "speech.wav", tones.speak("ab cad", rng), tones.SAMPLE_RATE)
+    return tmp_path / "speech.wav"
+
+
 @pytest.fixture(scope="session")
 def real_speech() -> Path:
     """Folder of recorded speech beside the checkout; tests that need it skip without it."""

@@ -98,6 +98,10 @@ def serving(folder):
         thread.join()
 
 
+def everybody(batches):
+    return sorted(name for batch in batches for name in batch.ids)
+
+
 def damage(path, old, new):
     """Replace bytes that a file holds once."""
     content = path.read_bytes()

@@ -3,6 +3,8 @@
 import numpy as np
 import soundfile
 
+from asr.cli.hydra_config import compose_config
+from asr.cli.train import train
 from asr.data.manifest import Utterance, write_manifest
 
 ALPHABET = " abc"
@@ -59,6 +61,11 @@ def overrides(folder, run_dir, **changes):
         options = {key: value for key, value in options.items() if not key.startswith("model.")}
     options |= {key.replace("__", "."): value for key, value in changes.items()}
     return [f"{key}={value}" for key, value in options.items()]
+
+
+def fit(folder, run_dir, **changes):
+    """Train as overrides() say; return the dev scores of the best model."""
+    return train(compose_config("train", overrides(folder, run_dir, **changes)))
 
 
 # Front ends and networks that overrides() knows nothing of, and what goes with them.

@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from asr.recognition.box import BOX, KNOWS, WORDS
+from asr.recognition.box import BOX, KNOWS, own_words
 
 logger = logging.getLogger(__name__)
 
@@ -21,14 +21,14 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def settle_box(checkpoint: Path, options: dict[str, object]) -> None:
-    """Say where it is the model in the box; it has its words unless others are asked for.
+    """Say where it is the model in the box, and search a model's own words.
 
     Args:
         checkpoint: of the command line.
         options: of the beam search, by the names of `BeamSearchDecoder`; the words are added.
     """
-    if checkpoint != BOX:
-        return
-    logger.info("using the model in the box: %s; name another with --checkpoint", KNOWS)
-    if not options.keys() & {"lm", "lexicon", "grammar"}:
-        options["lexicon"] = str(WORDS)
+    if checkpoint == BOX:
+        logger.info("using the model in the box: %s; name another with --checkpoint", KNOWS)
+    words = own_words(checkpoint, options)
+    if words is not None:
+        options["lexicon"] = str(words)

@@ -26,10 +26,10 @@ from asr.cli.sweep_table import show_decoded
 from asr.data.unusable import Unusable
 from asr.evaluation.advice import MOST, advise_decoding, read_setting
 from asr.evaluation.metrics import choose_metric
-from asr.evaluation.results import FILES, decode_share, format_scores, write_shares
+from asr.evaluation.results import FILES, DecodedShare, decode_share, format_scores, write_shares
 from asr.evaluation.run_record import find_results
 from asr.evaluation.scoring import Padding
-from asr.training import distributed
+from asr.training.crew import Everybody, joined, lead
 
 EXAMPLE = """examples:
   asr decode checkpoint=runs/synth/ckpt/best.ckpt data=synth
@@ -76,16 +76,13 @@ def decode(config: dict, *, as_json: bool = False, quiet: bool = False) -> int:
         as_json: whether to print scores as JSON instead of a table.
         quiet: whether to print neither.
     """
-    rank, world_size = distributed.start()
-    try:
+    with joined() as (rank, world_size):
         return _decode(config, rank, world_size, as_json=as_json, quiet=quiet)
-    finally:
-        distributed.stop()
 
 
 def _decode(config: dict, rank: int, world_size: int, *, as_json: bool, quiet: bool) -> int:
     """Decode this rank's share; the first rank writes and speaks for all."""
-    # Everything is checked before the folder is touched.
+    # Everything is checked, on every rank, before the folder is touched.
     checkpoint, split = check_file(config, "checkpoint"), check_split(config, config["split"])
     padding = _read_padding(config)
     if padding is not None and padding.noise and world_size > 1:
@@ -95,24 +92,27 @@ def _decode(config: dict, rank: int, world_size: int, *, as_json: bool, quiet: b
     metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
     loader = make_loader(config, split, model, None, rank, world_size, aligned=False)
     decoders = {config["decoder"]["name"]: decoder}
-    if rank:
-        logging.getLogger().setLevel(logging.WARNING)
-        distributed.gather(decode_share(model, loader, decoders, padding))
-        return 0
-    prints = fingerprint_model(checkpoint) | fingerprint_files(config["decoder"])
-    described = config | {"fingerprints": prints, "metric": metric}
-    folder = _choose_folder(config, described)
-    with claim(folder, described, resume=None, overwrite=True, free_keys=FREE_KEYS, owned=OWNED):
-        shares = distributed.gather(decode_share(model, loader, decoders, padding))
-        scores = write_shares(folder, shares, loader.corpus.utterances(0), metric)
-    if as_json:
-        show_decoded([(folder.name, folder)], as_json=True)
-    elif not quiet:
-        print(format_scores(scores, metric=metric), end="")
-    logger.info("results: %s", folder)
-    code = _report_failures([f for share in shares for f in share.failures], folder)
-    _advise(folder, run_of(checkpoint))
-    return code
+
+    def write(everybody: Everybody[int, DecodedShare]) -> int:
+        prints = fingerprint_model(checkpoint) | fingerprint_files(config["decoder"])
+        described = config | {"fingerprints": prints, "metric": metric}
+        folder = _choose_folder(config, described)
+        with claim(
+            folder, described, resume=None, overwrite=True, free_keys=FREE_KEYS, owned=OWNED
+        ):
+            shares = everybody(range(world_size))
+            scores = write_shares(folder, shares, loader.corpus.utterances(0), metric)
+        if as_json:
+            show_decoded([(folder.name, folder)], as_json=True)
+        elif not quiet:
+            print(format_scores(scores, metric=metric), end="")
+        logger.info("results: %s", folder)
+        code = _report_failures([f for share in shares for f in share.failures], folder)
+        _advise(folder, run_of(checkpoint))
+        return code
+
+    # Which utterances are a rank's own its loader knows.
+    return lead(write, lambda _: decode_share(model, loader, decoders, padding)) or 0
 
 
 def _advise(folder: Path, run_path: Path) -> None:

@@ -1,15 +1,15 @@
 """`asr prepare` under torchrun: every rank reads a share of the audio, the first does the rest."""
 
-import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from asr.corpora.verification import Finding, Inspect, Inspection
 from asr.training import distributed
+from asr.training.crew import Everybody, joined, lead
 
 T = TypeVar("T")
 # The others wait while the first rank unpacks an archive or cuts recordings.
@@ -19,8 +19,7 @@ _PATIENCE = timedelta(days=1)
 def on_first_rank(prepare: Callable[[Inspect], T]) -> T | None:
     """Prepare on the first rank, while the others read audio for it; return None on these.
 
-    Only the first rank writes, and only when everything was read. One process is a first rank
-    without others.
+    Only the first rank writes, and only when everything was read.
 
     Args:
         prepare: is given what has the files of an inspection read by all ranks.
@@ -28,23 +27,13 @@ def on_first_rank(prepare: Callable[[Inspect], T]) -> T | None:
     Raises:
         OSError: another rank ended.
     """
-    rank, _ = distributed.start(_PATIENCE)
-    try:
-        if rank:
-            logging.getLogger().setLevel(logging.WARNING)
-            _assist()
-            return None
-        try:
-            return prepare(_inspect)
-        finally:
-            # Whatever happened, the others are let go; one that is no more makes no new error.
-            with suppress(RuntimeError):
-                distributed.scatter([None] * distributed.world_size())
-    finally:
-        distributed.stop()
+    with joined(_PATIENCE):
+        return lead(lambda everybody: prepare(partial(_inspect, everybody)), _read)
 
 
-def _inspect(inspection: Inspection) -> Sequence[Finding]:
+def _inspect(
+    everybody: Everybody[Inspection, list[Finding]], inspection: Inspection
+) -> Sequence[Finding]:
     """Share files out, as cards are dealt, and put what was found back into their order."""
     count = distributed.world_size()
     shares = [
@@ -55,25 +44,8 @@ def _inspect(inspection: Inspection) -> Sequence[Finding]:
         )
         for rank in range(count)
     ]
-    with _talking():
-        parts = distributed.gather(_read(distributed.scatter(shares)))
+    parts = everybody(shares)
     return [parts[i % count][i // count] for i in range(len(inspection.utterances))]
-
-
-def _assist() -> None:
-    """Read what the first rank shares out, until it has no more."""
-    with _talking():
-        while (share := distributed.scatter(None)) is not None:
-            distributed.gather(_read(share))
-
-
-@contextmanager
-def _talking() -> Iterator[None]:
-    """Say in a line that another rank is no more, which gloo raises as a RuntimeError."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise OSError(f"another rank ended; run the same command again: {error}") from error
 
 
 def _read(share: Inspection) -> list[Finding]:

@@ -30,14 +30,15 @@ from asr.evaluation.advice import MOST, advise_training, read_setting
 from asr.evaluation.run_record import read_run
 from asr.features import Samples
 from asr.training import distributed
-from asr.training.frame_loss import FrameLoss
+from asr.training.crew import joined
 from asr.training.heads import Heads
 from asr.training.initialisation import freeze, parameter_groups
 from asr.training.loop import Trainer
+from asr.training.loss import OfTexts, TrainingLoss
 from asr.training.regularization import Regularization
 from asr.training.run_folder import OWNED, RunFolder
 from asr.training.schedule import Schedule
-from asr.training.step import Loss, Stepper
+from asr.training.step import Stepper
 from asr.training.tasks import Task
 from asr.training.validation import Validation
 
@@ -57,7 +58,8 @@ EXAMPLE = """examples:
 `asr train --cfg` prints every key with its value."""
 
 # A resumed run may differ in these: they steer the loop and not what a step computes, or training
-# does not read them. What a corpus holds counts, not where it lies: the state has fingerprints.
+# does not read them. What a corpus holds counts, not where it lies: the state has fingerprints, as
+# it has of the files of a loss, whose keys that says itself.
 FREE_KEYS = ("run_dir", "resume", "overwrite", "device", "trainer.")
 FREE_KEYS += (
     "loading.num_threads",
@@ -66,7 +68,6 @@ FREE_KEYS += (
     "quickstart.",
     "augment.waveform.noise.folder",
     "augment.waveform.room.folder",
-    "loss.aligner",
 )
 
 logger = logging.getLogger(__name__)
@@ -94,11 +95,8 @@ def run(args: argparse.Namespace) -> int:
 
 def train(config: dict) -> Validation:
     """Train as a resolved configuration says; return the dev scores of the best model."""
-    rank, world_size = distributed.start()
-    try:
+    with joined() as (rank, world_size):
         return _train(config, rank, world_size)
-    finally:
-        distributed.stop()
 
 
 def _train(config: dict, rank: int, world_size: int) -> Validation:
@@ -120,9 +118,8 @@ def _train(config: dict, rank: int, world_size: int) -> Validation:
     sets = [loader.corpus.utterances(0) for loader in (train_loader, dev_loader)]
     tasks = build_tasks(config, sets[0])
     stepper = make_stepper(config, model, tasks)
-    if isinstance(stepper.loss, FrameLoss):
-        train_loader.num_frames = stepper.loss.num_frames
-    with closing(train_loader), _open_run(config) as run:
+    train_loader.num_frames = stepper.loss.num_frames
+    with closing(train_loader), _open_run(config, stepper.loss) as run:
         for line in config["preset"] or ():
             logger.info("%s", line)
         _describe(model, train_loader, dev_loader, run)
@@ -174,7 +171,7 @@ def make_stepper(
         model,
         make_optimizer(groups),
         augment=_make_augment(config, model),
-        loss=cast(Loss | FrameLoss, build(config, "loss")),
+        loss=cast(TrainingLoss | OfTexts, build(config, "loss")),
         precision="float32",
         grad_clip=config["trainer"]["grad_clip"],
         grad_clip_value=config["trainer"]["grad_clip_value"],
@@ -205,11 +202,10 @@ def _make_augment(config: dict, model: AcousticModel) -> SpecAugment | None:
 
 
 @contextmanager
-def _open_run(config: dict) -> Iterator[RunFolder]:
+def _open_run(config: dict, loss: TrainingLoss) -> Iterator[RunFolder]:
     """Claim the run's folder on the first rank, which alone writes into it and speaks."""
     run = RunFolder(Path(config["run_dir"]))
     if not distributed.is_first():
-        logging.getLogger().setLevel(logging.WARNING)
         _compare_folders(run, config["resume"] is not None)
         yield run
         return
@@ -218,7 +214,7 @@ def _open_run(config: dict) -> Iterator[RunFolder]:
         config,
         resume=config["resume"],
         overwrite=config["overwrite"],
-        free_keys=FREE_KEYS,
+        free_keys=(*FREE_KEYS, *loss.fingerprints()),
         owned=OWNED,
         state="ckpt/last.ckpt",
     ):

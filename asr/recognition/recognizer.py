@@ -22,7 +22,7 @@ from asr.acoustic.recordings import Piece, process_recordings
 from asr.acoustic.silero import choose_finder
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, Hypothesis, NGramLM
 from asr.decoding.hypothesis import split_by_token
-from asr.recognition.box import BOX, box_decoder
+from asr.recognition.box import BOX, own_words
 from asr.recognition.endpoints import DEFAULT_ENDPOINTS, Endpoints
 from asr.recognition.segments import Segmenter
 from asr.recognition.sources import AudioInput, Source
@@ -61,10 +61,10 @@ def load(
     if decoder is not None and lm is not None:
         raise ValueError("lm must not be given beside a decoder: give it to the decoder")
     model = load_checkpoint(Path(path)).to(device)
-    if lm is not None:
-        decoder = BeamSearchDecoder(model.tokenizer.tokens, lm=NGramLM(Path(lm)))
-    elif decoder is None and Path(path) == BOX:
-        decoder = box_decoder(model.tokenizer.tokens)
+    words = own_words(Path(path), () if lm is None else ("lm",))
+    if decoder is None and (lm is not None or words is not None):
+        ngrams = None if lm is None else NGramLM(Path(lm))
+        decoder = BeamSearchDecoder(model.tokenizer.tokens, lm=ngrams, lexicon=words)
     return Recognizer(model, decoder, cut)
 
 

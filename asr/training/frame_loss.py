@@ -21,13 +21,14 @@ from asr.alignment.spans import best_paths, merge_frames
 from asr.data.fingerprint import fingerprint_file
 from asr.data.loading import Batch
 from asr.text import BLANK
+from asr.training.loss import TrainingLoss
 
 IGNORED = -100
 
 logger = logging.getLogger(__name__)
 
 
-class FrameLoss:
+class FrameLoss(TrainingLoss):
     """Cross entropy with frame targets, summed over an utterance's frames.
 
     A frame of the network has the class of the aligner's path at its middle, once the path's labels
@@ -38,21 +39,16 @@ class FrameLoss:
         aligner: model file, with the tokens of the network that learns.
         stretch_s: seconds that a label may grow at either end, >= 0.
 
-    Attributes:
-        fingerprint: of the file, once it was read.
-
     Raises:
         ValueError: `stretch_s` is out of range.
     """
 
     def __init__(self, *, aligner: str, stretch_s: float) -> None:
+        super().__init__()
         if not 0 <= stretch_s < float("inf"):
             raise ValueError(f"stretch_s must be >= 0 and finite, got {stretch_s}")
         self.path = aligner
         self.stretch_s = stretch_s
-        self.fingerprint = ""
-        self._model: AcousticModel
-        self._aligner: AcousticModel
 
     def prepare(self, model: AcousticModel) -> None:
         """Read the aligner for a model that learns, onto its device.
@@ -60,6 +56,7 @@ class FrameLoss:
         Raises:
             ValueError: the file cannot be read, or does not go with the model.
         """
+        super().prepare(model)
         aligner = load_checkpoint(self.path).to(model.device)
         for name, clip_model in (("the aligner", aligner), ("the model", model)):
             if clip_model.max_samples is not None:
@@ -78,23 +75,22 @@ class FrameLoss:
                 f"loss.aligner={self.path}: must hear {model.sample_rate} Hz, as the model that "
                 f"learns, got {aligner.sample_rate}"
             )
-        self.fingerprint = fingerprint_file(Path(self.path))
-        self._model, self._aligner = model, aligner
+        # No module, whose weights would go into the file of every run.
+        self._aligner = aligner
+        self._fingerprint = fingerprint_file(Path(self.path))
 
     def num_frames(self, num_samples: int) -> int:
         """Frames that a text must fit in: the fewer of the aligner's and the model's."""
-        return min(self._aligner.num_frames(num_samples), self._model.num_frames(num_samples))
+        return min(self._aligner.num_frames(num_samples), super().num_frames(num_samples))
 
-    def __call__(self, logits: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
-        """Compute the loss of each utterance.
+    def fingerprints(self) -> dict[str, str]:
+        """Fingerprint of the aligner's file."""
+        return {"loss.aligner": self._fingerprint}
 
-        Args:
-            logits: (T, N, C).
-            lengths: (N,) frames, on the CPU.
-            batch: what was heard.
+    def forward(self, logits: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
+        """Compute the loss of each utterance, as `TrainingLoss` says.
 
-        Returns:
-            (N,) nats; NaN for an utterance that the aligner cannot align, which is logged.
+        It is NaN for an utterance that the aligner cannot align, which is logged.
         """
         targets = self.targets(batch, lengths)  # N of (T_n,)
         padded = torch.full((len(logits), len(batch.ids)), IGNORED)
@@ -122,8 +118,8 @@ class FrameLoss:
             row[:size].tolist()
             for row, size in zip(batch.targets, batch.target_lengths.tolist(), strict=True)
         ]
-        ratio = self._aligner.samples_per_frame / self._model.samples_per_frame
-        reach = self.stretch_s / self._model.seconds_per_frame
+        ratio = self._aligner.samples_per_frame / self.model.samples_per_frame
+        reach = self.stretch_s / self.model.seconds_per_frame
         targets: list[Tensor | None] = []
         for n, path in enumerate(best_paths(rows, labels)):
             if isinstance(path, str):

@@ -78,10 +78,11 @@ def largest(batches: list[list[float]]) -> list[int]:
 def untouched(stepper: Stepper) -> Iterator[None]:
     """Put back what a forward and a backward pass change.
 
-    That is random states, statistics (of batch norm, of features), gradients, and modes.
+    That is random states, statistics (of batch norm, of features, of a loss), gradients, and modes.
     """
     model = stepper.model
-    parts = [cast(nn.Module, part) for part in (model.network, model.features, stepper.heads)]
+    modules = (model.network, model.features, stepper.heads, stepper.loss)
+    parts = [cast(nn.Module, part) for part in modules]
     modes = [(module, module.training) for part in parts for module in part.modules()]
     buffers = [buffer for part in parts for buffer in part.buffers()]
     kept = [buffer.clone() for buffer in buffers]

@@ -20,13 +20,12 @@ from asr.acoustic.checkpoint import (
 )
 from asr.augment import WaveformAugment
 from asr.training import distributed
-from asr.training.frame_loss import FrameLoss
+from asr.training.loss import TrainingLoss
 from asr.training.step import StepOutcome, Stepper
 
-# Stands among the sets for the file that says where frames' classes come from.
-ALIGNER = "aligner"
-# What a training's file calls the tensors of auxiliary heads.
+# What a training's file calls the tensors of auxiliary heads, and of the loss.
 _HEADS = "auxiliary."
+_LOSS = "loss."
 
 
 @dataclass
@@ -121,18 +120,18 @@ def check_resumable(now: Progress, corpora: dict[str, str]) -> None:
         if now.corpora.get(name, value) == value:
             continue
         what, why = f"{name} set", "its files, texts or durations differ"
-        if name == ALIGNER:
-            what, why = "file of loss.aligner", "its content differs"
+        if name.startswith("loss."):
+            what, why = f"file of {name}", "its content differs"
         raise ResumeError(
             f"cannot resume: the {what} is not the one that the run was begun with ({why})"
         )
 
 
-def source_fingerprints(augment: WaveformAugment | None, loss: object) -> dict[str, str]:
-    """Fingerprints of what is read beside the sets: augmentation's folders, by number; a file."""
+def source_fingerprints(augment: WaveformAugment | None, loss: TrainingLoss) -> dict[str, str]:
+    """Fingerprints of what is read beside the sets: augmentation's folders, by number; files."""
     folders = () if augment is None else augment.sounds()
     found = {f"augment {n}": folder.fingerprint() for n, folder in enumerate(folders, start=1)}
-    return found | ({ALIGNER: loss.fingerprint} if isinstance(loss, FrameLoss) else {})
+    return found | loss.fingerprints()
 
 
 def save_training(path: Path, stepper: Stepper, now: Progress) -> None:
@@ -159,19 +158,25 @@ def load_training(path: Path, stepper: Stepper) -> Progress:
         (rate, loss, f"epoch_{name:03d}" if isinstance(name, int) else name)
         for rate, loss, name in progress.best
     ]
+    # Until losses named their files by keys, there was one.
+    if (aligner := progress.corpora.pop("aligner", None)) is not None:
+        progress.corpora["loss.aligner"] = aligner
     return progress
 
 
 def _state_tensors(stepper: Stepper) -> dict[str, Tensor]:
-    """Name what learns beside the model: auxiliary heads, the optimizer, the moving average."""
-    heads = {f"{_HEADS}{name}": value for name, value in stepper.heads.state_dict().items()}
-    average = {} if stepper.average is None else stepper.average.state()
-    return heads | optimizer_tensors(stepper.optimizer) | average
+    """Name what changes beside the model: heads, loss, the optimizer, the moving average."""
+    found = optimizer_tensors(stepper.optimizer)
+    for prefix, module in ((_HEADS, stepper.heads), (_LOSS, stepper.loss)):
+        found |= {f"{prefix}{name}": value for name, value in module.state_dict().items()}
+    return found if stepper.average is None else found | stepper.average.state()
 
 
 def _restore_state(stepper: Stepper, tensors: dict[str, Tensor]) -> None:
-    heads = {k.removeprefix(_HEADS): v for k, v in tensors.items() if k.startswith(_HEADS)}
-    stepper.heads.load_state_dict(heads)
+    for prefix, module in ((_HEADS, stepper.heads), (_LOSS, stepper.loss)):
+        module.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        )
     restore_optimizer(stepper.optimizer, tensors)
     if stepper.average is not None:
         stepper.average.restore(tensors)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
@@ -21,13 +21,12 @@ from asr.data.loading import Batch
 from asr.text import spelling
 from asr.training import distributed
 from asr.training.averaging import MovingAverage
-from asr.training.frame_loss import FrameLoss
 from asr.training.heads import Heads, WithHeads
+from asr.training.loss import OfTexts, TextLoss, TrainingLoss
 from asr.training.precision import DTYPES
 from asr.training.regularization import Regularization, divergence_from_uniform
 from asr.training.tasks import Task, TextTask
 
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 # Of the nothing that a rank without utterances runs through its network.
 IDLE_FRAMES = 32
 
@@ -88,8 +87,7 @@ class Stepper:
         model: the model that learns.
         optimizer: of its parameters; a group's "factor" multiplies the learning rate, 1 without.
         augment: masks features, or None.
-        loss: (logits (T, N, C), targets, input_lengths, target_lengths) -> (N,) nats,
-            or one that an aligner gives the targets of.
+        loss: of each utterance; one of texts becomes a TextLoss.
         precision: of the network, a name of DTYPES; features and loss stay float32.
         grad_clip: largest norm of the gradient, > 0.
         grad_clip_value: largest magnitude of one of its numbers, > 0, after that; None for any.
@@ -106,7 +104,7 @@ class Stepper:
         optimizer: Optimizer,
         *,
         augment: SpecAugment | None,
-        loss: Loss | FrameLoss,
+        loss: TrainingLoss | OfTexts,
         precision: str,
         grad_clip: float,
         grad_clip_value: float | None = None,
@@ -118,14 +116,13 @@ class Stepper:
         self.model = model
         self.optimizer = optimizer
         self.augment = augment
-        self.loss = loss
+        self.loss = loss if isinstance(loss, TrainingLoss) else TextLoss(loss)
+        self.loss.prepare(model)
         self.precision = precision
         self.grad_clip = grad_clip
         self.grad_clip_value = grad_clip_value
         self.frozen = frozen
         self.stopwatch = Stopwatch()
-        if isinstance(loss, FrameLoss):
-            loss.prepare(model)
         network = cast(nn.Module, model.network)
         self.regularization = regularization or Regularization.none()
         self.regularization.prepare(network)
@@ -258,10 +255,7 @@ class Stepper:
         lengths = self.model.network.output_lengths(frames)
         with self.stopwatch.measure("loss"):
             logits = logits.float()
-            if isinstance(self.loss, FrameLoss):
-                losses = self.loss(logits, lengths, batch)
-            else:
-                losses = self.loss(logits, batch.targets, lengths, batch.target_lengths)
+            losses = self.loss(logits, lengths, batch)
             extra, sums = [losses.new_zeros(0)], [losses.new_zeros(0)]
             for task, output in zip(self.tasks.values(), outputs, strict=True):
                 head_lengths = self.heads.frame_lengths(lengths)

@@ -9,7 +9,7 @@ import os
 
 import pytest
 import torch
-from published import KINDS, ORDER, VOCABULARY, config_of, waves, write_folder
+from published import KINDS, ORDER, VOCABULARY, config_of, waves, with_a_pickle_alone, write_folder
 from safetensors.torch import load_file, save_file
 
 from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_header, save_checkpoint
@@ -206,10 +206,6 @@ def change_tensors(change):
 
 def without(name):
     return lambda folder: (folder / name).unlink()
-
-
-def with_a_pickle_alone(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
 def with_a_file_cut_short(folder):

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from printed import last_line
 from tiny import make_corpus, overrides
 
 from asr.cli import COMMANDS, main
@@ -18,10 +19,6 @@ def run(tmp_path_factory):
     make_corpus(folder)
     assert main(["train", *overrides(folder, folder / "run", trainer__max_epochs=1)]) == 0
     return folder
-
-
-def last_line(capsys):
-    return capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def test_import_is_cheap():

@@ -13,7 +13,7 @@ from asr.cli.hydra_config import ConfigError, compose_config
 from asr.features import FRONT_ENDS
 from asr.models import CLIP_NETWORKS, NETWORKS, SAMPLE_NETWORKS, WAVEFORM_NETWORKS
 from asr.text import CharTokenizer
-from asr.training.frame_loss import FrameLoss
+from asr.training.loss import TrainingLoss
 
 CONF = Path(__file__).parents[2] / "conf"
 GROUPS = sorted(
@@ -69,7 +69,7 @@ def test_training_config_composes_with(group, choice, tmp_path):
     instantiate(config["trainer"])
     instantiate(config["augment"])
     loss = instantiate(config["loss"])
-    if not isinstance(loss, FrameLoss):  # which hears the batch
+    if not isinstance(loss, TrainingLoss):  # which hears the batch
         assert loss(torch.randn(6, 1, 4), [[1, 2]], [6], [2]).shape == (1,)
 
 

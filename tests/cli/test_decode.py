@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tones
 import yaml
+from printed import last_line
 
 from asr.acoustic.checkpoint import load_checkpoint, save_checkpoint
 from asr.audio import write_wav
@@ -70,10 +71,6 @@ def decode(clips, *words):
     return main(
         ["decode", checkpoint, "data=manifest", f"data.test_manifest={clips / 'm.jsonl'}", *words]
     )
-
-
-def last_line(capsys):
-    return capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def results(clips):

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import make_corpus, overrides
+from tiny import overrides
 
 from asr.acoustic.checkpoint import read_checkpoint
 from asr.cli import main
 from asr.data.manifest import read_manifest
+
+CORPUS = {"num_train": 8, "num_dev": 2}
 
 CONF = Path(__file__).parents[2] / "conf/model"
 # For a GPU: their shape, without their size.
@@ -25,13 +27,6 @@ TINY_WAV2VEC2 = [
     "model.position_groups=2",
     "model.freeze_convs=false",
 ]
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder, num_train=8, num_dev=2)
-    return folder
 
 
 def words(corpus, run_dir, model, **changes):

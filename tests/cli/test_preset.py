@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tiny import make_corpus
 
 from asr.cli.hydra_config import ConfigError, compose_config
 from asr.cli.preset import TrainingSpeech, choose, describe, keep, measure
@@ -29,13 +28,6 @@ def values_of(choices):
 @pytest.fixture(scope="module")
 def config():
     return configuration()
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder)
-    return folder
 
 
 def words(corpus, *more):

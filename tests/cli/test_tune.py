@@ -10,6 +10,7 @@ import time
 import pytest
 import yaml
 from noisy_words import TOKENS, make_emissions, write_bigram
+from printed import last_line
 from tiny import make_corpus, overrides
 
 from asr.cli import main
@@ -47,10 +48,6 @@ def set_words(run, folder, *more):
         f"output_dir={folder}",
         *more,
     ]
-
-
-def last_line(capsys):
-    return capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def tried(folder):

@@ -7,17 +7,6 @@ from asr.data.manifest import read_manifest
 from tests.corpus_files import rejected, run, speakers, texts, write_audio, write_text
 
 
-@pytest.fixture
-def source(tmp_path):
-    (tmp_path / "source").mkdir()
-    return tmp_path / "source"
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
 def test_fsdd_takes_the_official_split_and_spells_digits(source, out):
     for name in ("0_george_0", "7_george_4", "3_jackson_5", "9_jackson_44", "1_george_45"):
         write_audio(source / "recordings" / f"{name}.wav", 0.5, 8000)

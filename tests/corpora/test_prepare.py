@@ -9,17 +9,6 @@ from asr.data.manifest import Utterance, read_manifest, write_manifest
 from tests.corpus_files import rejected, run, texts, write_audio, write_text
 
 
-@pytest.fixture
-def source(tmp_path):
-    (tmp_path / "source").mkdir()
-    return tmp_path / "source"
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
 def make_manifests(folder):
     write_audio(folder / "clips" / "a.wav")
     write_audio(folder / "clips" / "b.wav")

@@ -30,11 +30,6 @@ def source(tmp_path):
     return tmp_path / "source"
 
 
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
 def details(report):
     found = [(reason, e) for reason, item in report.rejected.items() for e in item.examples]
     return sorted(found)

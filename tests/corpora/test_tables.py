@@ -16,11 +16,6 @@ def source(tmp_path):
     return tmp_path / "source"
 
 
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
 def kept(out):
     names = ("train", "dev", "test")
     found = {}

@@ -3,19 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from ctc_batches import fit, random_batch
+from ctc_batches import FRAMES, LABELS, TARGETS, fit, random_batch
 
 from asr.ctc.label_priors import LabelPriorCTCLoss, log_priors
 from tests.oracles import ctc as oracle
-
-FRAMES = torch.tensor([6, 4])
-TARGETS = torch.tensor([[1, 2, 2], [3, 1, 0]])
-LABELS = torch.tensor([3, 2])
-
-
-@pytest.fixture
-def logits(rng):
-    return torch.from_numpy(2 * rng.normal(size=(6, 2, 4)))
 
 
 def losses_and_gradient(logits, scale, blank=0):

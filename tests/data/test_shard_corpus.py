@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_sets import damage, pack_speech
+from shard_sets import damage, everybody, pack_speech
 
 from asr.augment import WaveformAugment
 from asr.data.fingerprint import fingerprint, fingerprint_corpus
@@ -40,10 +40,6 @@ def shards(tmp_path, rng):
 
 def ids_of(batches):
     return [batch.ids for batch in batches]
-
-
-def everybody(batches):
-    return sorted(name for batch in batches for name in batch.ids)
 
 
 ALL = sorted(f"u{n}" for n in range(10))

@@ -2,7 +2,7 @@ import logging
 
 import numpy as np
 import pytest
-from shard_sets import pack_speech, serving, sleepless
+from shard_sets import everybody, pack_speech, serving, sleepless
 
 from asr.data.loading import BatchLoader
 from asr.data.shards.corpus import ShardCorpus
@@ -43,10 +43,6 @@ def load(corpus):
 def batches_of(place, **options):
     loader = load(ShardCorpus(str(place), **options))
     return loader, list(loader.batches(1))
-
-
-def everybody(batches):
-    return sorted(name for batch in batches for name in batch.ids)
 
 
 def test_shards_of_a_server_give_the_batches_of_the_folder(server, shards):

@@ -21,12 +21,6 @@ DECODERS = [GreedyDecoder, PrefixSearchDecoder, BeamSearchDecoder]
 every_decoder = pytest.mark.parametrize("decoder_class", DECODERS)
 
 
-@pytest.fixture
-def log_probs(rng):
-    """(N=6, T=12, C=5) float32, peaked enough for prefix search to end."""
-    return np.log(rng.dirichlet(np.full(len(TOKENS), 0.3), size=(6, 12)) + 1e-9).astype(np.float32)
-
-
 @every_decoder
 def test_decoder_batch_equals_one_by_one(decoder_class, log_probs):
     decoder = decoder_class(TOKENS)

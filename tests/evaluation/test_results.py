@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.data.unusable import Unusable
-from asr.decoding import BeamSearchDecoder, GreedyDecoder, PrefixSearchDecoder
 from asr.evaluation.errors import align_texts, format_alignment, worst_first
 from asr.evaluation.results import format_scores, trn_ids, write_results
 from asr.evaluation.scoring import (
@@ -18,26 +17,6 @@ from asr.evaluation.scoring import (
 
 RATE = tones.SAMPLE_RATE
 FILES = {"hyp.jsonl", "hyp.trn", "ref.trn", "wer.txt", "failures.jsonl"}
-
-
-@pytest.fixture
-def model():
-    return tones.trained_model()
-
-
-@pytest.fixture
-def decoders(model):
-    tokens = model.tokenizer.tokens
-    return {
-        "greedy": GreedyDecoder(tokens),
-        "prefix search": PrefixSearchDecoder(tokens),
-        "beam": BeamSearchDecoder(tokens, n_best=4),
-    }
-
-
-@pytest.fixture
-def texts(rng):
-    return [tones.invent_text(rng, 1 + i % 4) for i in range(10)]
 
 
 def test_single_decoder_is_written_into_the_folder(tmp_path):

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from asr.audio import write_wav
 from asr.data.loading import BatchLoader, ManifestCorpus, pad_batch
 from asr.data.manifest import Utterance, write_manifest
-from asr.decoding import BeamSearchDecoder, GreedyDecoder, PrefixSearchDecoder
 from asr.evaluation.results import write_results
 from asr.evaluation.scoring import (
     Padding,
@@ -23,26 +22,6 @@ from asr.evaluation.scoring import (
 
 RATE = tones.SAMPLE_RATE
 FILES = {"hyp.jsonl", "hyp.trn", "ref.trn", "wer.txt", "failures.jsonl"}
-
-
-@pytest.fixture
-def model():
-    return tones.trained_model()
-
-
-@pytest.fixture
-def decoders(model):
-    tokens = model.tokenizer.tokens
-    return {
-        "greedy": GreedyDecoder(tokens),
-        "prefix search": PrefixSearchDecoder(tokens),
-        "beam": BeamSearchDecoder(tokens, n_best=4),
-    }
-
-
-@pytest.fixture
-def texts(rng):
-    return [tones.invent_text(rng, 1 + i % 4) for i in range(10)]
 
 
 def test_every_decoder_reads_what_was_said(model, decoders, texts, rng):

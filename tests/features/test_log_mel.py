@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torchaudio
+from front_ends import speech_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.features import log_mel_frame
@@ -22,10 +23,6 @@ OPTIONS = {
 
 def log_mel(normalize="none", **changes):
     return LogMel(**(OPTIONS | changes), normalize=normalize)
-
-
-def speech_like(rng, num_samples):
-    return torch.from_numpy(rng.normal(0, 0.1, num_samples).astype(np.float32))
 
 
 def test_features_equal_the_float64_oracle(rng):

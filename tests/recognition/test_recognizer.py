@@ -21,13 +21,6 @@ def model():
     return asr.load(tones.checkpoint_path())
 
 
-@pytest.fixture
-def wav(tmp_path, rng):
-    path = tmp_path / "speech.wav"
-    write_wav(path, tones.speak("ab cad", rng), RATE)
-    return path
-
-
 def test_file_is_transcribed_with_words_at_their_times(model, wav):
     result = model.transcribe(wav)
 

@@ -27,13 +27,6 @@ def model():
     return asr.load(tones.checkpoint_path())
 
 
-@pytest.fixture
-def wav(tmp_path, rng):
-    path = tmp_path / "speech.wav"
-    write_wav(path, tones.speak("ab cad", rng), RATE)
-    return path
-
-
 @pytest.mark.parametrize("style", ["text", "srt", "vtt"])
 def test_texts_and_subtitles_are_those_of_the_library(served, model, wav, style):
     answer = served.post(wav.read_bytes(), response_format=style)

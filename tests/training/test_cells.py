@@ -4,19 +4,14 @@ import json
 
 import pytest
 import torch
-from tiny import make_corpus, overrides
+from tiny import overrides
 
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.cli.hydra_config import compose_config
 from asr.cli.train import train
 from asr.models.blocks import CELLS
 
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder, num_train=8, num_dev=2)
-    return folder
+CORPUS = {"num_train": 8, "num_dev": 2}
 
 
 @pytest.mark.parametrize("model", ["ds2_peephole", "ds2_cifg", "ds2_irnn"])

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from kills import Killed, kill_at
 from sounds import write_sounds
 from tiny import make_corpus, overrides
 
@@ -15,7 +16,6 @@ from asr.cli.hydra_config import compose_config
 from asr.cli.train import train
 from asr.data.loading import plan_batches
 from asr.data.manifest import read_manifest
-from asr.training import loop
 from asr.training.state import ResumeError
 from asr.training.step import Stepper
 
@@ -42,10 +42,6 @@ EVERYTHING = {
     "trainer.log_every": 1,
 }
 TIMES = ("seconds", "processor_s", "speech_hours_per_hour")
-
-
-class Killed(Exception):
-    """Stands for a kill: nothing after it runs."""
 
 
 @pytest.fixture(scope="module")
@@ -86,16 +82,8 @@ def whole(corpus, tmp_path_factory):
 def test_resumed_run_with_everything_equals_an_uninterrupted_one(
     corpus, whole, tmp_path, monkeypatch
 ):
-    real, calls = loop._Fit._step, []
-
-    def dying(self, *args):
-        calls.append(1)
-        if len(calls) == 6:
-            raise Killed
-        return real(self, *args)
-
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Fit, "_step", dying)
+        kill_at(patch, 6)
         with pytest.raises(Killed):
             fit(corpus, tmp_path, **{"trainer.checkpoint_minutes": 1e-9})
     moved = shutil.copytree(corpus / "noise", tmp_path / "moved")

@@ -5,7 +5,8 @@ import shutil
 import pytest
 import torch
 from bfloat16 import needs_bfloat16
-from tiny import make_corpus, overrides, overrides_of
+from kills import Killed, kill_at
+from tiny import overrides, overrides_of
 
 from asr.acoustic.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from asr.acoustic.model import build_model
@@ -17,16 +18,13 @@ from asr.data.loading import Batch
 from asr.data.unusable import TooManyBadError
 from asr.decoding import GreedyDecoder
 from asr.text import CharTokenizer
-from asr.training import loop
+from asr.training.frame_loss import FrameLoss
 from asr.training.state import ResumeError
 from asr.training.step import Moment
 
+CORPUS = {"num_train": 6, "num_dev": 2}
 ALPHABET = " abc"
 WORDS = {"augment": "none", "model__dropout": 0, "features__normalize": "utterance"}
-
-
-class Killed(Exception):
-    """Stands for a kill: nothing after it runs."""
 
 
 def make_model(folder, seed=0, alphabet=ALPHABET, **changes):
@@ -36,11 +34,9 @@ def make_model(folder, seed=0, alphabet=ALPHABET, **changes):
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder, num_train=6, num_dev=2)
-    save_checkpoint(folder / "aligner.ckpt", make_model(folder, seed=5))
-    return folder
+def corpus(corpus):
+    save_checkpoint(corpus / "aligner.ckpt", make_model(corpus, seed=5))
+    return corpus
 
 
 def words_of(corpus, run_dir, **changes):
@@ -158,16 +154,8 @@ def test_killed_run_goes_on_as_if_nothing_had_been_wherever_the_aligner_lies(
 ):
     changes = {"augment": "full", "trainer__checkpoint_minutes": 1e-9}
     fit(corpus, tmp_path / "whole", **changes)
-    real, calls = loop._Fit._step, []
-
-    def dying(self, *args):
-        calls.append(1)
-        if len(calls) == 4:
-            raise Killed
-        return real(self, *args)
-
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Fit, "_step", dying)
+        kill_at(patch, 4)
         with pytest.raises(Killed):
             fit(corpus, tmp_path / "cut", **changes)
     moved = shutil.copy(corpus / "aligner.ckpt", tmp_path / "moved.ckpt")
@@ -190,9 +178,12 @@ def test_dev_loss_is_ctc(corpus, tmp_path):
     assert frames.loss == pytest.approx(train(compose_config("train", ctc)).loss)
 
 
-def test_another_aligner_in_the_same_place_is_refused(corpus, tmp_path):
+@pytest.mark.parametrize("key", ["loss.aligner", "aligner"])  # the latter in older runs
+def test_another_aligner_in_the_same_place_is_refused(corpus, tmp_path, monkeypatch, key):
     path = shutil.copy(corpus / "aligner.ckpt", tmp_path / "aligner.ckpt")
-    fit(corpus, tmp_path / "run", loss__aligner=path, trainer__max_epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameLoss, "fingerprints", lambda loss: {key: loss._fingerprint})
+        fit(corpus, tmp_path / "run", loss__aligner=path, trainer__max_epochs=1)
     save_checkpoint(path, make_model(corpus, seed=6))
 
     with pytest.raises(ResumeError, match=r"the file of loss\.aligner is not the one"):

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from tiny import KINDS, make_corpus, overrides, overrides_of
+from tiny import KINDS, overrides, overrides_of
 
 from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, save_checkpoint
 from asr.acoustic.model import build_model
@@ -13,15 +13,10 @@ from asr.cli.hydra_config import compose_config
 from asr.cli.train import make_stepper, train
 from asr.text import CharTokenizer
 
+CORPUS = {"num_train": 6, "num_dev": 2}
+
 # One kind that differs most from the rest by default; every one takes a while.
 LONG = ["sincnet", *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k != "sincnet")]
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder, num_train=6, num_dev=2)
-    return folder
 
 
 def make_model(tmp_path, kind):

@@ -9,12 +9,12 @@ import time
 
 import pytest
 import torch
+from kills import Killed, kill_at
 from tiny import overrides
 
 from asr.acoustic.checkpoint import read_checkpoint
 from asr.cli.hydra_config import compose_config
 from asr.cli.train import train
-from tests.training.test_training import Killed, kill_at
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 LOST = "asr train: one of 2 loading processes was ended from outside, as by a system that"

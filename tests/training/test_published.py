@@ -6,20 +6,15 @@ import shutil
 
 import pytest
 import torch
-from published import REAL_FRAMES, write_folder
-from tiny import make_corpus, overrides
+from published import REAL_FRAMES, with_a_pickle_alone, write_folder
+from tiny import overrides
 
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.cli import main
 from asr.cli.hydra_config import compose_config
 from asr.cli.train import train
 
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder, num_train=6, num_dev=2)
-    return folder
+CORPUS = {"num_train": 6, "num_dev": 2}
 
 
 @pytest.fixture
@@ -91,10 +86,6 @@ def test_a_folder_is_run_as_it_is(corpus, folder, capsys):
     references = [json.loads(line)["text"] for line in lines]
     assert len(references) == 2
     assert set("".join(references)) <= set("ABC")
-
-
-def with_a_pickle_alone(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
 def without_a_vocabulary(folder):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import make_corpus, overrides
+from tiny import overrides
 from torch import nn
 
 from asr.acoustic.checkpoint import read_checkpoint
@@ -11,12 +11,7 @@ from asr.cli.train import train
 from asr.training.rehearsal import RehearsalError, copies_of, is_wanted, largest
 from asr.training.step import Stepper
 
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tones")
-    make_corpus(folder, num_train=12, num_dev=2)
-    return folder
+CORPUS = {"num_train": 12, "num_dev": 2}
 
 
 def fit(corpus, run_dir, *words, **changes):

@@ -5,18 +5,14 @@ import shutil
 
 import pytest
 from bfloat16 import needs_bfloat16
-from tiny import make_corpus, overrides
+from tiny import fit, make_corpus
 
 from asr.acoustic.checkpoint import read_checkpoint
 from asr.cli.hydra_config import compose_config
 from asr.cli.run_folder import check_same_config
-from asr.cli.train import FREE_KEYS, train
+from asr.cli.train import FREE_KEYS
 from asr.training import distributed
 from asr.training.state import Progress, ResumeError, check_resumable
-
-
-def fit(corpus, run_dir, **changes):
-    return train(compose_config("train", overrides(corpus, run_dir, **changes)))
 
 
 @pytest.fixture

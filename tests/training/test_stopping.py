@@ -8,18 +8,12 @@ import sys
 import time
 
 import pytest
-from tiny import make_corpus, overrides
+from tiny import fit, make_corpus, overrides
 
 from asr.acoustic.checkpoint import read_checkpoint
-from asr.cli.hydra_config import compose_config
 from asr.cli.run_folder import RunFolderError, claim
-from asr.cli.train import train
 from asr.training import best, loop
 from asr.training.stopping import ECHO_S, Interrupted, StopSignal
-
-
-def fit(corpus, run_dir, **changes):
-    return train(compose_config("train", overrides(corpus, run_dir, **changes)))
 
 
 def tensors(path):

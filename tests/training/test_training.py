@@ -6,7 +6,8 @@ import time
 import pytest
 import torch
 import yaml
-from tiny import overrides
+from kills import Killed, kill_at
+from tiny import fit, overrides
 
 from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_checkpoint
 from asr.cli.hydra_config import compose_config
@@ -15,10 +16,6 @@ from asr.cli.train import train
 from asr.training import loop
 from asr.training.averaging import average_tensors
 from asr.training.loop import TrainingError
-
-
-def fit(corpus, run_dir, **changes):
-    return train(compose_config("train", overrides(corpus, run_dir, **changes)))
 
 
 def metrics(run_dir):
@@ -33,23 +30,6 @@ def assert_same_tensors(first, second):
     assert first.keys() == second.keys()
     for name in first:
         assert torch.equal(first[name], second[name]), name
-
-
-class Killed(Exception):
-    """Stands for a kill: nothing after it runs."""
-
-
-def kill_at(monkeypatch, step):
-    """Make the training die before step number `step`."""
-    original, calls = loop._Fit._step, []
-
-    def dying(self, *args):
-        calls.append(1)
-        if len(calls) == step:
-            raise Killed
-        return original(self, *args)
-
-    monkeypatch.setattr(loop._Fit, "_step", dying)
 
 
 def test_training_learns_tones(corpus, tmp_path):
