@@ -7,6 +7,7 @@ from pathlib import Path
 
 from asr import _native
 from asr.decoding.grammar import compile_grammar
+from asr.decoding.hypothesis import WORD_START
 from asr.ngram.model import NGramLM
 
 Lexicon = Iterable[str] | Mapping[str, str | Sequence[str]] | os.PathLike[str]
@@ -14,7 +15,6 @@ Lexicon = Iterable[str] | Mapping[str, str | Sequence[str]] | os.PathLike[str]
 _log = logging.getLogger(__name__)
 
 _SAMPLE = 1000  # words of a model that are looked at
-_WORD_MARK = "\u2581"
 _NO_WORDS = frozenset({"<unk>", "<UNK>", "<s>", "</s>"})
 
 
@@ -34,7 +34,7 @@ def check_model_words(lm: NGramLM, tokens: Sequence[str], blank: int) -> None:
     """
     letters = _letters_of(tokens, blank)
     words = [word for word in lm.sample_words(_SAMPLE) if word not in _NO_WORDS]
-    if piece := next((word for word in words if word.startswith(_WORD_MARK)), None):
+    if piece := next((word for word in words if word.startswith(WORD_START)), None):
         raise ValueError(
             f"lm: it is a model of characters or pieces, such as '{piece}' (U+2581), not of words: "
             "in Python, NGramLM(path, unit='token'); commands take models of words"

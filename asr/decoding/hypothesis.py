@@ -67,7 +67,12 @@ def hypothesis_factory(tokens: list[str]) -> _native.HypothesisFactory:
 
 def separates_words(tokens: Sequence[str]) -> bool:
     """Whether a vocabulary has what separates words: the space, or pieces that open them."""
-    return any(token == " " or token.startswith(WORD_START) for token in tokens)
+    return any(map(starts_word, tokens))
+
+
+def starts_word(token: str) -> bool:
+    """Whether what follows this token, or what it begins with, is of another word."""
+    return token == " " or token.startswith(WORD_START)
 
 
 def split_by_token(hypothesis: Hypothesis, log_probs: np.ndarray) -> Hypothesis:

@@ -120,13 +120,10 @@ def _to_numpy(values: Any) -> npt.NDArray[Any]:  # noqa: ANN401
     if torch is not None and isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    if torch is not None and isinstance(values, list | tuple) and _holds(values, torch.Tensor):
+    first = values[0] if isinstance(values, list | tuple) and values else None
+    if torch is not None and isinstance(first, torch.Tensor):
         return np.asarray([_to_numpy(value) for value in values])
     return np.asarray(values)
-
-
-def _holds(values: Sequence[Any], kind: type) -> bool:
-    return len(values) > 0 and isinstance(values[0], kind)
 
 
 def as_floats(log_probs: LogProbs) -> npt.NDArray[np.floating]:

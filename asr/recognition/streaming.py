@@ -7,9 +7,9 @@ for samples in microphone:
 
 An utterance ends where `Endpoints` say. If that is within a word, whose end the network may keep
 back until it hears more, it is made to say what it would say if the sound ended there. After a
-silence the network begins anew, shortly before the
-end of that silence: it hears every utterance as it heard those of its training, from the beginning,
-and no hour-long past. What it had seen of the next utterance it sees again.
+silence the network begins anew, shortly before the end of that silence: it hears every utterance as
+it heard those of its training, from the beginning, and no hour-long past. What it had seen of the
+next utterance it sees again.
 """
 
 import math

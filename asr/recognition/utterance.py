@@ -5,7 +5,7 @@ from torch import Tensor
 
 from asr.acoustic.model import AcousticModel
 from asr.decoding.decoder import StreamingDecoder
-from asr.decoding.hypothesis import Hypothesis, split_by_token
+from asr.decoding.hypothesis import Hypothesis, split_by_token, starts_word
 from asr.recognition.endpoints import Endpoints
 from asr.recognition.transcripts import PartialTranscript, Segment, make_segment, time_words
 from asr.text import BLANK, WORD_START
@@ -34,7 +34,7 @@ class Utterance:
         tokens = model.tokenizer.tokens
         separators = [i for i, token in enumerate(tokens) if token in (" ", WORD_START)]
         self._silent = {BLANK, *separators}
-        self._starts = {i for i, token in enumerate(tokens) if token.startswith((" ", WORD_START))}
+        self._starts = {i for i, token in enumerate(tokens) if starts_word(token)}
         self._last = BLANK  # best token of the last frame that was not the blank's
         # Words that are tokens get their confidence from the frames.
         self._rows: list[Tensor] | None = None if model.separates_words else []
@@ -75,7 +75,7 @@ class Utterance:
     @property
     def is_in_word(self) -> bool:
         """Whether further tokens would belong to the last word; False if tokens are words."""
-        return self._has_words and self._model.separates_words and self._last not in self._silent
+        return self._model.separates_words and self._last not in self._silent
 
     def partial(self, heard_s: float) -> PartialTranscript:
         """Describe it so far; `heard_s` seconds of the stream were heard."""

@@ -1,5 +1,7 @@
 """An utterance from frames whose best classes are known; a frame is 40 ms."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tones
@@ -47,6 +49,42 @@ def test_ends_by_hand(letters, count, text, in_pause):
     assert own.has_ended(RULES) == (count < len(letters))
     assert own.ends_in_pause(RULES) == in_pause
     assert [s.text for s in own.finish(10.0)] == ([text] if text else [])
+
+
+@pytest.mark.parametrize(
+    ("letters", "is_in_word", "rest", "text"),
+    [
+        ("--a-b---", True, "b-a-", "abba"),
+        ("--a-b---", True, "b a", "abb"),  # another word is the next utterance's
+        ("--a-b --", False, None, "ab"),  # the word is closed
+        ("--------", False, None, ""),
+    ],
+)
+def test_rest_of_the_last_word_is_taken(letters, is_in_word, rest, text):
+    own = utterance()
+    own.push(path(SPACED, letters), None)
+
+    assert own.is_in_word == is_in_word
+    segments = own.finish(10.0, None if rest is None else path(SPACED, rest))
+    assert [s.text for s in segments] == ([text] if text else [])
+
+
+def test_rest_ends_where_a_piece_begins_a_word():
+    tokenizer = SimpleNamespace(tokens=["", "\u2581a", "b"])
+    model = SimpleNamespace(tokenizer=tokenizer, separates_words=True, seconds_per_frame=0.04)
+    own = utterance(model)
+    own.push(path(model, ["\u2581a", "-", "-"]), None)
+
+    assert own.is_in_word
+    (segment,) = own.finish(10.0, path(model, ["b", "-", "\u2581a", "b"]))
+    assert segment.text == "ab"
+
+
+def test_nothing_is_missing_where_tokens_are_words():
+    own = utterance(JOINED)
+    own.push(path(JOINED, "a--"), None)
+
+    assert not own.is_in_word
 
 
 def test_end_does_not_depend_on_the_pieces():
