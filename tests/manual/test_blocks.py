@@ -25,14 +25,13 @@ from asr.acoustic.checkpoint import save_checkpoint
 from asr.audio import write_wav
 from asr.cli import COMMANDS
 from asr.cli.hydra_config import quote_override
+from asr.cli.sweep_space import split_overrides
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
 # What a line that is a command begins with, and what may be set before it.
 PROGRAM = re.compile(r"asr |python |torchrun |\./")
 SETTING = re.compile(r"^(?:[A-Z_]+=(?:\$\([^)]*\)|\S)+ )+")
-# A value that is a space to search, in `asr sweep`.
-SPACE = re.compile(r"(tag|int|choice|range|interval)\(")
 # What stands for a choice that a page leaves open: data=...
 OPEN = {"data": "synth"}
 
@@ -78,8 +77,6 @@ def filled(overrides):
     """Overrides with a choice where the page has dots; values with dots go."""
     for override in overrides:
         key, _, value = override.partition("=")
-        if SPACE.match(value):
-            continue
         if "..." not in value:
             yield quote_override(override)
         elif key in OPEN:
@@ -122,7 +119,10 @@ def test_overrides_of_every_command_compose(page):
             args = parse(name, words)
             if hasattr(args, "overrides") and not getattr(args, "multirun", False):
                 try:
-                    compose(name, list(filled(args.overrides)))
+                    overrides = list(filled(args.overrides))
+                    if name == "sweep":
+                        overrides, _ = split_overrides(overrides)
+                    compose(name, overrides)
                 except (HydraException, OmegaConfBaseException) as error:
                     pytest.fail(f"{page}: asr {name} {' '.join(words)}: {error}")
 
