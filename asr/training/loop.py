@@ -322,7 +322,7 @@ class _Fit:
         now.step += 1
         if outcome.num_utterances:
             now.add(outcome)
-        else:
+        elif not outcome.idle:
             self._skipped(batches[-1], outcome)
         self.monitor.step(now, outcome, len(batches))
         return outcome.stop

@@ -40,6 +40,7 @@ class StepOutcome(NamedTuple):
     problems: list[str]  # why the step was skipped; of this rank
     stop: bool = False  # whether any rank was asked to stop
     overflow: bool = False  # whether it was skipped for a loss scale that was too large
+    idle: bool = False  # whether no rank had an utterance: none of them could be used
     # Of every further task: nats, without its weight, and the utterances that have a target.
     tasks: Mapping[str, tuple[float, int]] = MappingProxyType({})
 
@@ -165,7 +166,7 @@ class Stepper:
         self._begin_step()
         num_own = sum(len(batch.ids) for batch in batches)
         if not num_own and distributed.world_size() == 1:
-            return StepOutcome(0.0, 0, math.nan, [], stop)
+            return StepOutcome(0.0, 0, math.nan, [], stop, idle=True)
         num_all = float(distributed.sum_over_ranks(torch.tensor(float(num_own))))
         with self.regularization.disturb(cast(nn.Module, self.model.network), moment.shared_seed):
             shares = self._accumulate(batches, moment.seeds, max(1.0, num_all))
@@ -175,7 +176,9 @@ class Stepper:
             *totals, norm = torch.cat([counts, norm.detach().reshape(1).to(counts)]).tolist()
             loss_sum, num_utterances, num_broken, stops, *sums = totals
             self.scaler.update()
-            if num_broken or not num_utterances:
+            if not num_utterances:
+                return StepOutcome(0.0, 0, math.nan, [], stops > 0, idle=True)
+            if num_broken:
                 problems = [line for share in shares for line in explain_losses(*share[:4])]
                 return StepOutcome(0.0, 0, math.nan, problems, stops > 0)
             if not math.isfinite(norm):

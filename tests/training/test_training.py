@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from kills import Killed, kill_at
-from tiny import fit, overrides
+from tiny import fit, make_corpus, overrides
 
 from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_checkpoint
 from asr.cli.hydra_config import compose_config
@@ -233,6 +233,26 @@ def test_infinite_losses_in_a_row_stop_the_run_and_keep_the_batch(corpus, tmp_pa
         )
 
     assert (tmp_path / "run/bad_batch_rank0.safetensors").exists()
+
+
+def test_batches_without_a_usable_utterance_do_not_count_as_bad_steps(tmp_path):
+    make_corpus(tmp_path, num_train=6, num_dev=2)
+    for n in range(1, 6):
+        (tmp_path / f"train/train{n}.wav").write_bytes(b"no audio")
+
+    fit(
+        tmp_path,
+        tmp_path / "run",
+        loading__batch_seconds=0.1,
+        loading__max_bad_fraction=1,
+        trainer__max_bad_steps=0,
+        trainer__max_epochs=1,
+    )
+
+    (row,) = metrics(tmp_path / "run")
+    assert row["skipped_steps"] == 0
+    assert row["train_loss"] > 0
+    assert (tmp_path / "run/log.txt").read_text().count("not used in epoch 1: ") == 5
 
 
 def test_skipped_step_changes_no_weight(corpus, tmp_path, monkeypatch):
