@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from asr.decoding.hypothesis import Hypothesis, Word
 
+PHONE_END: str
+
 class NGramModel:
     @staticmethod
     def from_arpa(text: bytes, name: str) -> NGramModel: ...
@@ -21,7 +23,14 @@ class NGramModel:
     def score_words(self, words: Sequence[str], bos: bool, eos: bool) -> float: ...
 
 class Lexicon:
-    def __init__(self, entries: Sequence[tuple[str, str]], lm: NGramModel | None) -> None: ...
+    def __init__(
+        self,
+        entries: Sequence[tuple[str, str]],
+        lm: NGramModel | None,
+        allow_homophones: bool = False,
+    ) -> None: ...
+    @property
+    def most_homophones(self) -> int: ...
 
 class Hotwords:
     def __init__(self, phrases: Sequence[str], weight: float) -> None: ...
@@ -32,7 +41,7 @@ class Grammar:
     ) -> None: ...
 
 class Alphabet:
-    def __init__(self, tokens: Sequence[str], blank: int) -> None: ...
+    def __init__(self, tokens: Sequence[str], blank: int, num_homophones: int = 0) -> None: ...
 
 class HypothesisFactory:
     def __init__(

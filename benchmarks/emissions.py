@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from asr.acoustic.checkpoint import load_checkpoint
-from asr.cli.assembly import make_loader
+from asr.cli.assembly import open_test_set
 from asr.cli.hydra_config import compose_config
 from asr.tuning.emissions import compute_emissions
 
@@ -26,7 +26,7 @@ def main() -> None:
     words = [f"checkpoint={options.checkpoint}", f"data={options.data}"]
     words += [f"data.root={options.root.resolve()}"] if options.root else []
     model = load_checkpoint(options.checkpoint)
-    loader = make_loader(compose_config("decode", words), options.split, model, aligned=False)
+    loader, _ = open_test_set(compose_config("decode", words), options.split, model)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     compute_emissions(model, loader, options.out, {})
     for unusable in loader.bad.skipped:

@@ -1,9 +1,10 @@
 """What several commands put together from a configuration."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 
@@ -16,7 +17,9 @@ from asr.data.fingerprint import fingerprint_file
 from asr.data.loading import BatchLoader, Corpus, Order
 from asr.data.references import NormalizedCorpus
 from asr.decoding import Decoder, NGramLM
-from asr.text import TextNormalizer, Tokenizer
+from asr.decoding.pronunciations import is_dictionary
+from asr.evaluation.metrics import Metric, choose_metric
+from asr.text import PhoneTokenizer, TextNormalizer, Tokenizer
 
 
 def choose_device(name: str) -> torch.device:
@@ -63,29 +66,76 @@ def make_loader(
     augment: WaveformAugment | None = None,
     rank: int = 0,
     world_size: int = 1,
-    *,
-    aligned: bool = True,
 ) -> BatchLoader:
     """Build the loader of a split; only training's is shuffled, augmented and has processes.
 
-    With `aligned`, utterances whose text CTC cannot align with them are left out. Without, texts
-    are references: the steps that the model's training texts went through go over them too.
+    Utterances whose text CTC cannot align with them are left out.
     """
-    loading = dict(config["loading"])
     corpus = cast(Corpus, build(config["data"], split))
-    if not aligned and model.normalizer is not None:
+    return _load(
+        config, split, model, corpus, rank, world_size, augment=augment, num_frames=model.num_frames
+    )
+
+
+class TestSet(NamedTuple):
+    """What a decoder is judged on, and what its errors are counted in."""
+
+    loader: BatchLoader
+    metric: Metric
+
+
+def open_test_set(
+    config: dict, split: str, model: AcousticModel, rank: int = 0, world_size: int = 1
+) -> TestSet:
+    """Open a split whose texts are references: none is left out for what CTC cannot align.
+
+    The steps that the model's training texts went through go over them too. Where the search of the
+    configuration finds words among a model's phones, they stay words.
+
+    Raises:
+        ValueError: the metric counts what the texts do not hold.
+    """
+    corpus = cast(Corpus, build(config["data"], split))
+    if model.normalizer is not None:
         corpus = NormalizedCorpus(corpus, model.normalizer)
+    words = finds_words(config, model)
+    says_phones = model.says_phones and not words
+    metric = choose_metric(config["metric"], model.separates_words, says_phones)
+    tokenizer = cast(PhoneTokenizer, model.tokenizer).as_words() if words else model.tokenizer
+    loader = _load(config, split, model, corpus, rank, world_size, tokenizer=tokenizer)
+    return TestSet(loader, metric)
+
+
+def finds_words(config: dict, model: AcousticModel) -> bool:
+    """Whether the search of a configuration finds words among the model's phones."""
+    lexicon = config.get("decoder", {}).get("lexicon")
+    return model.says_phones and lexicon is not None and is_dictionary(lexicon)
+
+
+def _load(
+    config: dict,
+    split: str,
+    model: AcousticModel,
+    corpus: Corpus,
+    rank: int,
+    world_size: int,
+    *,
+    tokenizer: Tokenizer | None = None,
+    augment: WaveformAugment | None = None,
+    num_frames: Callable[[int], int] | None = None,
+) -> BatchLoader:
+    loading = dict(config["loading"])
     num_processes = loading.pop("num_processes", 0)
     first_epoch: Order = "sorta_grad" if loading.pop("sorta_grad", False) else "shuffled"
     return BatchLoader(
         corpus,
-        model.tokenizer,
+        tokenizer or model.tokenizer,
         sample_rate=model.sample_rate,
         seed=config.get("seed", 0),
         order=first_epoch if split == "train" else "sorted",
         augment=augment,
         num_processes=num_processes if split == "train" else 0,
-        num_frames=model.num_frames if aligned else None,
+        num_frames=num_frames,
         check_longest=model.check_longest,
         rank=rank,
         world_size=world_size,

@@ -17,7 +17,7 @@ from asr.cli.assembly import (
     fingerprint_files,
     fingerprint_model,
     make_decoder,
-    make_loader,
+    open_test_set,
     run_of,
 )
 from asr.cli.hydra_config import add_override_arguments, run_with_config
@@ -25,7 +25,6 @@ from asr.cli.run_folder import claim, config_changes
 from asr.cli.sweep_table import show_decoded
 from asr.data.unusable import Unusable
 from asr.evaluation.advice import MOST, advise_decoding, read_setting
-from asr.evaluation.metrics import choose_metric
 from asr.evaluation.results import FILES, DecodedShare, decode_share, format_scores, write_shares
 from asr.evaluation.run_record import find_results
 from asr.evaluation.scoring import Padding
@@ -89,8 +88,7 @@ def _decode(config: dict, rank: int, world_size: int, *, as_json: bool, quiet: b
         raise ValueError("padding_noise is drawn utterance after utterance: decode with one rank")
     model = load_checkpoint(checkpoint).to(choose_device(config["device"]))
     decoder = make_decoder(config, model.tokenizer.tokens, model.normalizer)
-    metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
-    loader = make_loader(config, split, model, None, rank, world_size, aligned=False)
+    loader, metric = open_test_set(config, split, model, rank, world_size)
     decoders = {config["decoder"]["name"]: decoder}
 
     def write(everybody: Everybody[int, DecodedShare]) -> int:

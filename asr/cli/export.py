@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel
 from asr.cli.argument_types import wrong_type
-from asr.cli.assembly import check_file, check_split, make_decoder, make_loader, run_of
+from asr.cli.assembly import check_file, check_split, make_decoder, open_test_set, run_of
 from asr.cli.hydra_config import add_override_arguments, run_with_config
 from asr.data.loading import BatchLoader
 from asr.decoding import Decoder
-from asr.evaluation.metrics import Metric, choose_metric
+from asr.evaluation.metrics import Metric
 
 EXAMPLE = """examples:
   asr export checkpoint=runs/digits/ckpt/best.ckpt
@@ -103,9 +103,9 @@ def _write(config: dict, model: AcousticModel, path: Path, float_path: Path | No
 def _open_test(config: dict, model: AcousticModel) -> Test:
     """Open the utterances of the comparison, before anything is written."""
     split = check_split(config, config["split"])
-    metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
+    loader, metric = open_test_set(config, split, model)
     decoder = make_decoder(config, model.tokenizer.tokens, model.normalizer)
-    return Test(make_loader(config, split, model, aligned=False), decoder, metric)
+    return Test(loader, decoder, metric)
 
 
 def _measure(config: dict, model: AcousticModel, files: dict[str, Path], test: Test) -> int:

@@ -12,7 +12,7 @@ import yaml
 from asr.acoustic.checkpoint import load_checkpoint
 from asr.acoustic.model import AcousticModel, build_model
 from asr.augment import WaveformAugment
-from asr.cli.assembly import build_tokenizer, choose_device, make_loader
+from asr.cli.assembly import build_tokenizer, choose_device, make_loader, open_test_set
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.cli.run_folder import check_same_config
 from asr.cli.texts import settle_texts
@@ -20,7 +20,6 @@ from asr.cli.train import FREE_KEYS, make_stepper, train
 from asr.data.loading import BatchLoader
 from asr.data.manifest import read_manifest
 from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, NGramLM, PrefixSearchDecoder
-from asr.evaluation.metrics import choose_metric
 from asr.evaluation.report import write_report
 from asr.evaluation.results import decode_share, format_scores, write_shares
 from asr.evaluation.scoring import Padding
@@ -169,11 +168,10 @@ def _trial(config: dict) -> tuple[Stepper, BatchLoader]:
 def _decode(model: AcousticModel, run_folder: RunFolder, config: dict, lm_path: Path) -> None:
     folder = run_folder.path / "decode" / f"{config['data']['name']}_test"
     logger.info("4/5 decoding: %s", folder)
-    loader = make_loader(config, "test", model, aligned=False)
+    loader, metric = open_test_set(config, "test", model)
     decoders = _decoders(model, config["quickstart"], lm_path)
     # Whoever records themselves leaves silence around what they say.
     padding = Padding(before_s=0.0, after_s=1.0, noise=0.0)
-    metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
     share = decode_share(model, loader, decoders, padding, ["greedy"])
     scores = write_shares(folder, [share], loader.corpus.utterances(0), metric)
     print(format_scores(scores, metric=metric), end="")

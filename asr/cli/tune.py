@@ -13,10 +13,11 @@ from asr.cli.assembly import (
     check_file,
     check_split,
     choose_device,
+    finds_words,
     fingerprint_files,
     fingerprint_model,
-    make_loader,
     open_files,
+    open_test_set,
     run_of,
 )
 from asr.cli.hydra_config import add_override_arguments, build, run_with_config
@@ -184,9 +185,11 @@ def _open_log_probs(config: dict) -> Source:
 def _open_checkpoint(config: dict) -> Source:
     checkpoint, split = check_file(config, "checkpoint"), check_split(config, config["split"])
     model = load_checkpoint(checkpoint)
-    loader = make_loader(config, split, model, aligned=False)
+    loader, metric = open_test_set(config, split, model)
     utterances = loader.corpus.utterances(0)
     prints = fingerprint_model(checkpoint) | {"data": fingerprint_audio(utterances)}
+    if finds_words(config, model):
+        prints["references"] = "words"  # not the phones that other searches of the model find
 
     def read(folder: Path) -> Emissions:
         cache = folder / "log_probs.safetensors"
@@ -200,7 +203,6 @@ def _open_checkpoint(config: dict) -> Source:
 
     name = f"{config['data']['name']}_{split}"
     tokens = model.tokenizer.tokens
-    metric = choose_metric(config["metric"], model.separates_words, model.says_phones)
     folder = run_of(checkpoint) / "tune" / name
     sizes = len(utterances), metric
     return Source(name, tokens, 0, folder, prints, *sizes, read, model.normalizer)

@@ -11,7 +11,7 @@ from asr.decoding.constraints import (
     Lexicon,
     build_grammar,
     build_hotwords,
-    build_lexicon,
+    build_words,
     check_model_words,
     find_grammar,
 )
@@ -53,14 +53,17 @@ class BeamSearchDecoder:
             No effect without a word model.
         lexicon: the only words allowed, spelled as themselves; or a mapping from each word to its
             spelling or spellings; or the path of a file of lines "word" or
-            "word<TAB>spelling<TAB>spelling...". The text shows words, not spellings.
+            "word<TAB>spelling<TAB>spelling...". The text shows words, not spellings. Where tokens
+            are phones: a mapping from each word to its pronunciations, sequences of tokens, or the
+            path of a dictionary in CMUdict's format whose name ends in .dict. Words are then found
+            where nothing separates them, and of words that sound alike the language model chooses.
         hotwords: words and phrases to listen for, in `lm` or not.
         hotword_weight: nats for every word of a hotword, each time the whole phrase is heard; what
             was lent to a phrase that breaks off is given back. > 0 with `hotwords`.
         grammar: JSGF text, the right-hand side of one rule, or the path of a file of either, which
             is a path object or a string that ends in .jsgf or .gram: the result is a sentence of it
             (see `asr.decoding.grammar`). Hotwords and grammar see spellings, where they differ from
-            words.
+            words, but words where tokens are phones.
         n_best: hypotheses returned, >= 1, each with another text. With 1, a full beam keeps only
             the best of the prefixes to which every continuation adds the same text score (the same
             last words, to the order of `lm`), which finds better results more often than not.
@@ -117,15 +120,16 @@ class BeamSearchDecoder:
         self.num_threads = check_at_least("num_threads", num_threads, 0)
         if lm is not None and lm.unit == "word" and lexicon is None:
             check_model_words(lm, self.tokens, blank)
-        model = None if lm is None else lm.native
         grammar = None if grammar is None else find_grammar(grammar)
+        chooses = bool(lm or hotwords) or grammar is not None
+        words = build_words(lexicon, self.tokens, blank, lm, chooses=chooses)
         self._native = _native.BeamSearchDecoder(
-            _native.Alphabet(self.tokens, blank),
+            words.alphabet,
             hypothesis_factory(self.tokens),
-            model,
-            None if lexicon is None else build_lexicon(lexicon, self.tokens, blank, model),
-            build_hotwords(hotwords, hotword_weight, self.tokens, blank) if hotwords else None,
-            None if grammar is None else build_grammar(grammar, self.tokens, blank),
+            None if lm is None else lm.native,
+            words.lexicon,
+            build_hotwords(hotwords, hotword_weight, words.writable) if hotwords else None,
+            None if grammar is None else build_grammar(grammar, words.writable),
             lm is not None and lm.unit == "token",
             lm_alpha,
             lm_beta,

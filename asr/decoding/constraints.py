@@ -2,20 +2,70 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from asr import _native
 from asr.decoding.grammar import compile_grammar
 from asr.decoding.hypothesis import WORD_START
+from asr.decoding.pronunciations import (
+    Pronunciations,
+    compile_pronunciations,
+    find_pronunciations,
+)
 from asr.ngram.model import NGramLM
 
-Lexicon = Iterable[str] | Mapping[str, str | Sequence[str]] | os.PathLike[str]
+Lexicon = Iterable[str] | Mapping[str, str | Sequence[str]] | Pronunciations | os.PathLike[str]
 
 _log = logging.getLogger(__name__)
 
 _SAMPLE = 1000  # words of a model that are looked at
 _NO_WORDS = frozenset({"<unk>", "<UNK>", "<s>", "</s>"})
+
+
+class Writable(NamedTuple):
+    """What a search can write.
+
+    Attributes:
+        letters: that words are spelled with; None where tokens are phones.
+        words: the only ones, where tokens are phones.
+    """
+
+    letters: set[str] | None
+    words: Container[str] = ()
+
+    def check(self, parameter: str, word: str) -> None:
+        """Refuse a word that cannot be written.
+
+        Raises:
+            ValueError: it cannot; says why.
+        """
+        if self.letters is None:
+            if word not in self.words:
+                raise ValueError(f"{parameter}: the lexicon lacks '{word}'")
+            return
+        for letter in word:
+            if letter not in self.letters:
+                other = letter.swapcase()
+                hint = f"; the tokens have '{other}'" if other in self.letters else ""
+                raise ValueError(
+                    f"{parameter}: no token has the letter '{letter}' of '{word}'{hint}"
+                )
+
+
+class Words(NamedTuple):
+    """What a search takes for a word.
+
+    Attributes:
+        alphabet: the tokens.
+        lexicon: the only words; None for any.
+        writable: what grammar and hotwords may ask for.
+    """
+
+    alphabet: _native.Alphabet
+    lexicon: _native.Lexicon | None
+    writable: Writable
 
 
 def check_model_words(lm: NGramLM, tokens: Sequence[str], blank: int) -> None:
@@ -32,7 +82,7 @@ def check_model_words(lm: NGramLM, tokens: Sequence[str], blank: int) -> None:
     Raises:
         ValueError: the tokens can spell none of the words, or these are characters or pieces.
     """
-    letters = _letters_of(tokens, blank)
+    letters = letters_of(tokens, blank)
     words = [word for word in lm.sample_words(_SAMPLE) if word not in _NO_WORDS]
     if piece := next((word for word in words if word.startswith(WORD_START)), None):
         raise ValueError(
@@ -57,29 +107,48 @@ def _show_unspellable(word: str, letters: set[str]) -> str:
     return f"'{word}'" + (f"; they can spell '{other}'" if letters.issuperset(other) else "")
 
 
-def build_lexicon(
-    lexicon: Lexicon, tokens: Sequence[str], blank: int, lm: _native.NGramModel | None
-) -> _native.Lexicon:
-    """Compile the words that may be said.
+def build_words(
+    lexicon: Lexicon | None,
+    tokens: Sequence[str],
+    blank: int,
+    lm: NGramLM | None,
+    *,
+    chooses: bool,
+) -> Words:
+    """Compile the words that may be said, and what the tokens are to them.
 
     Args:
         lexicon: words, spelled as themselves; or a mapping from each word to its spelling or
-            spellings; or a file of lines "word" or "word<TAB>spelling<TAB>spelling...".
+            spellings; or a file of lines "word" or "word<TAB>spelling<TAB>spelling..."; or a
+            mapping from each word to its pronunciations, or a dictionary; None for any word.
         tokens: strings of the classes.
         blank: index of the blank.
-        lm: word model that scores the words.
+        lm: model that scores the words.
+        chooses: whether anything tells words apart that sound alike; else the first one stands.
 
     Raises:
-        ValueError: no word can be spelled with the tokens, a spelling belongs to two words, or a
-            word holds white space; of a file, its name stands before the reason.
+        ValueError: no word can be spelled with the tokens, a spelling belongs to two words, a
+            word holds white space, or a dictionary has no line for it; of a file, its name stands
+            before the reason.
         OSError: the file cannot be read.
     """
-    if not isinstance(lexicon, os.PathLike):
-        return _compile_lexicon(_lexicon_entries(lexicon), tokens, blank, lm)
-    entries = _read_entries(Path(lexicon))
+    pronunciations = find_pronunciations(lexicon)
+    spelled = None if pronunciations is not None else lexicon
+    entries = [] if spelled is None else _lexicon_entries(spelled)
+    model = None if lm is None else lm.native
     try:
-        return _compile_lexicon(entries, tokens, blank, lm)
+        if pronunciations is not None:
+            if lm is not None and lm.unit == "token":
+                raise ValueError("lexicon: with pronunciations the lm must be one of words")
+            words = compile_pronunciations(pronunciations, tokens, blank, model)
+            alphabet = _native.Alphabet(tokens, blank, words.most_homophones if chooses else 1)
+            return Words(alphabet, words, Writable(None, pronunciations))
+        words = None if spelled is None else _compile_lexicon(entries, tokens, blank, model)
+        alphabet = _native.Alphabet(tokens, blank)
+        return Words(alphabet, words, Writable(letters_of(tokens, blank)))
     except ValueError as error:
+        if not isinstance(lexicon, os.PathLike):
+            raise
         raise ValueError(f"{os.fspath(lexicon)}: {error}") from error
 
 
@@ -94,7 +163,7 @@ def _compile_lexicon(
             raise TypeError(f"lexicon: words and spellings must be strings, got {part!r}")
         if part.split() != [part]:
             raise ValueError(f"lexicon: a word must be one word without spaces, got '{part}'")
-    letters = _letters_of(tokens, blank)
+    letters = letters_of(tokens, blank)
     spellable = [entry for entry in entries if letters.issuperset(entry[1])]
     strange = [spelling for _, spelling in entries if not letters.issuperset(spelling)]
     example = _show_unspellable(strange[0], letters) if strange else ""
@@ -109,14 +178,11 @@ def _compile_lexicon(
     return _native.Lexicon(spellable, lm)
 
 
-def build_hotwords(
-    hotwords: Sequence[str], weight: float, tokens: Sequence[str], blank: int
-) -> _native.Hotwords:
+def build_hotwords(hotwords: Sequence[str], weight: float, writable: Writable) -> _native.Hotwords:
     """Compile words and phrases to listen for.
 
     Raises:
-        ValueError: a phrase is empty or has letters that no token has, or the weight is not
-            positive.
+        ValueError: a phrase is empty or cannot be written, or the weight is not positive.
     """
     if isinstance(hotwords, str):
         raise TypeError("hotwords must be a sequence of words and phrases, not one string")
@@ -126,12 +192,11 @@ def build_hotwords(
         if not isinstance(phrase, str):
             raise TypeError(f"hotwords must be strings, got {phrase!r}")
     phrases = [" ".join(phrase.split()) for phrase in hotwords]
-    letters = _letters_of(tokens, blank)
     for phrase in phrases:
         if not phrase:
             raise ValueError("hotwords must not hold an empty phrase")
-        if not letters.issuperset(phrase.replace(" ", "")):
-            raise ValueError(f"hotwords: no token has some letter of '{phrase}'")
+        for word in phrase.split():
+            writable.check("hotwords", word)
     return _native.Hotwords(list(dict.fromkeys(phrases)), weight)
 
 
@@ -141,32 +206,27 @@ def find_grammar(grammar: str | os.PathLike[str]) -> str | Path:
     return Path(grammar).absolute() if is_file else str(grammar)
 
 
-def build_grammar(grammar: str | Path, tokens: Sequence[str], blank: int) -> _native.Grammar:
+def build_grammar(grammar: str | Path, writable: Writable) -> _native.Grammar:
     """Compile what `find_grammar` found: JSGF text, the right-hand side of one rule, or a file.
 
     Raises:
         ValueError: the text departs from the subset (see `asr.decoding.grammar`), or has a word
-            with a letter that no token has; of a file, its name stands before the reason.
+            that cannot be written; of a file, its name stands before the reason.
         OSError: the file cannot be read.
     """
     if isinstance(grammar, str):
-        return _compile_grammar(grammar, tokens, blank)
+        return _compile_grammar(grammar, writable)
     text = _read_text(grammar)
     try:
-        return _compile_grammar(text, tokens, blank)
+        return _compile_grammar(text, writable)
     except ValueError as error:
         raise ValueError(f"{grammar}: {error}") from error
 
 
-def _compile_grammar(text: str, tokens: Sequence[str], blank: int) -> _native.Grammar:
+def _compile_grammar(text: str, writable: Writable) -> _native.Grammar:
     automaton = compile_grammar(text)
-    letters = _letters_of(tokens, blank)
     for word in automaton.words:
-        for letter in word:
-            if letter not in letters:
-                other = letter.swapcase()
-                hint = f"; the tokens have '{other}'" if other in letters else ""
-                raise ValueError(f"grammar: no token has the letter '{letter}' of '{word}'{hint}")
+        writable.check("grammar", word)
     return _native.Grammar(len(automaton.accepting), automaton.arcs, automaton.accepting)
 
 
@@ -184,9 +244,11 @@ def _read_entries(path: Path) -> list[tuple[str, str]]:
 
 
 def _lexicon_entries(
-    lexicon: Iterable[str] | Mapping[str, str | Sequence[str]],
+    lexicon: Iterable[str] | Mapping[str, str | Sequence[str]] | os.PathLike[str],
 ) -> list[tuple[str, str]]:
     """Pairs (word, spelling)."""
+    if isinstance(lexicon, os.PathLike):
+        return _read_entries(Path(lexicon))
     if isinstance(lexicon, str):
         raise TypeError("lexicon must be words, a mapping or a path (pathlib.Path), not a string")
     if not isinstance(lexicon, Mapping):
@@ -198,5 +260,6 @@ def _lexicon_entries(
     ]
 
 
-def _letters_of(tokens: Sequence[str], blank: int) -> set[str]:
+def letters_of(tokens: Sequence[str], blank: int) -> set[str]:
+    """Return all letters that tokens write."""
     return {letter for index, token in enumerate(tokens) if index != blank for letter in token}

@@ -48,11 +48,11 @@ class PhoneTokenizer:
         Raises:
             ValueError: the file is missing or no dictionary; names file and line.
         """
-        phones_of, num_further = read_pronunciations(dictionary)
+        phones_of, further = read_pronunciations(dictionary)
         tokenizer = cls(phones_of)
         logger.info(
             "dictionary: %s, %d words, %d phones; %d further pronunciations not used",
-            *(dictionary, len(phones_of), len(tokenizer.tokens) - 1, num_further),
+            *(dictionary, len(phones_of), len(tokenizer.tokens) - 1, len(further)),
         )
         return tokenizer
 
@@ -94,6 +94,10 @@ class PhoneTokenizer:
         """Return the phones of a text, with spaces between them; raises as `encode`."""
         return " ".join(self._say(text))
 
+    def as_words(self) -> "PhoneTokenizer":
+        """Return a tokenizer for searches that find words among phones: references are words."""
+        return _WordTokenizer(self._phones_of)
+
     def state(self) -> dict[str, str]:
         """Return all that `tokenizer_from_state` needs: the whole dictionary, packed.
 
@@ -113,3 +117,11 @@ class PhoneTokenizer:
             names = shorten(" ".join(unknown))
             raise ValueError(f"the pronouncing dictionary lacks {names}: {shorten(text)}")
         return [phone for word in words for phone in self._phones_of[word]]
+
+
+class _WordTokenizer(PhoneTokenizer):
+    """Says words as phones, and writes them as words."""
+
+    def reference(self, text: str) -> str:
+        """Return the words of a text, which the dictionary may lack."""
+        return " ".join(text.lower().split())

@@ -4,9 +4,9 @@
     HELLO  HH AH0 L OW1
     HELLO(2)  HH EH0 L OW1        # another pronunciation
 
-Words are compared in small letters. A pronunciation after a word's first one, whether its word has
-a number or stands there again, is counted and not used. The stress of ARPAbet's vowels (0, 1, 2) is
-left away; phones of other alphabets stay as they are written.
+Words are compared in small letters. A pronunciation after a word's first one has a number, or its
+word stands there again. The stress of ARPAbet's vowels (0, 1, 2) is left away; phones of other
+alphabets stay as they are written.
 """
 
 import re
@@ -28,15 +28,22 @@ _STRESSED = re.compile(r"([A-Z]+)[012]")
 
 
 class Pronunciations(NamedTuple):
-    """The first pronunciation of every word of a dictionary.
+    """What a dictionary holds, in the order of the file.
 
     Attributes:
-        phones_of: phones of each word, in the order of the file.
-        num_further: pronunciations that are not used.
+        phones_of: phones of each word, as it is first pronounced.
+        further: words with the phones of their other pronunciations.
     """
 
     phones_of: dict[str, tuple[str, ...]]
-    num_further: int
+    further: list[tuple[str, tuple[str, ...]]]
+
+    def all_of(self) -> dict[str, list[tuple[str, ...]]]:
+        """Return all pronunciations of each word."""
+        found = {word: [phones] for word, phones in self.phones_of.items()}
+        for word, phones in self.further:
+            found[word].append(phones)
+        return found
 
 
 def read_pronunciations(path: str | Path) -> Pronunciations:
@@ -60,7 +67,7 @@ def parse_pronunciations(text: str, name: str) -> Pronunciations:
     """
     phones_of: dict[str, tuple[str, ...]] = {}
     folded: dict[str, str] = {}  # phones as written, without stress: few, repeated a million times
-    num_further = 0
+    further = []
     for number, line in enumerate(text.split("\n"), start=1):
         try:
             word, phones = _split_line(line)
@@ -71,13 +78,14 @@ def parse_pronunciations(text: str, name: str) -> Pronunciations:
                     folded[phone] = _fold(phone, len(folded))
         except ValueError as error:
             raise ValueError(f"{name}:{number}: {error}") from None
+        spelled = tuple([folded[phone] for phone in phones])
         if word in phones_of:
-            num_further += 1
+            further.append((word, spelled))
         else:
-            phones_of[word] = tuple([folded[phone] for phone in phones])
+            phones_of[word] = spelled
     if not phones_of:
         raise ValueError(f"{name}: must hold at least one word with its phones")
-    return Pronunciations(phones_of, num_further)
+    return Pronunciations(phones_of, further)
 
 
 def _split_line(line: str) -> tuple[str, list[str]]:

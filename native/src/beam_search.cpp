@@ -102,31 +102,38 @@ void BeamSearch::choose_tokens(const Float* row, double row_max) {
     closing_tokens_.clear();
     for_each_at_least(row, alphabet.size(), threshold, [&](std::int32_t c) {
         if (c == alphabet.blank() || !(row[c] > kLogZero)) return;
-        const bool apart = !language_->is_empty() && alphabet[c].closes_word;
-        (apart ? closing_tokens_ : tokens_).push_back({c, row[c]});
+        tokens_.push_back({c, row[c]});
     });
     keep_top_tokens();
-    for (auto* tokens : {&tokens_, &closing_tokens_}) {
-        std::sort(tokens->begin(), tokens->end(), [](const TokenScore& a, const TokenScore& b) {
-            return a.log_prob != b.log_prob ? a.log_prob > b.log_prob : a.token < b.token;
-        });
+    std::sort(tokens_.begin(), tokens_.end(), [](const TokenScore& a, const TokenScore& b) {
+        return a.log_prob != b.log_prob ? a.log_prob > b.log_prob : a.token_class < b.token_class;
+    });
+    if (!language_->is_empty()) set_closing_tokens_apart();
+}
+
+// Phones are of both kinds.
+void BeamSearch::set_closing_tokens_apart() {
+    const Alphabet& alphabet = language_->alphabet();
+    if (alphabet.has_phones()) {
+        closing_tokens_ = tokens_;
+        return;
     }
+    const auto stays = [&](const TokenScore& t) { return !alphabet[t.token_class].closes_word; };
+    const auto first = std::stable_partition(tokens_.begin(), tokens_.end(), stays);
+    closing_tokens_.assign(first, tokens_.end());
+    tokens_.erase(first, tokens_.end());
 }
 
 // Of equally probable tokens at the end all stay.
 void BeamSearch::keep_top_tokens() {
     const auto top_n = static_cast<std::size_t>(options_.token_top_n);
-    if (top_n == 0 || tokens_.size() + closing_tokens_.size() <= top_n) return;
+    if (top_n == 0 || tokens_.size() <= top_n) return;
     token_log_probs_.clear();
-    for (const auto* tokens : {&tokens_, &closing_tokens_}) {
-        for (const auto& token : *tokens) token_log_probs_.push_back(token.log_prob);
-    }
+    for (const auto& token : tokens_) token_log_probs_.push_back(token.log_prob);
     const auto last = token_log_probs_.begin() + static_cast<std::ptrdiff_t>(top_n - 1);
     std::nth_element(token_log_probs_.begin(), last, token_log_probs_.end(), std::greater<>());
     const auto is_worse = [least = *last](const TokenScore& t) { return t.log_prob < least; };
-    for (auto* tokens : {&tokens_, &closing_tokens_}) {
-        tokens->erase(std::remove_if(tokens->begin(), tokens->end(), is_worse), tokens->end());
-    }
+    tokens_.erase(std::remove_if(tokens_.begin(), tokens_.end(), is_worse), tokens_.end());
 }
 
 // Chains the prefixes in the beam that extend another one in the beam by one token.
@@ -156,7 +163,7 @@ void BeamSearch::stay(const Float* row) {
         slot.blank = before.total + log_blank;
         slot.best_blank = before.best();
         slot.best_blank.log_prob += log_blank;
-        if (slot.token != kNone) repeat_token(slot, row[slot.token]);
+        if (slot.token != kNone) repeat_token(slot, row[class_of(slot.token)]);
         slot.total = log_add(slot.blank, slot.label);
         if (slot.total > kLogZero) candidates_.add({slot.rank(), 0.0, kNone, i});
     }
@@ -174,7 +181,7 @@ void BeamSearch::repeat_token(Slot& slot, double log_token) {
     }
     if (slot.parent_slot == kNone) return;
     const Slot& parent = at(beam_, slot.parent_slot);
-    const bool repeats = parent.token == slot.token;  // then only a blank separates the two
+    const bool repeats = class_of(parent.token) == class_of(slot.token);  // a blank separates them
     slot.label = log_add(slot.label, (repeats ? parent.blank : parent.total) + log_token);
     const BestPath& path = repeats ? parent.best_blank : parent.best();
     if (path.log_prob + log_token > slot.best_label.log_prob) {
@@ -194,30 +201,40 @@ bool BeamSearch::is_active_child(const Slot& slot, std::int32_t token) const {
 // Proposes prefixes that are not in the beam yet.
 void BeamSearch::extend() {
     for (std::int32_t i = 0; i < count(beam_); ++i) {
-        const Slot& slot = at(beam_, i);
-        if (language_->is_empty()) {
-            extend_slot(i, nullptr, tokens_);
-            continue;
-        }
-        if (!tokens_.empty()) extend_slot(i, &tree_.text(slot.node), tokens_);
-        if (closing_tokens_.empty()) continue;
-        const TextState* closed = tree_.closed_text(slot.node);
-        if (closed != nullptr) extend_slot(i, closed, closing_tokens_);
+        const TextState* text = language_->is_empty() ? nullptr : &tree_.text(at(beam_, i).node);
+        if (!tokens_.empty()) extend_slot(i, text, tokens_, 0);
+        if (!closing_tokens_.empty()) extend_and_close(i);
+    }
+}
+
+// The open word may be any of its homophones, by a token for each.
+void BeamSearch::extend_and_close(std::int32_t slot_index) {
+    const Alphabet& alphabet = language_->alphabet();
+    const std::int32_t node = at(beam_, slot_index).node;
+    const std::int32_t num_homophones = language_->num_homophones(tree_.text(node));
+    for (std::int32_t homophone = 0; homophone < num_homophones; ++homophone) {
+        const TextState* closed = tree_.closed_text(node, homophone);
+        if (closed == nullptr) continue;
+        const std::int32_t shift = alphabet.has_phones() ? alphabet.size() * (1 + homophone) : 0;
+        extend_slot(slot_index, closed, closing_tokens_, shift);
     }
 }
 
 // `text` is what the tokens, which come best first, are appended to; nullptr without a language.
+// `shift` leads from their classes to their numbers.
 void BeamSearch::extend_slot(std::int32_t slot_index, const TextState* text,
-                             const std::vector<TokenScore>& tokens) {
+                             const std::vector<TokenScore>& tokens, std::int32_t shift) {
     const Slot& slot = at(beam_, slot_index);
+    const std::int32_t last_class = class_of(slot.token);
     double largest_bonus = 0.0;
     if (text != nullptr) {
         largest_bonus = language_->ranking_bonus(*text) + language_->largest_gain(*text);
     }
-    for (const auto& [token, log_token] : tokens) {
+    for (const auto& [token_class, log_token] : tokens) {
         if (!(slot.total + log_token + largest_bonus >= candidates_.threshold())) return;
-        const double label = (token == slot.token ? slot.blank : slot.total) + log_token;
+        const double label = (token_class == last_class ? slot.blank : slot.total) + log_token;
         if (!(label + largest_bonus >= candidates_.threshold()) || !(label > kLogZero)) continue;
+        const std::int32_t token = token_class + shift;
         if (is_active_child(slot, token)) continue;
         double rank = label;
         if (text != nullptr) {
@@ -259,7 +276,7 @@ void BeamSearch::rebuild(const Float* row) {
         if (candidate.from == kNone) {
             *slot++ = at(staying_, candidate.token);
         } else {
-            fill_new_slot(*slot++, candidate, row[candidate.token]);
+            fill_new_slot(*slot++, candidate, row[class_of(candidate.token)]);
         }
     }
     for (const auto& old : beam_) tree_[old.node].slot = kNone;
@@ -284,7 +301,8 @@ void BeamSearch::drop_equal_futures() {
         const Slot& slot = at(beam_, i);
         const TextState& text = tree_.text(slot.node);
         const auto differs = [&](const Slot& other) {
-            return other.token != slot.token || !text.has_future_of(tree_.text(other.node));
+            return class_of(other.token) != class_of(slot.token) ||
+                   !text.has_future_of(tree_.text(other.node));
         };
         std::size_t place = text.future_hash() & (size - 1);
         while (futures_[place] != kNone && differs(at(beam_, futures_[place]))) {
@@ -313,7 +331,8 @@ void BeamSearch::erase_dropped() {
 
 void BeamSearch::fill_new_slot(Slot& slot, const Candidate& candidate, double log_token) {
     const Slot& from = at(beam_, candidate.from);
-    const BestPath& path = candidate.token == from.token ? from.best_blank : from.best();
+    const bool repeats = class_of(candidate.token) == class_of(from.token);
+    const BestPath& path = repeats ? from.best_blank : from.best();
     slot.blank = kLogZero;
     slot.label = slot.total = candidate.label;
     slot.bonus = candidate.rank - candidate.label;

@@ -91,23 +91,29 @@ class BeamSearch {
         }
     };
     struct TokenScore {
-        std::int32_t token;
+        std::int32_t token_class;
         double log_prob;
     };
 
+    // Column of a token in the network's output; kNone of kNone.
+    std::int32_t class_of(std::int32_t token) const {
+        return language_->alphabet().class_of(token);
+    }
     void pass_blank(double log_blank);
     template <class Float>
     void advance(const Float* row, double row_max);
     template <class Float>
     void choose_tokens(const Float* row, double row_max);
     void keep_top_tokens();
+    void set_closing_tokens_apart();
     void link_active_children();
     template <class Float>
     void stay(const Float* row);
     void repeat_token(Slot& slot, double log_token);
     void extend();
+    void extend_and_close(std::int32_t slot_index);
     void extend_slot(std::int32_t slot_index, const TextState* text,
-                     const std::vector<TokenScore>& tokens);
+                     const std::vector<TokenScore>& tokens, std::int32_t shift);
     bool is_active_child(const Slot& slot, std::int32_t token) const;
     void keep_a_whole_text();
     bool is_whole(const Candidate& candidate);
@@ -119,8 +125,15 @@ class BeamSearch {
     void extend_path(BestPath& path, std::int32_t previous, std::int32_t token, double log_token);
     void drop_late_rivals();
     void collect_garbage();
+    struct Ending {  // of a slot's text, as one of its last word's homophones
+        double score;
+        double lm_score;
+        const Slot* slot;
+        std::int32_t homophone;
+    };
+    std::vector<Ending> endings(const Slot& slot) const;
     std::vector<Hypothesis> whole_hypotheses() const;
-    Hypothesis describe(const Slot& slot) const;
+    Hypothesis describe(const Slot& slot, std::int32_t last_homophone) const;
     Hypothesis cut_to_whole_words() const;
     const Slot& best_slot() const;
 

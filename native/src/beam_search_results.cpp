@@ -19,8 +19,17 @@ PartialResult BeamSearch::partial() const {
     for (const auto& slot : beam_) nodes.push_back(slot.node);
     const std::size_t num_shared =
         spikes_.settled().size() + tree_.tokens_of(tree_.common_ancestor(nodes)).size();
-    PartialResult result{describe(best_slot()), 0};
-    result.best.score = best_slot().rank();
+    const Slot& slot = best_slot();
+    std::int32_t last_homophone = 0;
+    if (language_->alphabet().has_phones()) {
+        const std::vector<Ending> ways = endings(slot);
+        const auto best =
+            std::max_element(ways.begin(), ways.end(),
+                             [](const Ending& a, const Ending& b) { return a.score < b.score; });
+        if (best != ways.end()) last_homophone = best->homophone;
+    }
+    PartialResult result{describe(slot, last_homophone), 0};
+    result.best.score = slot.rank();
     bool open = false;
     for (std::size_t i = 0; i < num_shared; ++i) {
         const Token& token = language_->alphabet()[result.best.emissions[i].token];
@@ -30,28 +39,31 @@ PartialResult BeamSearch::partial() const {
     return result;
 }
 
+std::vector<BeamSearch::Ending> BeamSearch::endings(const Slot& slot) const {
+    if (language_->is_empty()) return {{slot.total, 0.0, &slot, 0}};
+    std::vector<Ending> found;
+    const TextState& open = tree_.text(slot.node);
+    for (std::int32_t i = 0; i < language_->num_homophones(open); ++i) {
+        const auto text = language_->finish(open, tree_.memo(), i);
+        if (!text) continue;
+        const double score = slot.total + language_->bonus(*text);
+        if (score >= kLogZero) found.push_back({score, text->lm_score, &slot, i});
+    }
+    return found;
+}
+
 std::vector<Hypothesis> BeamSearch::whole_hypotheses() const {
-    struct Whole {
-        double score;
-        double lm_score;
-        const Slot* slot;
-    };
-    std::vector<Whole> wholes;
+    std::vector<Ending> wholes;
     for (const auto& slot : beam_) {
-        if (language_->is_empty()) {
-            wholes.push_back({slot.total, 0.0, &slot});
-        } else if (const auto text = language_->finish(tree_.text(slot.node), tree_.memo())) {
-            const double score = slot.total + language_->bonus(*text);
-            if (score >= kLogZero) wholes.push_back({score, text->lm_score, &slot});
-        }
+        for (const Ending& ending : endings(slot)) wholes.push_back(ending);
     }
     std::stable_sort(wholes.begin(), wholes.end(),
-                     [](const Whole& a, const Whole& b) { return a.score > b.score; });
+                     [](const Ending& a, const Ending& b) { return a.score > b.score; });
     std::vector<Hypothesis> best;
     std::unordered_set<std::string> texts;
     for (const auto& whole : wholes) {
         if (best.size() == static_cast<std::size_t>(options_.n_best)) break;
-        Hypothesis hypothesis = describe(*whole.slot);
+        Hypothesis hypothesis = describe(*whole.slot, whole.homophone);
         hypothesis.score = whole.score;
         hypothesis.lm_score = whole.lm_score;
         if (texts.insert(hypothesis.text).second) best.push_back(std::move(hypothesis));
@@ -67,25 +79,29 @@ std::vector<Hypothesis> BeamSearch::hypotheses() const {
 }
 
 Hypothesis BeamSearch::cut_to_whole_words() const {
-    Hypothesis hypothesis = describe(best_slot());
+    Hypothesis hypothesis = describe(best_slot(), 0);
     auto& emissions = hypothesis.emissions;
     while (!emissions.empty() && !language_->alphabet()[emissions.back().token].closes_word) {
         emissions.pop_back();
     }
-    if (!emissions.empty()) emissions.pop_back();
+    std::int32_t last_homophone = 0;
+    if (!emissions.empty()) {
+        last_homophone = language_->alphabet()[emissions.back().token].homophone;
+        emissions.pop_back();
+    }
     hypothesis.words = split_words(language_->alphabet(), emissions);
-    language_->spell_out(hypothesis.words);
+    language_->spell_out(hypothesis.words, emissions, last_homophone);
     hypothesis.text = join_words(hypothesis.words);
     hypothesis.score = kLogZero;
     hypothesis.bound_hit = true;
     return hypothesis;
 }
 
-Hypothesis BeamSearch::describe(const Slot& slot) const {
+Hypothesis BeamSearch::describe(const Slot& slot, std::int32_t last_homophone) const {
     Hypothesis hypothesis;
     hypothesis.emissions = spikes_.path(slot.best().last_spike);
     hypothesis.words = split_words(language_->alphabet(), hypothesis.emissions);
-    language_->spell_out(hypothesis.words);
+    language_->spell_out(hypothesis.words, hypothesis.emissions, last_homophone);
     hypothesis.text = join_words(hypothesis.words);
     hypothesis.acoustic_score = slot.total;
     return hypothesis;

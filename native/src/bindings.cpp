@@ -75,8 +75,10 @@ class HypothesisFactory {
         const nb::object frames = make_tuple(&PyTuple_Type, count);
         for (std::size_t i = 0; i < count; ++i) {
             const asr::Emission& emission = hypothesis.emissions[i];
-            set(tokens, i, nb::borrow(PyList_GetItem(tokens_.ptr(), emission.token)));
-            set(ids, i, nb::int_(emission.token));
+            // A phone is several tokens of one class: see Alphabet.
+            const auto token_class = static_cast<std::size_t>(emission.token) % tokens_.size();
+            set(tokens, i, nb::borrow(tokens_[token_class]));
+            set(ids, i, nb::int_(token_class));
             set(frames, i, nb::int_(emission.frame));
         }
         const nb::object words = make_tuple(&PyTuple_Type, hypothesis.words.size());
@@ -272,7 +274,9 @@ double score_words(const asr::NGramModel& model, const std::vector<std::string>&
 
 void bind_decoders(nb::module_& m) {
     nb::class_<asr::Alphabet>(m, "Alphabet")
-        .def(nb::init<const std::vector<std::string>&, std::int64_t>(), "tokens"_a, "blank"_a);
+        .def(nb::init<const std::vector<std::string>&, std::int64_t, std::int32_t>(), "tokens"_a,
+             "blank"_a, "num_homophones"_a = 0);
+    m.attr("PHONE_END") = std::string(1, asr::kPhoneEnd);
     nb::class_<HypothesisFactory>(m, "HypothesisFactory")
         .def(nb::init<const nb::list&, nb::type_object, nb::type_object>(), "tokens"_a,
              "hypothesis"_a, "word"_a);
@@ -360,8 +364,11 @@ void bind_language(nb::module_& m) {
         .def(
             "__init__",
             [](asr::Lexicon* self, const std::vector<std::pair<std::string, std::string>>& entries,
-               const ModelPtr& lm) { new (self) asr::Lexicon(entries, lm.get()); },
-            "entries"_a, "lm"_a.none());
+               const ModelPtr& lm, bool allow_homophones) {
+                new (self) asr::Lexicon(entries, lm.get(), allow_homophones);
+            },
+            "entries"_a, "lm"_a.none(), "allow_homophones"_a = false)
+        .def_prop_ro("most_homophones", &asr::Lexicon::most_homophones);
     nb::class_<asr::Hotwords>(m, "Hotwords")
         .def(nb::init<const std::vector<std::string>&, double>(), "phrases"_a, "weight"_a);
     nb::class_<asr::Grammar>(m, "Grammar")

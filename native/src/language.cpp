@@ -68,19 +68,29 @@ void Language::score_token(TextState& state, std::int32_t id, NGramMemo& memo) c
     score_unit(state, token_units_[static_cast<std::size_t>(id)], memo);
 }
 
-std::optional<TextState> Language::close(const TextState& state, NGramMemo& memo) const {
+// What grammar and hotwords have not heard of the open word, whose letters they hear one by one.
+std::string Language::rest_of_word(const TextState& state, std::int32_t homophone) const {
+    if (!alphabet().has_phones()) return " ";
+    return parts_.lexicon->text(state.word + static_cast<WordId>(homophone)) + ' ';
+}
+
+std::optional<TextState> Language::close(const TextState& state, NGramMemo& memo,
+                                         std::int32_t homophone) const {
     if (!state.word_open) return state;
     TextState next = state;
     if (parts_.lexicon && state.word == kNoWord) return std::nullopt;
     if (parts_.grammar) {
-        next.grammar_state = parts_.grammar->step(state.grammar_state, " ");
+        const std::string rest = rest_of_word(state, homophone);
+        next.grammar_state = parts_.grammar->step(state.grammar_state, rest);
         if (next.grammar_state == Grammar::kRejected) return std::nullopt;
     }
     if (parts_.hotwords) {
-        next.hotword_state = parts_.hotwords->step(state.hotword_state, " ", &next.extras);
+        const std::string rest = rest_of_word(state, homophone);
+        next.hotword_state = parts_.hotwords->step(state.hotword_state, rest, &next.extras);
     }
     if (scores_words()) {
-        const WordId known = state.word == kNoWord ? NGramModel::kUnknown : state.word;
+        const WordId known = state.word == kNoWord ? NGramModel::kUnknown
+                                                   : state.word + static_cast<WordId>(homophone);
         const WordId unit = parts_.lexicon ? parts_.lexicon->lm_word(known) : known;
         score_unit(next, unit, memo);
         if (unit == NGramModel::kUnknown) next.extras += parts_.unk_score;
@@ -96,18 +106,21 @@ std::optional<TextState> Language::close(const TextState& state, NGramMemo& memo
 std::optional<TextState> Language::append(const TextState& state, std::int32_t id,
                                           NGramMemo& memo) const {
     const Token& token = alphabet()[id];
+    // A phone with no word to continue begins one, as another token.
+    if (alphabet().has_phones() && !token.closes_word && !state.word_open) return std::nullopt;
     const bool is_known_only = parts_.lexicon && !token.body.empty();
     if (is_known_only && !may_follow(state, token.body)) return std::nullopt;
     TextState next = state;
     if (!token_units_.empty()) score_token(next, id, memo);
     if (token.body.empty()) return next;
     next.word_open = true;
-    if (parts_.grammar) {
+    const bool hears_letters = !alphabet().has_phones();
+    if (parts_.grammar && hears_letters) {
         next.grammar_state = parts_.grammar->step(state.grammar_state, token.body);
         if (next.grammar_state == Grammar::kRejected) return std::nullopt;
     }
     if (spellings_ != nullptr && !look_up(next, token.body, memo)) return std::nullopt;
-    if (parts_.hotwords) {
+    if (parts_.hotwords && hears_letters) {
         next.hotword_state = parts_.hotwords->step(state.hotword_state, token.body, &next.extras);
     }
     return next;
@@ -134,16 +147,18 @@ double Language::promise_of(const TextState& state, const WordTable::Slot* slot,
                             NGramMemo& memo) const {
     double promise = slot != nullptr ? parts_.lm_alpha * slot->lookahead : unknown_word_;
     if (!parts_.lexicon) promise = std::max(promise, unknown_word_);
-    if (state.word != kNoWord) {
-        const WordId unit = parts_.lexicon ? parts_.lexicon->lm_word(state.word) : state.word;
+    if (state.word == kNoWord) return promise + parts_.lm_beta;
+    for (WordId i = 0; i < static_cast<WordId>(num_homophones(state)); ++i) {
+        const WordId unit = parts_.lexicon ? parts_.lexicon->lm_word(state.word + i) : state.word;
         const double log_prob = memo.score(*parts_.lm, state.lm_state, unit).first;
         promise = std::max(promise, parts_.lm_alpha * log_prob);
     }
     return promise + parts_.lm_beta;
 }
 
-std::optional<TextState> Language::finish(const TextState& state, NGramMemo& memo) const {
-    std::optional<TextState> last = close(state, memo);
+std::optional<TextState> Language::finish(const TextState& state, NGramMemo& memo,
+                                          std::int32_t homophone) const {
+    std::optional<TextState> last = close(state, memo, homophone);
     if (!last) return last;
     if (parts_.grammar && !parts_.grammar->accepts(last->grammar_state)) return std::nullopt;
     if (parts_.lm) last->lm_score += parts_.lm->score_end(last->lm_state);
@@ -153,16 +168,38 @@ std::optional<TextState> Language::finish(const TextState& state, NGramMemo& mem
 bool Language::is_whole(const TextState& state) const {
     if (parts_.lexicon && state.word_open && state.word == kNoWord) return false;
     if (!parts_.grammar) return true;
-    const std::int32_t end =
-        parts_.grammar->step(state.grammar_state, state.word_open ? " " : std::string_view());
+    for (std::int32_t i = 0; i < num_homophones(state); ++i) {
+        if (is_accepted(state, i)) return true;
+    }
+    return false;
+}
+
+bool Language::is_accepted(const TextState& state, std::int32_t homophone) const {
+    const std::string rest = state.word_open ? rest_of_word(state, homophone) : "";
+    const std::int32_t end = parts_.grammar->step(state.grammar_state, rest);
     return end != Grammar::kRejected && parts_.grammar->accepts(end);
 }
 
-void Language::spell_out(std::vector<Word>& words) const {
+// Which of its homophones a word is, the token says that closes it: the next word's first one.
+void Language::spell_out(std::vector<Word>& words, const std::vector<Emission>& emissions,
+                         std::int32_t last_homophone) const {
     if (!parts_.lexicon) return;
-    for (Word& word : words) {
-        const auto* slot = spellings_->find(extend_hash(kEmptyWordHash, word.text));
-        if (slot != nullptr && slot->word != kNoWord) word.text = parts_.lexicon->text(slot->word);
+    std::vector<std::int32_t> homophones;
+    if (alphabet().has_phones()) {
+        for (const Emission& emission : emissions) {
+            const Token& token = alphabet()[emission.token];
+            if (token.begins_word) homophones.push_back(token.homophone);
+        }
+        homophones.push_back(last_homophone);
+    }
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        const auto* slot = spellings_->find(extend_hash(kEmptyWordHash, words[i].text));
+        if (slot == nullptr || slot->word == kNoWord) {
+            if (alphabet().has_phones()) words.pop_back();  // the last one, while it is open
+            continue;
+        }
+        const std::int32_t homophone = homophones.empty() ? 0 : homophones[i + 1];
+        words[i].text = parts_.lexicon->text(slot->word + static_cast<WordId>(homophone));
     }
 }
 

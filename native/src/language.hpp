@@ -28,7 +28,7 @@ struct TextState {
     double extras = 0.0;                       // hotwords completed, unknown words
     double open_word = 0.0;  // for ranking alone: the most the open word may bring
     NodeId lm_state = 0;
-    WordId word = kNoWord;       // the known word that the open word spells
+    WordId word = kNoWord;       // the known word that the open word spells, the first of such
     std::int32_t num_units = 0;  // words, or tokens, that the model has scored
     std::int32_t hotword_state = 0;
     std::int32_t grammar_state = 0;
@@ -74,11 +74,18 @@ class Language {
     TextState start() const;
     // The state after a token is append(close(state), token) for a token that closes a word,
     // append(state, token) otherwise; nothing when lexicon or grammar forbid the text.
-    std::optional<TextState> close(const TextState& state, NGramMemo& memo) const;
+    std::optional<TextState> close(const TextState& state, NGramMemo& memo,
+                                   std::int32_t homophone = 0) const;
     std::optional<TextState> append(const TextState& state, std::int32_t token,
                                     NGramMemo& memo) const;
+    // How many words the open word may be, >= 1.
+    std::int32_t num_homophones(const TextState& state) const {
+        if (!alphabet().has_phones() || state.word == kNoWord) return 1;
+        return std::min(alphabet().num_homophones(), parts_.lexicon->num_homophones(state.word));
+    }
     // The state of a whole text: the last word needs no separator to count, </s> follows it.
-    std::optional<TextState> finish(const TextState& state, NGramMemo& memo) const;
+    std::optional<TextState> finish(const TextState& state, NGramMemo& memo,
+                                    std::int32_t homophone = 0) const;
 
     // lm_alpha * ln P(text) + lm_beta * |text| + unk_score * |unknown words| + hotwords
     double bonus(const TextState& state) const {
@@ -105,11 +112,15 @@ class Language {
 
     bool is_empty() const { return is_empty_; }
     const Alphabet& alphabet() const { return *parts_.alphabet; }
-    // Replaces the words' spellings by the words of the lexicon.
-    void spell_out(std::vector<Word>& words) const;
+    // Replaces the spellings of the words that `emissions` spell by the words of the lexicon.
+    // `last_homophone`: which of its homophones the last word is.
+    void spell_out(std::vector<Word>& words, const std::vector<Emission>& emissions,
+                   std::int32_t last_homophone) const;
 
   private:
     bool scores_words() const { return parts_.lm && parts_.lm_unit == LmUnit::kWord; }
+    bool is_accepted(const TextState& state, std::int32_t homophone) const;
+    std::string rest_of_word(const TextState& state, std::int32_t homophone) const;
     void score_unit(TextState& state, WordId unit, NGramMemo& memo) const;
     void score_token(TextState& state, std::int32_t id, NGramMemo& memo) const;
     static bool may_follow(const TextState& state, std::string_view bytes) {

@@ -22,22 +22,33 @@ void PrefixTree::start(const Language& language) {
     if (!language.is_empty()) texts_.push_back(language.start());
 }
 
-const TextState* PrefixTree::closed_text(std::int32_t node) {
+const TextState* PrefixTree::closed_text(std::int32_t node, std::int32_t homophone) {
     const TextState& open = text(node);
-    if (!open.word_open) return &open;
+    if (!open.word_open) return homophone == 0 ? &open : nullptr;
     std::int32_t& closed = nodes_[index_of(node)].closed;
-    if (closed == kUnknown) {
-        const std::optional<TextState> text_then = language_->close(open, memo_);
-        closed = text_then ? static_cast<std::int32_t>(closed_texts_.size()) : kForbidden;
-        if (text_then) closed_texts_.push_back(*text_then);
+    if (closed == kUnknown) closed = close_as_each(open);
+    if (closed == kForbidden || homophone >= language_->num_homophones(open)) return nullptr;
+    const std::optional<TextState>& text_then = closed_texts_[index_of(closed + homophone)];
+    return text_then ? &*text_then : nullptr;
+}
+
+// Appends the closed texts of all homophones; kForbidden when there is none.
+std::int32_t PrefixTree::close_as_each(const TextState& open) {
+    const std::size_t first = closed_texts_.size();
+    bool is_allowed = false;
+    for (std::int32_t i = 0; i < language_->num_homophones(open); ++i) {
+        closed_texts_.push_back(language_->close(open, memo_, i));
+        is_allowed |= closed_texts_.back().has_value();
     }
-    return closed == kForbidden ? nullptr : &closed_texts_[index_of(closed)];
+    if (is_allowed) return static_cast<std::int32_t>(first);
+    closed_texts_.resize(first);
+    return kForbidden;
 }
 
 std::optional<TextState> PrefixTree::child_text(std::int32_t node, std::int32_t token) {
-    if (!language_->alphabet()[token].closes_word)
-        return language_->append(text(node), token, memo_);
-    const TextState* closed = closed_text(node);
+    const Token& added = language_->alphabet()[token];
+    if (!added.closes_word) return language_->append(text(node), token, memo_);
+    const TextState* closed = closed_text(node, added.homophone);
     if (closed == nullptr) return std::nullopt;
     return language_->append(*closed, token, memo_);
 }
@@ -89,7 +100,7 @@ void PrefixTree::reroot(std::vector<std::int32_t>& nodes, std::int32_t num_steps
             node = nodes_[index_of(node)].parent;
         }
     }
-    std::vector<TextState> closed_texts;
+    std::vector<std::optional<TextState>> closed_texts;
     std::int32_t count = 0;
     for (std::int32_t node = 0; node < size(); ++node) {
         if (moved[index_of(node)] == kNone) continue;
@@ -102,8 +113,10 @@ void PrefixTree::reroot(std::vector<std::int32_t>& nodes, std::int32_t num_steps
             parent.first_child = count;
         }
         if (kept.closed >= 0) {
-            closed_texts.push_back(closed_texts_[index_of(kept.closed)]);
-            kept.closed = static_cast<std::int32_t>(closed_texts.size()) - 1;
+            const auto first = closed_texts_.begin() + kept.closed;
+            kept.closed = static_cast<std::int32_t>(closed_texts.size());
+            closed_texts.insert(closed_texts.end(), first,
+                                first + language_->num_homophones(text(node)));
         }
         if (!texts_.empty()) texts_[index_of(count)] = texts_[index_of(node)];
         nodes_[index_of(count)] = kept;

@@ -28,7 +28,7 @@ class PrefixTree {
         std::int32_t slot;
         std::int32_t first_child;
         std::int32_t next_sibling;
-        std::int32_t closed;  // index of the text with its open word closed; see closed_text
+        std::int32_t closed;  // index of the first text with the open word closed; see closed_text
     };
 
     void start(const Language& language);
@@ -44,8 +44,9 @@ class PrefixTree {
     const TextState& text(std::int32_t node) const {
         return texts_[static_cast<std::size_t>(node)];
     }
-    // The text with its open word closed, computed once; nullptr when that is forbidden.
-    const TextState* closed_text(std::int32_t node);
+    // The text with its open word closed as one of its homophones, computed once; nullptr when that
+    // is forbidden or there are fewer homophones.
+    const TextState* closed_text(std::int32_t node, std::int32_t homophone = 0);
     NGramMemo& memo() const { return memo_; }
     // The text one token on.
     std::optional<TextState> child_text(std::int32_t node, std::int32_t token);
@@ -61,11 +62,14 @@ class PrefixTree {
     static constexpr std::int32_t kUnknown = -1;
     static constexpr std::int32_t kForbidden = -2;
 
+    std::int32_t close_as_each(const TextState& open);
+
     const Language* language_ = nullptr;
     mutable NGramMemo memo_;
     std::vector<Node> nodes_;
-    std::vector<TextState> texts_;         // of each node
-    std::vector<TextState> closed_texts_;  // of some nodes
+    std::vector<TextState> texts_;  // of each node
+    // Of some nodes, each for all of its homophones.
+    std::vector<std::optional<TextState>> closed_texts_;
 };
 
 // Emissions of best paths; paths share their beginnings. Those that all paths share and no path

@@ -138,8 +138,8 @@ def test_hotword_phrase_broken_off_gives_its_boost_back():
         ({"hotwords": ["a"]}, ValueError, "hotword_weight must be > 0 with hotwords, got 0.0"),
         ({"hotwords": ["a"], "hotword_weight": math.nan}, ValueError, "must be > 0"),
         ({"hotwords": [" "], "hotword_weight": 1.0}, ValueError, "empty phrase"),
-        ({"hotwords": ["ax"], "hotword_weight": 1.0}, ValueError, "some letter of 'ax'"),
-        ({"hotwords": ["blank"], "hotword_weight": 1.0}, ValueError, "some letter of 'blank'"),
+        ({"hotwords": ["ax"], "hotword_weight": 1.0}, ValueError, "the letter 'x' of 'ax'"),
+        ({"hotwords": ["blank"], "hotword_weight": 1.0}, ValueError, "letter 'l' of 'blank'"),
         ({"hotwords": "ab", "hotword_weight": 1.0}, TypeError, "not one string"),
     ],
 )

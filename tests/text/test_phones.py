@@ -44,17 +44,22 @@ def test_first_pronunciations_without_stress_are_kept_and_others_counted():
         "see": ("S", "IY"),
         "to": ("T", "UW"),
     }
-    assert found.num_further == 2
+    assert found.further == [("owl", ("AW", "EL")), ("to", ("T", "AH"))]
+    assert found.all_of()["to"] == [("T", "UW"), ("T", "AH")]
 
 
 def test_a_word_that_stands_twice_has_its_first_pronunciation():
     found = parse_pronunciations("read R EH D\nREAD R IY D\nread R EH D\n", "few.dict")
 
-    assert found == ({"read": ("R", "EH", "D")}, 2)
+    assert found.phones_of == {"read": ("R", "EH", "D")}
+    assert found.further == [("read", ("R", "IY", "D")), ("read", ("R", "EH", "D"))]
 
 
 def test_an_alternative_alone_is_the_first():
-    assert parse_pronunciations("a(2) EY1\na(3) AH0\n", "few.dict") == ({"a": ("EY",)}, 1)
+    assert parse_pronunciations("a(2) EY1\na(3) AH0\n", "few.dict") == (
+        {"a": ("EY",)},
+        [("a", ("AH",))],
+    )
 
 
 def test_only_the_stress_of_arpabet_goes():
