@@ -31,7 +31,9 @@ OPTIONS = {
     "lm_alpha": _Option(float, "weight of the language model (0.5)", "lm"),
     "lm_beta": _Option(float, "nats a word (1)", "lm"),
     "unk_score": _Option(float, "nats for a word that the model does not know (-10)", "lm"),
-    "lexicon": _Option(str, "a file of the only words allowed"),
+    "lexicon": _Option(
+        str, "a file of the only words allowed; a .dict says how they are pronounced, for phones"
+    ),
     "hotwords": _Option(_phrases, 'words and phrases to listen for: "play,volume up"'),
     "hotword_weight": _Option(float, "nats for every word of a hotword", "hotwords"),
     "grammar": _Option(str, 'JSGF: a file, or a rule like "yes | no"'),

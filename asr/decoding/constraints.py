@@ -141,6 +141,8 @@ def build_words(
             if lm is not None and lm.unit == "token":
                 raise ValueError("lexicon: with pronunciations the lm must be one of words")
             words = compile_pronunciations(pronunciations, tokens, blank, model)
+            if lm is not None:
+                _count_unpronounced(lm, pronunciations)
             alphabet = _native.Alphabet(tokens, blank, words.most_homophones if chooses else 1)
             return Words(alphabet, words, Writable(None, pronunciations))
         words = None if spelled is None else _compile_lexicon(entries, tokens, blank, model)
@@ -150,6 +152,17 @@ def build_words(
         if not isinstance(lexicon, os.PathLike):
             raise
         raise ValueError(f"{os.fspath(lexicon)}: {error}") from error
+
+
+def _count_unpronounced(lm: NGramLM, pronunciations: Pronunciations) -> None:
+    words = [word for word in lm.sample_words(_SAMPLE) if word not in _NO_WORDS]
+    missing = [word for word in words if word not in pronunciations]
+    if missing:
+        _log.log(
+            logging.WARNING if 2 * len(missing) > len(words) else logging.INFO,
+            "lm: of %d of its words %d have no pronunciation and cannot be said, such as '%s'",
+            *(len(words), len(missing), missing[0]),
+        )
 
 
 def _compile_lexicon(

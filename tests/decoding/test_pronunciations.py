@@ -209,6 +209,20 @@ def test_words_that_the_tokens_cannot_say_are_counted(caplog):
     )
 
 
+def test_words_of_the_model_that_cannot_be_said_are_counted(tmp_path, rng, caplog):
+    (tmp_path / "lm.arpa").write_text(random_model(rng, ["en", "out", "up"], 1).arpa())
+    (tmp_path / "known.arpa").write_text(random_model(rng, ["en", "go"], 1).arpa())
+
+    with caplog.at_level(logging.INFO):
+        BeamSearchDecoder(PHONES, lexicon=LEXICON, lm=NGramLM(tmp_path / "known.arpa"))
+        assert not caplog.records
+        BeamSearchDecoder(PHONES, lexicon=LEXICON, lm=NGramLM(tmp_path / "lm.arpa"))
+
+    (record,) = caplog.records
+    assert "of 3 of its words 2 have no pronunciation and cannot be said" in record.message
+    assert record.levelno == logging.WARNING
+
+
 @pytest.mark.parametrize(
     ("lexicon", "error", "message"),
     [

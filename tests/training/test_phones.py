@@ -110,6 +110,34 @@ def test_phones_are_decoded_without_the_dictionary(corpus, run, tmp_path, capsys
     assert "wer" not in scores
 
 
+def test_words_are_found_among_phones_and_counted(corpus, run, tmp_path, capsys):
+    checkpoint = run / "ckpt/best.ckpt"
+    texts = [u.text for u in read_manifest(corpus / "dev.jsonl")]
+    command = [f"checkpoint={checkpoint}", "data=manifest"]
+    command += ["decoder.lm_alpha=1", f"decoder.lexicon={corpus / 'tones.dict'}"]
+    (tmp_path / "text.txt").write_text("\n".join(texts[:-1]) + "\n")
+    assert main(["lm", "build", str(tmp_path / "text.txt"), "-o", str(tmp_path / "lm.arpa")]) == 0
+    command += [f"decoder.lm={tmp_path / 'lm.arpa'}"]
+    test = f"data.test_manifest={corpus / 'dev.jsonl'}"
+
+    # A word that the dictionary lacks is an error, not an utterance that cannot be scored.
+    assert main(["decode", *command, test, "decoder=beam", f"output_dir={tmp_path / 'out'}"]) == 0
+
+    table = capsys.readouterr().out
+    assert "WER %" in table
+    scores = json.loads((tmp_path / "out/scores.json").read_text())["beam"]
+    assert scores["wer"]["reference_length"] == len(texts)
+    (listing,) = (tmp_path / "out").rglob("hyp.jsonl")
+    found = [json.loads(line) for line in listing.read_text().splitlines()]
+    assert sorted(row["text"] for row in found) == sorted(texts)
+    known = {u.text for s in ("train", "dev") for u in read_manifest(corpus / f"{s}.jsonl")}
+    assert {word for row in found for word in row["pred_text"].split()} <= known - {"zebra"}
+    assert (
+        main(["tune", *command, f"data.dev_manifest={corpus / 'dev.jsonl'}", "num_trials=2"]) == 0
+    )
+    assert "WER" in capsys.readouterr().out
+
+
 def test_report_says_per(run, tmp_path):
     assert main(["report", str(run), "-o", str(tmp_path / "report.html")]) == 0
 
