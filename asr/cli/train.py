@@ -14,13 +14,20 @@ from typing import cast
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from asr.acoustic.model import AcousticModel, build_model
 from asr.augment import SpecAugment, WaveformAugment
 from asr.cli import PrintableFormatter
 from asr.cli.assembly import build_tokenizer, choose_device, make_loader
 from asr.cli.heads import build_tasks, log_coverage
-from asr.cli.hydra_config import add_override_arguments, build, check_types, run_with_config
+from asr.cli.hydra_config import (
+    ConfigError,
+    add_override_arguments,
+    build,
+    check_types,
+    run_with_config,
+)
 from asr.cli.run_folder import RunFolderError, claim, holder
 from asr.cli.starting_point import start_from
 from asr.cli.sweep_table import show_trained
@@ -160,7 +167,6 @@ def make_stepper(
         model: what learns.
         tasks: of auxiliary heads, by name.
     """
-    make_optimizer = cast(partial, build(config, "optimizer"))
     network = cast(nn.Module, model.network)
     frozen = freeze(network, config["freeze"])
     groups = parameter_groups(network, config["rate_factors"] or {})
@@ -169,7 +175,7 @@ def make_stepper(
         groups.append({"params": list(heads.parameters()), "factor": 1.0})
     return Stepper(
         model,
-        make_optimizer(groups),
+        _make_optimizer(config, groups),
         augment=_make_augment(config, model),
         loss=cast(TrainingLoss | OfTexts, build(config, "loss")),
         precision="float32",
@@ -180,6 +186,14 @@ def make_stepper(
         heads=heads,
         regularization=cast(Regularization, build(config, "regularization")),
     )
+
+
+def _make_optimizer(config: dict, groups: list[dict]) -> Optimizer:
+    make = cast(partial, build(config, "optimizer"))
+    try:
+        return make(groups)
+    except ValueError as error:  # PyTorch's, which names the value alone
+        raise ConfigError(f"optimizer: {error}") from error
 
 
 def _make_augment(config: dict, model: AcousticModel) -> SpecAugment | None:

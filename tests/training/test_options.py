@@ -1,7 +1,9 @@
 """What the trainer accepts."""
 
 import pytest
+from tiny import make_corpus, overrides
 
+from asr.cli import main
 from asr.training.loop import Trainer
 
 
@@ -38,3 +40,12 @@ def test_trainer_refuses_parameters_out_of_range(change, message):
     }
     with pytest.raises(ValueError, match=message):
         Trainer(**(options | change))
+
+
+def test_optimizer_that_refuses_a_value_is_named(tmp_path, capsys):
+    make_corpus(tmp_path, num_train=2, num_dev=1)
+
+    assert main(["train", *overrides(tmp_path, tmp_path / "run", optimizer__lr=-1)]) == 2
+
+    assert "asr train: optimizer: Invalid learning rate: -1" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
