@@ -46,6 +46,9 @@ for frame in log_probs:
     stream.push(frame[np.newaxis])
     stream.partial()
 assert [stream.finish()] == decoder(log_probs)
+(folder / "few.dict").write_text("A  AH0\nAB  AH0 B\n")
+spoken = decoding.BeamSearchDecoder(["", "AH", "B"], lexicon=folder / "few.dict")
+assert spoken(np.log([[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]]))[0][0].text == "ab"
 assert decoding.word_alternatives(decoder(log_probs)[0])[0][0].word == "ab"
 assert decoding.build_ctcdecoder(tokens, str(folder / "x.arpa")).decode(log_probs) == "ab a"
 try:
