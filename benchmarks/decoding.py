@@ -3,6 +3,7 @@
     python benchmarks/decoding.py                               # a generated language, characters
     python benchmarks/decoding.py --alphabet pieces             # 1024 SentencePieces
     python benchmarks/decoding.py --emissions test.safetensors --arpa lm.arpa --lm-weights 0.5 1.0
+    python benchmarks/decoding.py --emissions phones.safetensors --arpa lm.arpa --dictionary x.dict
 
 --emissions is a real model's output, as benchmarks/emissions.py saves it. Otherwise text comes
 from --text, or from a generated language, and log-probabilities are drawn so that greedy decoding
@@ -74,11 +75,16 @@ def texts_of(
 
 def our_contestants(test: TestSet, lm: NGramLM, weights: Weights) -> list[Contestant]:
     """Our decoders over beam and pruning."""
-    greedy = texts_of(GreedyDecoder(test.tokens), test)
-    contestants = [Contestant("greedy", "asr", "", greedy)]
-    known = [word for word in lm.words() if not word.startswith("<")]
+    contestants = []
+    if test.pronunciations is None:
+        greedy = texts_of(GreedyDecoder(test.tokens), test)
+        contestants = [Contestant("greedy", "asr", "", greedy)]
+    known = test.pronunciations or [word for word in lm.words() if not word.startswith("<")]
     model = {"lm": lm, "lm_alpha": weights.alpha, "lm_beta": weights.beta}
     for limits in our_limits(len(test.tokens)):
+        if test.pronunciations is not None:
+            contestants.append(ours("LM", test, lexicon=known, **model, **limits))
+            continue
         contestants.append(ours("no LM", test, **limits))
         contestants.append(ours("LM", test, unk_score=-10.0, **model, **limits))
         contestants.append(ours("LM", test, lexicon=known, **model, **limits))
@@ -266,6 +272,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--text", type=Path, help="sentences, one a line; may be gzipped")
     parser.add_argument("--emissions", type=Path, help="a real model's output")
     parser.add_argument("--arpa", type=Path, help="word model for --emissions")
+    parser.add_argument("--dictionary", type=Path, help="how words are said, where they are phones")
     parser.add_argument("--lm-weights", type=float, nargs=2, default=(0.6, 1.5))
     parser.add_argument("--utterances", type=int, help="at most; 100 of a generated language")
     parser.add_argument("--repeats", type=int, default=3)
@@ -283,7 +290,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if arguments.emissions:
             name = arguments.emissions.stem
-            test = read_test_set(arguments.emissions, arguments.arpa, arguments.utterances)
+            chosen = arguments.arpa, arguments.utterances, arguments.dictionary
+            test = read_test_set(arguments.emissions, *chosen)
         else:
             name = f"generated {arguments.alphabet}"
             count = arguments.utterances or 100

@@ -64,7 +64,7 @@ def fast_ctc_contestants(test: TestSet, weights: Weights) -> Iterator[Contestant
 
 
 def flashlight_contestants(test: TestSet, weights: Weights) -> Iterator[Contestant]:
-    """flashlight-text with lexicon and word model, "|" as the separator that ends each word."""
+    """flashlight-text with lexicon and word model, "|" as the separator that ends spelled words."""
     from flashlight.lib.text import decoder as fl
     from flashlight.lib.text.dictionary import Dictionary, create_word_dict
 
@@ -73,8 +73,12 @@ def flashlight_contestants(test: TestSet, weights: Weights) -> Iterator[Contesta
     if "|" not in tokens:
         tokens.append("|")
     words = [w for w in NGramLM(test.arpa).words() if not w.startswith("<")]
-    spell = piece_speller(test.tokens) if is_pieces else lambda word: [*word, "|"]
-    lexicon = {w: [spelling] for w in words if (spelling := spell(w))}
+    if test.pronunciations is not None:
+        tokens = [token.removeprefix("\u2581") for token in tokens]
+        lexicon = dict(test.pronunciations)
+    else:
+        spell = piece_speller(test.tokens) if is_pieces else lambda word: [*word, "|"]
+        lexicon = {w: [spelling] for w in words if (spelling := spell(w))}
     lexicon["<unk>"] = []
     token_dict, word_dict = Dictionary(tokens), create_word_dict(lexicon)
     lm = fl.KenLM(str(test.arpa), word_dict)
@@ -177,7 +181,10 @@ def pyctcdecode_contestants(test: TestSet, weights: Weights) -> Iterator[Contest
 def peers(test: TestSet, weights: Weights) -> list[Contestant]:
     """Contestants of every peer that can be imported."""
     contestants = []
-    for find in (fast_ctc_contestants, flashlight_contestants, pyctcdecode_contestants):
+    finders = [flashlight_contestants]
+    if test.pronunciations is None:  # the others know no lexicon, or spell its words
+        finders += [fast_ctc_contestants, pyctcdecode_contestants]
+    for find in finders:
         try:
             contestants += find(test, weights)
         except ImportError as error:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from asr.ngram.estimation import estimate_ngram
+from asr.ngram.model import NGramLM
+from asr.text.pronunciations import read_pronunciations
 from asr.tuning.emissions import read_emissions
 
 
@@ -20,20 +22,27 @@ class TestSet(NamedTuple):
     references: list[str]
     tokens: list[str]
     arpa: Path
+    pronunciations: dict[str, list[tuple[str, ...]]] | None = None  # where tokens are phones
 
     def rows(self) -> list[np.ndarray]:
         """Each utterance's own frames."""
         return [x[:n] for x, n in zip(self.log_probs, self.lengths, strict=True)]
 
 
-def read_test_set(emissions: Path, arpa: Path, num_utterances: int | None) -> TestSet:
-    """Read what benchmarks/emissions.py saved of a model."""
+def read_test_set(
+    emissions: Path, arpa: Path, num_utterances: int | None, dictionary: Path | None
+) -> TestSet:
+    """Read what benchmarks/emissions.py saved of a model, and how words are said as its tokens."""
     saved = read_emissions(emissions)
     if saved.blank != 0:
         raise SystemExit(f"{emissions}: blank must be 0, which some peers cannot change")
     count = slice(num_utterances)
     rows = saved.log_probs[count]
-    return TestSet(*pad(rows, len(saved.tokens)), saved.references[count], saved.tokens, arpa)
+    said = None
+    if dictionary is not None:
+        ways, words = read_pronunciations(dictionary).all_of(), NGramLM(arpa).words()
+        said = {word: ways[word] for word in words if word in ways}
+    return TestSet(*pad(rows, len(saved.tokens)), saved.references[count], saved.tokens, arpa, said)
 
 
 def generate_test_set(

@@ -21,10 +21,13 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="a choice of conf/data")
     parser.add_argument("--root", type=Path, help="where it was prepared, if not where data/ says")
     parser.add_argument("--split", default="test")
+    parser.add_argument("--dictionary", type=Path, help="texts are words, where tokens are phones")
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
     words = [f"checkpoint={options.checkpoint}", f"data={options.data}"]
     words += [f"data.root={options.root.resolve()}"] if options.root else []
+    if options.dictionary:
+        words += ["decoder=beam", f"decoder.lexicon={options.dictionary}"]
     model = load_checkpoint(options.checkpoint)
     loader, _ = open_test_set(compose_config("decode", words), options.split, model)
     options.out.parent.mkdir(parents=True, exist_ok=True)

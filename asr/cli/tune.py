@@ -24,8 +24,10 @@ from asr.cli.hydra_config import add_override_arguments, build, run_with_config
 from asr.cli.run_folder import claim
 from asr.data.fingerprint import fingerprint_audio, fingerprint_file
 from asr.data.loading import Corpus
-from asr.decoding import Decoder
+from asr.decoding import Decoder, NGramLM
+from asr.decoding.constraints import build_words
 from asr.decoding.hypothesis import separates_words
+from asr.decoding.pronunciations import is_dictionary
 from asr.evaluation.errors import name_units
 from asr.evaluation.metrics import Metric, choose_metric, split_units
 from asr.files import printable, write_atomically
@@ -138,7 +140,9 @@ def _search(
     except KeyboardInterrupt:
         logger.warning("stopped; the same command with resume=auto goes on")
         raise
-    outcome = judge(emissions, make_decoder, trials, space, source.metric)
+    # Greedy search writes phones where the searched decoder finds words among them.
+    has_greedy = not is_dictionary(config["decoder"]["lexicon"] or "")
+    outcome = judge(emissions, make_decoder, trials, space, source.metric, has_greedy=has_greedy)
     overrides = _overrides(config, outcome.choice.best.options, words)
     _write(folder, outcome, space, _title(source, emissions), overrides)
     return 0
@@ -229,6 +233,10 @@ def _decoder_factory(config: dict, source: Source) -> Callable[[Point], Decoder]
     options = {key: value for key, value in config["decoder"].items() if key != "name"}
     make = cast(partial, build({"decoder": options}, "decoder"))
     files = open_files(options, source.normalizer)
+    if "lexicon" in files:
+        chooses = any(options.get(key) for key in ("lm", "hotwords", "grammar"))
+        path, lm = cast(Path, files["lexicon"]), cast(NGramLM | None, files.get("lm"))
+        files["lexicon"] = build_words(path, source.tokens, source.blank, lm, chooses=chooses)
     return lambda point: make(source.tokens, blank=source.blank, **files, **point)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from asr import _native
 from asr.decoding.constraints import (
     Lexicon,
+    Words,
     build_grammar,
     build_hotwords,
     build_words,
@@ -57,6 +58,7 @@ class BeamSearchDecoder:
             are phones: a mapping from each word to its pronunciations, sequences of tokens, or the
             path of a dictionary in CMUdict's format whose name ends in .dict. Words are then found
             where nothing separates them, and of words that sound alike the language model chooses.
+            For several decoders of the same tokens and `lm`: what `build_words` made, once.
         hotwords: words and phrases to listen for, in `lm` or not.
         hotword_weight: nats for every word of a hotword, each time the whole phrase is heard; what
             was lent to a phrase that breaks off is given back. > 0 with `hotwords`.
@@ -98,7 +100,7 @@ class BeamSearchDecoder:
         lm_alpha: float = 0.5,
         lm_beta: float = 1.0,
         unk_score: float = -10.0,
-        lexicon: Lexicon | None = None,
+        lexicon: Lexicon | Words | None = None,
         hotwords: Sequence[str] | None = None,
         hotword_weight: float = 0.0,
         grammar: str | os.PathLike[str] | None = None,

@@ -108,7 +108,7 @@ def _show_unspellable(word: str, letters: set[str]) -> str:
 
 
 def build_words(
-    lexicon: Lexicon | None,
+    lexicon: Lexicon | Words | None,
     tokens: Sequence[str],
     blank: int,
     lm: NGramLM | None,
@@ -121,6 +121,7 @@ def build_words(
         lexicon: words, spelled as themselves; or a mapping from each word to its spelling or
             spellings; or a file of lines "word" or "word<TAB>spelling<TAB>spelling..."; or a
             mapping from each word to its pronunciations, or a dictionary; None for any word.
+            What this has made of the same tokens and model comes back as it is.
         tokens: strings of the classes.
         blank: index of the blank.
         lm: model that scores the words.
@@ -132,6 +133,8 @@ def build_words(
             before the reason.
         OSError: the file cannot be read.
     """
+    if isinstance(lexicon, Words):
+        return lexicon
     pronunciations = find_pronunciations(lexicon)
     spelled = None if pronunciations is not None else lexicon
     entries = [] if spelled is None else _lexicon_entries(spelled)

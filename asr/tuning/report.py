@@ -24,8 +24,8 @@ class Outcome(NamedTuple):
 
     trials: list[Trial]
     choice: Choice
-    greedy: ErrorRate
-    from_greedy: RateDifference  # of the best trial; below 0 where the best is better
+    greedy: ErrorRate | None  # None where greedy search writes phones, and the decoder words
+    from_greedy: RateDifference | None  # of the best trial; below 0 where the best is better
     from_start: RateDifference
     metric: Metric = "wer"
 
@@ -36,23 +36,24 @@ def judge(
     trials: list[Trial],
     space: Space,
     metric: Metric = "wer",
+    *,
+    has_greedy: bool = True,
 ) -> Outcome:
-    """Choose the best trial and compare it with greedy search and with trial 0."""
+    """Choose the best trial and compare it with trial 0, and with greedy search if there is one."""
     choice = choose(trials, space)
-    greedy, start, best = (
-        decode_texts(emissions, decoder)
-        for decoder in (
-            GreedyDecoder(emissions.tokens, emissions.blank),
-            make_decoder(trials[0].options),
-            make_decoder(choice.best.options),
-        )
+    start, best = (
+        decode_texts(emissions, make_decoder(trial.options)) for trial in (trials[0], choice.best)
     )
+    from_start = compare_error_rates(emissions.references, best, start, metric=metric)
+    if not has_greedy:
+        return Outcome(trials, choice, None, None, from_start, metric)
+    greedy = decode_texts(emissions, GreedyDecoder(emissions.tokens, emissions.blank))
     return Outcome(
         trials,
         choice,
         METRICS[metric](emissions.references, greedy),
         compare_error_rates(emissions.references, best, greedy, metric=metric),
-        compare_error_rates(emissions.references, best, start, metric=metric),
+        from_start,
         metric,
     )
 
@@ -63,10 +64,14 @@ def format_report(outcome: Outcome, space: Space, title: str) -> str:
     start = outcome.trials[0]
     rows = [
         ("", f"{outcome.metric.upper()} %", "95 % interval", "ins / del / sub", "options"),
-        ("greedy", *_cells(outcome.greedy), ""),
+        *([("greedy", *_cells(outcome.greedy), "")] if outcome.greedy else []),
         ("before (trial 0)", *_cells(start.errors), format_options(start.options)),
         (f"best (trial {best.number})", *_cells(best.errors), format_options(best.options)),
-        ("best - greedy", *_difference_cells(outcome.from_greedy), "", ""),
+        *(
+            [("best - greedy", *_difference_cells(outcome.from_greedy), "", "")]
+            if outcome.from_greedy
+            else []
+        ),
         ("best - before", *_difference_cells(outcome.from_start), "", ""),
     ]
     table = format_table(rows, left=(0, 4))
@@ -90,7 +95,7 @@ def format_best(outcome: Outcome, overrides: Sequence[str], command: str | None)
         "trial": best.number,
         outcome.metric: best.errors._asdict(),
         f"{outcome.metric}_before": outcome.trials[0].errors._asdict(),
-        f"{outcome.metric}_greedy": outcome.greedy._asdict(),
+        **({f"{outcome.metric}_greedy": outcome.greedy._asdict()} if outcome.greedy else {}),
         "num_trials": len(outcome.trials) - 1,
     }
     return yaml.safe_dump(record, sort_keys=False, width=1000)
