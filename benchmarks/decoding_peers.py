@@ -1,7 +1,7 @@
 """Other people's CTC decoders, as many as can be imported, for benchmarks/decoding.py."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,17 +68,7 @@ def flashlight_contestants(test: TestSet, weights: Weights) -> Iterator[Contesta
     from flashlight.lib.text import decoder as fl
     from flashlight.lib.text.dictionary import Dictionary, create_word_dict
 
-    is_pieces = any(token.startswith("\u2581") for token in test.tokens)
-    tokens = [token.replace(" ", "|") for token in test.tokens]
-    if "|" not in tokens:
-        tokens.append("|")
-    words = [w for w in NGramLM(test.arpa).words() if not w.startswith("<")]
-    if test.pronunciations is not None:
-        tokens = [token.removeprefix("\u2581") for token in tokens]
-        lexicon = dict(test.pronunciations)
-    else:
-        spell = piece_speller(test.tokens) if is_pieces else lambda word: [*word, "|"]
-        lexicon = {w: [spelling] for w in words if (spelling := spell(w))}
+    tokens, lexicon = spell_for_flashlight(test)
     lexicon["<unk>"] = []
     token_dict, word_dict = Dictionary(tokens), create_word_dict(lexicon)
     lm = fl.KenLM(str(test.arpa), word_dict)
@@ -117,6 +107,19 @@ def flashlight_contestants(test: TestSet, weights: Weights) -> Iterator[Contesta
                 return texts
 
             yield Contestant("LM", "flashlight-text", f"{width} {num_tokens} {threshold:g}", decode)
+
+
+def spell_for_flashlight(test: TestSet) -> tuple[list[str], dict[str, list[Sequence[str]]]]:
+    """Tokens as it takes them, and each word's spellings or pronunciations."""
+    tokens = [token.replace(" ", "|") for token in test.tokens]
+    if "|" not in tokens:
+        tokens.append("|")
+    if test.pronunciations is not None:
+        return [token.removeprefix("\u2581") for token in tokens], dict(test.pronunciations)
+    is_pieces = any(token.startswith("\u2581") for token in test.tokens)
+    spell = piece_speller(test.tokens) if is_pieces else lambda word: [*word, "|"]
+    words = [w for w in NGramLM(test.arpa).words() if not w.startswith("<")]
+    return tokens, {w: [spelling] for w in words if (spelling := spell(w))}
 
 
 def padded_row(row: np.ndarray, num_classes: int, separator: int) -> np.ndarray:
