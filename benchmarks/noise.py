@@ -31,7 +31,7 @@ from asr.acoustic.model import AcousticModel
 from asr.augment import RecordedNoise, SimulatedRooms
 from asr.augment.rooms import reverberate
 from asr.augment.sounds import SoundFolder
-from asr.cli.assembly import make_loader
+from asr.cli.assembly import open_test_set
 from asr.cli.hydra_config import compose_config
 from asr.data.loading import Batch
 from asr.decoding import GreedyDecoder
@@ -109,7 +109,7 @@ def read_files(folder: str) -> dict[bytes, Path]:
 def decode(model: AcousticModel, overrides: Sequence[str], folder: str, seed: int) -> Heard:
     """Decode a test set in every place."""
     config = compose_config("decode", [*overrides, "checkpoint=unused"])
-    loader = make_loader(config, config["split"], model, aligned=False)
+    loader, _ = open_test_set(config, config["split"], model)
     batches = list(loader.batches(0))
     for unusable in loader.bad.skipped:
         print(f"left out: {unusable.id}: {unusable.reason}")
