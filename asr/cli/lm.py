@@ -5,6 +5,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -139,7 +140,9 @@ def _build(args: argparse.Namespace) -> int:
         memory=args.memory,
         progress=sys.stderr.isatty(),
     )
-    print(build_ngram(args.text, args.order, args.out, options))
+    report = build_ngram(args.text, args.order, args.out, options)
+    # What was refused is said below, and was not empty.
+    print(replace(report, num_empty_lines=report.num_empty_lines - split.num_refused))
     print("".join(f"{printable(line)}\n" for line in split.lines()), end="")
     return 0
 
@@ -194,6 +197,11 @@ class _Splitter:
                     self._examples.append(str(error))
                 return []
         return self._split(line)
+
+    @property
+    def num_refused(self) -> int:
+        """Lines that the normaliser refused."""
+        return self._refused.total()
 
     def lines(self) -> list[str]:
         """Say what the normaliser changed and refused."""

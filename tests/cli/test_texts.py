@@ -217,7 +217,7 @@ def test_checkpoint_carries_the_steps_and_references_go_through_them(tones_folde
 def test_language_model_takes_the_steps_of_a_folder(tmp_path, capsys):
     write_normalizer(tmp_path / "normalizer.json", TextNormalizer(ENGLISH, language="en"))
     text = write_text(
-        tmp_path / "text.txt", "Dr. Who has 3 cats!", "It\u2019s 10:30", "Caf\u00e9", "so"
+        tmp_path / "text.txt", "Dr. Who has 3 cats!", "It\u2019s 10:30", "Caf\u00e9", "", "so"
     )
     arpa = tmp_path / "lm.arpa"
 
@@ -233,6 +233,7 @@ def test_language_model_takes_the_steps_of_a_folder(tmp_path, capsys):
     }
     assert set(unigrams) == {"<unk>", "<s>", "</s>", "doctor", "who", "has", "three", "cats", "so"}
     said = capsys.readouterr().out
+    assert "in 2 sentences (1 empty lines skipped" in said
     assert "left out 1 lines: number that cannot be spelled\n" in said
     assert "left out 1 lines: text outside the alphabet\n" in said
     assert "cannot spell '10:30' (en)" in said
