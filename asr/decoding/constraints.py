@@ -11,6 +11,7 @@ from asr.decoding.grammar import compile_grammar
 from asr.decoding.hypothesis import WORD_START
 from asr.decoding.pronunciations import (
     Pronunciations,
+    check_usable,
     compile_pronunciations,
     find_pronunciations,
 )
@@ -35,22 +36,23 @@ class Writable(NamedTuple):
     letters: set[str] | None
     words: Container[str] = ()
 
-    def check(self, parameter: str, word: str) -> None:
-        """Refuse a word that cannot be written.
+    def check(self, parameter: str, text: str) -> None:
+        """Refuse a text that cannot be written.
 
         Raises:
             ValueError: it cannot; says why.
         """
         if self.letters is None:
-            if word not in self.words:
-                raise ValueError(f"{parameter}: the lexicon lacks '{word}'")
+            for word in text.split():
+                if word not in self.words:
+                    raise ValueError(f"{parameter}: the lexicon lacks '{word}'")
             return
-        for letter in word:
+        for letter in text.replace(" ", ""):
             if letter not in self.letters:
                 other = letter.swapcase()
                 hint = f"; the tokens have '{other}'" if other in self.letters else ""
                 raise ValueError(
-                    f"{parameter}: no token has the letter '{letter}' of '{word}'{hint}"
+                    f"{parameter}: no token has the letter '{letter}' of '{text}'{hint}"
                 )
 
 
@@ -181,16 +183,12 @@ def _compile_lexicon(
             raise ValueError(f"lexicon: a word must be one word without spaces, got '{part}'")
     letters = letters_of(tokens, blank)
     spellable = [entry for entry in entries if letters.issuperset(entry[1])]
-    strange = [spelling for _, spelling in entries if not letters.issuperset(spelling)]
-    example = _show_unspellable(strange[0], letters) if strange else ""
-    if not spellable:
-        but = f", got {example}" if strange else ""
-        raise ValueError(f"lexicon must hold a word that the tokens can spell{but}")
-    if strange:
-        _log.warning(
-            "lexicon: %d of %d spellings need letters that no token has, such as %s",
-            *(len(strange), len(entries), example),
-        )
+    strange = [
+        _show_unspellable(spelling, letters)
+        for _, spelling in entries
+        if not letters.issuperset(spelling)
+    ]
+    check_usable(len(spellable), strange, "spell", "spellings need letters that no token has")
     return _native.Lexicon(spellable, lm)
 
 
@@ -211,8 +209,7 @@ def build_hotwords(hotwords: Sequence[str], weight: float, writable: Writable) -
     for phrase in phrases:
         if not phrase:
             raise ValueError("hotwords must not hold an empty phrase")
-        for word in phrase.split():
-            writable.check("hotwords", word)
+        writable.check("hotwords", phrase)
     return _native.Hotwords(list(dict.fromkeys(phrases)), weight)
 
 

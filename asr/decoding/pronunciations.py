@@ -68,25 +68,39 @@ def compile_pronunciations(
     if " " in (token for index, token in enumerate(tokens) if index != blank):
         raise ValueError("lexicon: pronunciations are for tokens that are phones, got a separator")
     phones = {t.removeprefix(WORD_START) for i, t in enumerate(tokens) if i != blank}
-    entries, strange, num_ways = [], [], 0
+    entries, strange = [], []
     for word, ways in pronunciations.items():
         _check_word(word, ways)
         for way in ways:
-            num_ways += 1
             unknown = [phone for phone in way if phone not in phones]
             if unknown or not way:
                 strange.append(f"{' '.join(unknown) or 'no phones'} of '{word}'")
             else:
                 entries.append((word, "".join(phone + _native.PHONE_END for phone in way)))
-    if not entries:
-        but = f", got {strange[0]}" if strange else ""
-        raise ValueError(f"lexicon must hold a word that the tokens can say{but}")
-    if strange:
-        _log.warning(
-            "lexicon: %d of %d pronunciations need phones that no token is, such as %s",
-            *(len(strange), num_ways, strange[0]),
-        )
+    check_usable(len(entries), strange, "say", "pronunciations need phones that no token is")
     return _native.Lexicon(entries, lm, allow_homophones=True)
+
+
+def check_usable(num_usable: int, strange: Sequence[str], verb: str, need: str) -> None:
+    """Refuse a lexicon of which the tokens can write nothing; count what of another they cannot.
+
+    Args:
+        num_usable: entries that they can.
+        strange: each of the others, as it is shown.
+        verb: what tokens do with a word: spell or say it.
+        need: what the others need.
+
+    Raises:
+        ValueError: no entry can be used.
+    """
+    if not num_usable:
+        but = f", got {strange[0]}" if strange else ""
+        raise ValueError(f"lexicon must hold a word that the tokens can {verb}{but}")
+    if strange:
+        num_entries = num_usable + len(strange)
+        _log.warning(
+            "lexicon: %d of %d %s, such as %s", len(strange), num_entries, need, strange[0]
+        )
 
 
 def _check_word(word: Any, ways: Any) -> None:  # noqa: ANN401

@@ -11,6 +11,7 @@ import pytest
 
 from asr.decoding import BeamSearchDecoder, NGramLM
 from tests.decoding.test_oracle import UNPRUNED, random_log_probs
+from tests.decoding.test_rules_oracle import add_grammar, add_hotwords
 from tests.oracles.decoding import FREE_TEXT, TextRules, labelling_probabilities, random_model
 
 # "NG" begins as "N" does: what is spelled N G is not NG.
@@ -77,12 +78,9 @@ def random_rules(rng, tmp_path, features):
         rules |= {"lm": model, **weights}
     if "hotwords" in features:
         phrases = ("inn", "gin go", "go go", "eng", "en en")
-        chosen = tuple(p for p in phrases if rng.random() < 0.5) or ("inn",)
-        options["hotwords"] = rules["hotwords"] = chosen
-        options["hotword_weight"] = rules["hotword_weight"] = float(rng.uniform(0.1, 5))
+        add_hotwords(rng, phrases, "inn", options, rules)
     if "grammar" in features:
-        options["grammar"] = str(rng.choice(list(GRAMMARS)))
-        rules["grammar"] = GRAMMARS[options["grammar"]]
+        add_grammar(rng, GRAMMARS, options, rules)
     return options, TextRules(**rules)
 
 

@@ -46,6 +46,19 @@ def random_lm(rng, tmp_path, tokens, name):
     )
 
 
+def add_hotwords(rng, phrases, otherwise, options, rules):
+    """Some of the phrases, for a decoder and for the oracle."""
+    chosen = tuple(p for p in phrases if rng.random() < 0.4) or (otherwise,)
+    options["hotwords"] = rules["hotwords"] = chosen
+    options["hotword_weight"] = rules["hotword_weight"] = float(rng.uniform(0.1, 5))
+
+
+def add_grammar(rng, grammars, options, rules):
+    """One of the grammars, and the predicate that it is."""
+    options["grammar"] = str(rng.choice(list(grammars)))
+    rules["grammar"] = grammars[options["grammar"]]
+
+
 def random_rules(rng, tmp_path, tokens, features, name):
     """The same rules as options of a decoder and as the oracle's."""
     options, rules = {}, {}
@@ -60,12 +73,9 @@ def random_rules(rng, tmp_path, tokens, features, name):
         rules["lexicon"] = words
     if "hotwords" in features:
         phrases = ("a", "ab", "a b", "b a", "ba a", "a a", "b")
-        chosen = tuple(p for p in phrases if rng.random() < 0.4) or ("ab",)
-        options["hotwords"] = rules["hotwords"] = chosen
-        options["hotword_weight"] = rules["hotword_weight"] = float(rng.uniform(0.1, 5))
+        add_hotwords(rng, phrases, "ab", options, rules)
     if "grammar" in features:
-        options["grammar"] = str(rng.choice(list(GRAMMARS)))
-        rules["grammar"] = GRAMMARS[options["grammar"]]
+        add_grammar(rng, GRAMMARS, options, rules)
     return options, TextRules(**rules)
 
 
