@@ -17,8 +17,8 @@ from asr.data.fingerprint import fingerprint_file
 from asr.data.loading import BatchLoader, Corpus, Order
 from asr.data.references import NormalizedCorpus
 from asr.decoding import Decoder, NGramLM
-from asr.decoding.pronunciations import is_dictionary
 from asr.evaluation.metrics import Metric, choose_metric
+from asr.recognition.lexicon import find_lexicon
 from asr.text import PhoneTokenizer, TextNormalizer, Tokenizer
 
 
@@ -108,8 +108,7 @@ def open_test_set(
 
 def finds_words(config: dict, model: AcousticModel) -> bool:
     """Whether the search of a configuration finds words among the model's phones."""
-    lexicon = config.get("decoder", {}).get("lexicon")
-    return model.says_phones and lexicon is not None and is_dictionary(lexicon)
+    return model.says_phones and config.get("decoder", {}).get("lexicon") is not None
 
 
 def _load(
@@ -144,24 +143,27 @@ def _load(
 
 
 def make_decoder(
-    config: dict, tokens: list[str], normalizer: TextNormalizer | None = None
+    config: dict, tokenizer: Tokenizer, normalizer: TextNormalizer | None = None
 ) -> Decoder:
     """Build the decoder of a configuration for a model's tokens and the form of its texts."""
     options = {key: value for key, value in config["decoder"].items() if key != "name"}
     make = cast(partial, build({"decoder": options}, "decoder"))
-    return make(tokens, **open_files(options, normalizer))
+    return make(tokenizer.tokens, **open_files(options, tokenizer, normalizer))
 
 
-def open_files(options: dict, normalizer: TextNormalizer | None = None) -> dict[str, object]:
+def open_files(
+    options: dict, tokenizer: Tokenizer | None = None, normalizer: TextNormalizer | None = None
+) -> dict[str, object]:
     """Load the language model that decoder options name, and tell paths from texts.
 
-    Hotwords go through the steps that the model's training texts went through.
+    Words are pronounced, and hotwords go through the steps that training texts went through, as
+    the model has them, where it is known.
     """
     files: dict[str, object] = {}
     if options.get("lm") is not None:
         files["lm"] = NGramLM(options["lm"])
     if options.get("lexicon") is not None:
-        files["lexicon"] = Path(options["lexicon"])
+        files["lexicon"] = find_lexicon(options["lexicon"], tokenizer)
     if options.get("grammar") is not None and _is_file(options["grammar"]):
         files["grammar"] = Path(options["grammar"])
     if normalizer is not None and isinstance(options.get("hotwords"), list):

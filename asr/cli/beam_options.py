@@ -32,7 +32,9 @@ OPTIONS = {
     "lm_beta": _Option(float, "nats a word (1)", "lm"),
     "unk_score": _Option(float, "nats for a word that the model does not know (-10)", "lm"),
     "lexicon": _Option(
-        str, "a file of the only words allowed; a .dict says how they are pronounced, for phones"
+        str,
+        "a file of the only words allowed; for phones also a .dict that pronounces them, or "
+        "dictionary: all words that the model can pronounce",
     ),
     "hotwords": _Option(_phrases, 'words and phrases to listen for: "play,volume up"'),
     "hotword_weight": _Option(float, "nats for every word of a hotword", "hotwords"),
@@ -87,7 +89,7 @@ def use_beam_search(recognizer: Recognizer, options: dict[str, object]) -> None:
         "name": "beam", "_target_": "asr.decoding.BeamSearchDecoder", "_partial_": True, **options,
     }  # fmt: skip
     model = recognizer.model
-    recognizer.decoder = make_decoder({"decoder": decoder}, recognizer.tokens, model.normalizer)
+    recognizer.decoder = make_decoder({"decoder": decoder}, model.tokenizer, model.normalizer)
 
 
 def _read_tuned(name: str) -> dict[str, object]:

@@ -87,7 +87,7 @@ def _decode(config: dict, rank: int, world_size: int, *, as_json: bool, quiet: b
     if padding is not None and padding.noise and world_size > 1:
         raise ValueError("padding_noise is drawn utterance after utterance: decode with one rank")
     model = load_checkpoint(checkpoint).to(choose_device(config["device"]))
-    decoder = make_decoder(config, model.tokenizer.tokens, model.normalizer)
+    decoder = make_decoder(config, model.tokenizer, model.normalizer)
     loader, metric = open_test_set(config, split, model, rank, world_size)
     decoders = {config["decoder"]["name"]: decoder}
 

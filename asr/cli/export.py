@@ -104,7 +104,7 @@ def _open_test(config: dict, model: AcousticModel) -> Test:
     """Open the utterances of the comparison, before anything is written."""
     split = check_split(config, config["split"])
     loader, metric = open_test_set(config, split, model)
-    decoder = make_decoder(config, model.tokenizer.tokens, model.normalizer)
+    decoder = make_decoder(config, model.tokenizer, model.normalizer)
     return Test(loader, decoder, metric)
 
 

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     )
     settle_box(args.checkpoint, options)
     model = load_checkpoint(args.checkpoint).to(choose_device(args.device))
-    options |= open_files(options, model.normalizer)
+    options |= open_files(options, model.tokenizer, model.normalizer)
     decoders = Decoders(model.tokenizer.tokens, options, model.normalizer)
     with bind(args.host, args.port) as listening:
         # Whoever asked it to stop by SIGTERM gets 0, once it has stopped in peace.

@@ -25,13 +25,13 @@ from asr.cli.run_folder import claim
 from asr.data.fingerprint import fingerprint_audio, fingerprint_file
 from asr.data.loading import Corpus
 from asr.decoding import Decoder, NGramLM
-from asr.decoding.constraints import build_words
+from asr.decoding.constraints import Lexicon, build_words
 from asr.decoding.hypothesis import separates_words
 from asr.decoding.pronunciations import is_dictionary
 from asr.evaluation.errors import name_units
 from asr.evaluation.metrics import Metric, choose_metric, split_units
 from asr.files import printable, write_atomically
-from asr.text import TextNormalizer
+from asr.text import TextNormalizer, Tokenizer
 from asr.tuning.emissions import (
     Emissions,
     EmissionsError,
@@ -80,7 +80,9 @@ class Source(NamedTuple):
     num_utterances: int
     metric: Metric
     read: Callable[[Path], Emissions]  # given the folder of the search
-    normalizer: TextNormalizer | None = None  # of the model, where it is known
+    has_greedy: bool  # whether greedy search writes what the searched decoder does: no phones
+    tokenizer: Tokenizer | None = None  # of the model, where it is known, as its normaliser
+    normalizer: TextNormalizer | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,9 +142,9 @@ def _search(
     except KeyboardInterrupt:
         logger.warning("stopped; the same command with resume=auto goes on")
         raise
-    # Greedy search writes phones where the searched decoder finds words among them.
-    has_greedy = not is_dictionary(config["decoder"]["lexicon"] or "")
-    outcome = judge(emissions, make_decoder, trials, space, source.metric, has_greedy=has_greedy)
+    outcome = judge(
+        emissions, make_decoder, trials, space, source.metric, has_greedy=source.has_greedy
+    )
     overrides = _overrides(config, outcome.choice.best.options, words)
     _write(folder, outcome, space, _title(source, emissions), overrides)
     return 0
@@ -183,6 +185,7 @@ def _open_log_probs(config: dict) -> Source:
             config["metric"], separates_words(emissions.tokens), config["metric"] == "per"
         ),
         lambda folder: emissions,
+        not is_dictionary(config["decoder"]["lexicon"] or ""),
     )
 
 
@@ -192,7 +195,8 @@ def _open_checkpoint(config: dict) -> Source:
     loader, metric = open_test_set(config, split, model)
     utterances = loader.corpus.utterances(0)
     prints = fingerprint_model(checkpoint) | {"data": fingerprint_audio(utterances)}
-    if finds_words(config, model):
+    words = finds_words(config, model)
+    if words:
         prints["references"] = "words"  # not the phones that other searches of the model find
 
     def read(folder: Path) -> Emissions:
@@ -209,7 +213,8 @@ def _open_checkpoint(config: dict) -> Source:
     tokens = model.tokenizer.tokens
     folder = run_of(checkpoint) / "tune" / name
     sizes = len(utterances), metric
-    return Source(name, tokens, 0, folder, prints, *sizes, read, model.normalizer)
+    text = model.tokenizer, model.normalizer
+    return Source(name, tokens, 0, folder, prints, *sizes, read, not words, *text)
 
 
 def _read_cache(cache: Path, prints: dict[str, str]) -> Emissions | None:
@@ -232,11 +237,11 @@ def _decoder_factory(config: dict, source: Source) -> Callable[[Point], Decoder]
     """Read language model and lexicon once; each call then makes a decoder in microseconds."""
     options = {key: value for key, value in config["decoder"].items() if key != "name"}
     make = cast(partial, build({"decoder": options}, "decoder"))
-    files = open_files(options, source.normalizer)
+    files = open_files(options, source.tokenizer, source.normalizer)
     if "lexicon" in files:
         chooses = any(options.get(key) for key in ("lm", "hotwords", "grammar"))
-        path, lm = cast(Path, files["lexicon"]), cast(NGramLM | None, files.get("lm"))
-        files["lexicon"] = build_words(path, source.tokens, source.blank, lm, chooses=chooses)
+        lexicon, lm = cast(Lexicon, files["lexicon"]), cast(NGramLM | None, files.get("lm"))
+        files["lexicon"] = build_words(lexicon, source.tokens, source.blank, lm, chooses=chooses)
     return lambda point: make(source.tokens, blank=source.blank, **files, **point)
 
 

@@ -3,7 +3,7 @@
 import base64
 import logging
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -28,15 +28,20 @@ class PhoneTokenizer:
 
     Args:
         phones_of: phones of each word, the words in small letters.
+        further: other pronunciations of these words, for searches that find words.
 
     Raises:
         ValueError: there is no word.
     """
 
-    def __init__(self, phones_of: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        phones_of: Mapping[str, Sequence[str]],
+        further: Sequence[tuple[str, Sequence[str]]] = (),
+    ) -> None:
         if not phones_of:
             raise ValueError("phones_of must hold at least one word, got none")
-        self._phones_of = phones_of
+        self._phones_of, self._further = phones_of, further
         phones = sorted({phone for phones in phones_of.values() for phone in phones})
         self.tokens = [BLANK_TOKEN, *(WORD_START + phone for phone in phones)]
         self._ids = {phone: i for i, phone in enumerate(phones, start=1)}
@@ -49,9 +54,9 @@ class PhoneTokenizer:
             ValueError: the file is missing or no dictionary; names file and line.
         """
         phones_of, further = read_pronunciations(dictionary)
-        tokenizer = cls(phones_of)
+        tokenizer = cls(phones_of, further)
         logger.info(
-            "dictionary: %s, %d words, %d phones; %d further pronunciations not used",
+            "dictionary: %s, %d words, %d phones; %d further pronunciations not trained",
             *(dictionary, len(phones_of), len(tokenizer.tokens) - 1, len(further)),
         )
         return tokenizer
@@ -72,7 +77,7 @@ class PhoneTokenizer:
             text = content.decode()
         except (ValueError, zlib.error) as error:
             raise ValueError(f"tokenizer state holds no dictionary: {error}") from error
-        return cls(parse_pronunciations(text, "dictionary of the model").phones_of)
+        return cls(*parse_pronunciations(text, "dictionary of the model"))
 
     def encode(self, text: str) -> list[int]:
         """Return the labels of the phones of every word.
@@ -96,7 +101,20 @@ class PhoneTokenizer:
 
     def as_words(self) -> "PhoneTokenizer":
         """Return a tokenizer for searches that find words among phones: references are words."""
-        return _WordTokenizer(self._phones_of)
+        return _WordTokenizer(self._phones_of, self._further)
+
+    def pronounce(self, words: Iterable[str] | None = None) -> dict[str, list[Sequence[str]]]:
+        """Return all pronunciations of words, or of all words of the dictionary.
+
+        Raises:
+            ValueError: the dictionary lacks a word; names all that it lacks.
+        """
+        asked = self._phones_of if words is None else tuple(words)
+        found = {word: [phones] for word, phones in self._look_up(asked)}
+        for word, phones in self._further:
+            if word in found:
+                found[word].append(phones)
+        return found
 
     def state(self) -> dict[str, str]:
         """Return all that `tokenizer_from_state` needs: the whole dictionary, packed.
@@ -107,16 +125,22 @@ class PhoneTokenizer:
 
     @cached_property
     def _packed(self) -> str:
-        lines = "\n".join(" ".join((word, *phones)) for word, phones in self._phones_of.items())
+        rows = (*self._phones_of.items(), *self._further)
+        lines = "\n".join(" ".join((word, *phones)) for word, phones in rows)
         return base64.b64encode(zlib.compress(lines.encode())).decode("ascii")
 
     def _say(self, text: str) -> list[str]:
         words = text.lower().split()
+        try:
+            return [phone for _, phones in self._look_up(words) for phone in phones]
+        except ValueError as error:
+            raise ValueError(f"{error}: {shorten(text)}") from None
+
+    def _look_up(self, words: Collection[str]) -> list[tuple[str, Sequence[str]]]:
         unknown = sorted({word for word in words if word not in self._phones_of})
         if unknown:
-            names = shorten(" ".join(unknown))
-            raise ValueError(f"the pronouncing dictionary lacks {names}: {shorten(text)}")
-        return [phone for word in words for phone in self._phones_of[word]]
+            raise ValueError(f"the pronouncing dictionary lacks {shorten(' '.join(unknown))}")
+        return [(word, self._phones_of[word]) for word in words]
 
 
 class _WordTokenizer(PhoneTokenizer):

@@ -100,7 +100,7 @@ def test_data_config_names_the_manifest_that_is_missing(choice, tmp_path, monkey
 def test_decoder_config_builds_a_decoder(choice):
     config = compose_config("decode", ["checkpoint=x", "data=synth", f"decoder={choice}"])
 
-    decoder = make_decoder(config, ["<blank>", "a", " "])
+    decoder = make_decoder(config, CharTokenizer("a "))
 
     assert decoder([[[-0.1, -3.0, -4.0]]])[0][0].text == ""
 

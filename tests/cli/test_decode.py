@@ -19,7 +19,7 @@ from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.unusable import TooManyBadError, Unusable
 from asr.evaluation.results import DecodedShare, decode_share, write_shares
 from asr.evaluation.scoring import DecoderResult
-from asr.text import TextNormalizer
+from asr.text import CharTokenizer, TextNormalizer
 
 
 @pytest.fixture(scope="module")
@@ -303,12 +303,12 @@ def test_transcribe_on_a_device_that_is_not_there_is_one_line(clips, capsys):
 def test_hotwords_take_the_form_of_the_models_texts():
     said = ["decoder=beam", "decoder.hotwords=['AB, ba!']", "decoder.hotword_weight=2"]
     config = compose_config("decode", ["checkpoint=x", "data=fsdd", *said])
-    normalizer, tokens = TextNormalizer(" ab", language="en"), ["<blank>", " ", "a", "b"]
+    normalizer, tokenizer = TextNormalizer(" ab", language="en"), CharTokenizer(" ab")
 
-    assert open_files(config["decoder"], normalizer)["hotwords"] == ["ab ba"]
-    make_decoder(config, tokens, normalizer)
+    assert open_files(config["decoder"], normalizer=normalizer)["hotwords"] == ["ab ba"]
+    make_decoder(config, tokenizer, normalizer)
     with pytest.raises(ValueError, match="AB, ba!"):
-        make_decoder(config, tokens)
+        make_decoder(config, tokenizer)
 
 
 # Of a table of scores, what depends on the clock.
@@ -351,7 +351,7 @@ def test_shares_of_ranks_are_written_as_one(clips, half_broken, tmp_path):
     words = [f"checkpoint={clips / 'run/ckpt/best.ckpt'}", "data=manifest"]
     config = compose_config("decode", [*words, f"data.test_manifest={half_broken}"])
     model = load_checkpoint(clips / "run/ckpt/best.ckpt")
-    decoders = {"greedy": make_decoder(config, model.tokenizer.tokens)}
+    decoders = {"greedy": make_decoder(config, model.tokenizer)}
 
     def share(rank, size):
         loader = open_test_set(config, "test", model, rank, size).loader

@@ -152,6 +152,17 @@ def test_state_holds_the_dictionary_and_comes_back(tokenizer):
     assert back.encode("'tis owl") == tokenizer.encode("'tis owl")
 
 
+def test_all_pronunciations_of_words_come_back_with_the_state():
+    tokenizer = PhoneTokenizer(*parse_pronunciations(DICTIONARY, "few.dict"))
+    back = tokenizer_from_state(tokenizer.state())
+
+    assert back.pronounce() == parse_pronunciations(DICTIONARY, "few.dict").all_of()
+    assert back.pronounce(["to", "see"]) == {"to": [("T", "UW"), ("T", "AH")], "see": [("S", "IY")]}
+    assert back.as_words().pronounce(["to"]) == {"to": [("T", "UW"), ("T", "AH")]}
+    with pytest.raises(ValueError, match="lacks 'quagga zebra'"):
+        back.pronounce(["zebra", "see", "quagga"])
+
+
 def packed(text):
     return base64.b64encode(zlib.compress(text)).decode()
 

@@ -12,6 +12,8 @@ from asr.cli import main
 from asr.cli.hydra_config import compose_config
 from asr.cli.train import train
 from asr.data.manifest import Utterance, read_manifest, write_manifest
+from asr.recognition.lexicon import find_lexicon
+from asr.text.pronunciations import read_pronunciations
 
 # A tone is a letter of the corpus; what a word of them is said as.
 PHONES = {"a": "AH0", "b": "B", "c": "S IY1"}
@@ -161,3 +163,42 @@ def test_words_are_not_counted_of_phones(corpus, tmp_path, capsys):
     assert main(["train", *words(corpus, tmp_path / "run", metric="wer")]) == 2
 
     assert "metric must be auto or per" in capsys.readouterr().err
+
+
+def hypotheses(folder):
+    (listing,) = folder.rglob("hyp.jsonl")
+    return [json.loads(line)["pred_text"] for line in listing.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("named", ["words.txt", "dictionary"])
+def test_words_are_pronounced_by_the_dictionary_of_the_model(
+    corpus, run, tmp_path, monkeypatch, capsys, named
+):
+    monkeypatch.chdir(tmp_path)
+    known = sorted(read_pronunciations(corpus / "tones.dict").phones_of)
+    (tmp_path / "words.txt").write_text("\n".join([*known, ""]))
+    command = [f"checkpoint={run}/ckpt/best.ckpt", "data=manifest", "decoder=beam"]
+    command += [f"data.test_manifest={corpus}/dev.jsonl", "output_dir=out", "overwrite=true"]
+
+    assert main(["decode", *command, f"decoder.lexicon={corpus}/tones.dict"]) == 0
+    by_file = hypotheses(tmp_path / "out")
+    assert main(["decode", *command, f"decoder.lexicon={named}"]) == 0
+
+    assert "WER %" in capsys.readouterr().out
+    assert hypotheses(tmp_path / "out") == by_file
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("quagga\n", "words.txt: the pronouncing dictionary lacks 'quagga'"),
+        ("one two\n", "words.txt:1: must hold one word, got 'one two'"),
+        (" \n", "words.txt: must hold at least one word"),
+    ],
+)
+def test_a_list_that_cannot_be_pronounced_is_one_clear_line(run, tmp_path, content, message):
+    (tmp_path / "words.txt").write_text(content)
+    tokenizer = load_checkpoint(run / "ckpt/best.ckpt").tokenizer
+
+    with pytest.raises(ValueError, match=re.escape(message)):
+        find_lexicon(tmp_path / "words.txt", tokenizer)
