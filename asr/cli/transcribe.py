@@ -26,6 +26,7 @@ from asr.recognition.formats import (
     OF_ONE_RECORDING,
     check_format,
     format_transcript,
+    name_utterance,
     show_name,
 )
 from asr.recognition.recognizer import Recognizer, load
@@ -104,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
                 f"--format {formats[0]} holds one recording, got {len(jobs)} "
                 f"{'channels' if len(recordings) == 1 else 'files'}: give --out DIR"
             )
+        if args.out is None and formats[0] == "trn":
+            _check_names(jobs)
         settle_box(args.checkpoint, options)
         recognizer = load(args.checkpoint, str(choose_device(args.device)), cut=args.cut)
         if options:
@@ -138,6 +141,16 @@ def _make_jobs(recordings: Sequence[Recording], *, per_channel: bool, in_folder:
         channels = range(1, _count_channels(recording) + 1)
         jobs += [Job(recording, channel, f"{stem}.ch{channel}") for channel in channels]
     return jobs
+
+
+def _check_names(jobs: Sequence[Job]) -> None:
+    names = Counter(name_utterance(job.recording.name, job.channel) for job in jobs)
+    for name, count in names.items():
+        if count > 1:
+            raise ValueError(
+                f"--format trn knows recordings by their files' names, and {count} are ({name}): "
+                "give one folder at a time, or --out DIR"
+            )
 
 
 def _count_channels(recording: Recording) -> int:

@@ -92,6 +92,12 @@ def show_name(transcript: Transcript) -> str:
     return printable(transcript.audio) + channel
 
 
+def name_utterance(audio: str, channel: int | None) -> str:
+    """Return what a trn file calls a recording, or its channel: its file's name without ending."""
+    name = re.sub(r"[\s()]+", "_", Path(audio).stem) or "audio"
+    return name if channel is None else f"{name}_{channel}"
+
+
 def _format_json(transcript: Transcript) -> str:
     """One JSON object on one line; an impossible score is null, as JSON has no infinity."""
     record: dict[str, object] = {"audio": transcript.audio}
@@ -138,10 +144,8 @@ def _format_ctm(transcript: Transcript) -> str:
 
 
 def _format_trn(transcript: Transcript) -> str:
-    """NIST's `text (id)`; the id is the file's name without its ending."""
-    name = re.sub(r"[\s()]+", "_", Path(transcript.audio).stem) or "audio"
-    channel = "" if transcript.channel is None else f"_{transcript.channel}"
-    return f"{transcript.text} ({name}{channel})\n".lstrip()
+    """NIST's `text (id)`."""
+    return f"{transcript.text} ({name_utterance(transcript.audio, transcript.channel)})\n".lstrip()
 
 
 def _format_textgrid(transcript: Transcript) -> str:

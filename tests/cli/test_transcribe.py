@@ -117,6 +117,7 @@ def test_broken_standard_input_is_named_as_it_was(folder, capsys, monkeypatch):
             "--options alone.yaml: --lm-alpha has no effect without --lm",
         ),
         (["rec", "other/a.wav", "--out", "o"], "rec/a.wav and other/a.wav would have the same"),
+        (["rec", "other/a.wav", "--format", "trn"], "by their files' names, and 2 are (a)"),
     ],
 )
 def test_mistake_is_one_line_and_leaves_no_folder(folder, capsys, words, message):
