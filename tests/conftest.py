@@ -2,7 +2,8 @@ import os
 from pathlib import Path
 
 # As the commands do, before anything imports torch: tests run beside other work.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
+    os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "500"}
 
 import numpy as np
 import pytest
