@@ -3,11 +3,9 @@
 import numpy as np
 
 from asr.augment.draws import check_interval, check_probability
+from asr.augment.silence import find_active
 from asr.augment.sounds import SoundFolder
 
-# Speech is where a stretch of this length is at most so much quieter than the loudest one.
-ACTIVE_S = 0.02
-ACTIVE_DB = 30.0
 # Longest piece of a recording; longer utterances hear it again.
 PIECE_S = 10.0
 
@@ -64,18 +62,11 @@ class RecordedNoise:
 
 
 def active_power(waveform: np.ndarray, sample_rate: int) -> float:
-    """Measure the mean power of the stretches of 20 ms that are at most 30 dB below the loudest.
-
-    Args:
-        waveform: (L,); what is left over after the last whole stretch is not looked at.
-        sample_rate: Hz.
-    """
-    size = min(len(waveform), round(ACTIVE_S * sample_rate))
-    if not size:
+    """Measure the mean power of the active stretches of (L,), as `find_active` finds them."""
+    if not len(waveform):
         return 0.0
-    stretches = waveform[: len(waveform) // size * size].reshape(-1, size)
-    powers = np.square(stretches, dtype=np.float64).mean(axis=1)
-    return float(powers[powers >= powers.max() * 10 ** (-ACTIVE_DB / 10)].mean())
+    powers, is_active, _ = find_active(waveform, sample_rate)
+    return float(powers[is_active].mean())
 
 
 def mix(waveform: np.ndarray, noise: np.ndarray, snr_db: float, sample_rate: int) -> np.ndarray:

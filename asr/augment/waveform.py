@@ -13,6 +13,7 @@ from asr.augment.codec import TelephoneLine
 from asr.augment.draws import check_interval, check_probability
 from asr.augment.noise import RecordedNoise, add_white_noise
 from asr.augment.rooms import RecordedRooms, SimulatedRooms
+from asr.augment.silence import add_silence, cut_silence
 from asr.augment.sounds import SoundFolder
 from asr.augment.speed import change_speed, change_tempo
 
@@ -31,8 +32,8 @@ class Change(NamedTuple):
 class WaveformAugment:
     """Change speed, loudness and surroundings of a waveform, and put silence around it.
 
-    In this order: speed, tempo, white noise, loudness, silence around, room, recorded noise,
-    telephone line.
+    In this order: quiet ends cut off, speed, tempo, white noise, loudness, silence around, room,
+    recorded noise, telephone line.
 
     Args:
         sample_rate: Hz of the waveforms.
@@ -47,6 +48,8 @@ class WaveformAugment:
         tempos: factors to draw from, each in [0.5, 2]; as speeds, but pitch stays.
         shift_s: speech begins later by up to this, in silence as above, seconds, >= 0: files may
             all begin at the same part of an output frame, and what a stream hears does not.
+        cut_probability: how often what is quiet at both ends is cut off (`cut_silence`), in [0, 1]:
+            recordings differ in how close to the speech they begin and end.
         room: puts a room around the speech, or None.
         noise: adds recorded noise, or None.
         line: sends it through a telephone line, or None.
@@ -67,6 +70,7 @@ class WaveformAugment:
         pad_noise_db: tuple[float, float],
         tempos: Sequence[float] = (1.0,),  # these as before they were options
         shift_s: float = 0.0,
+        cut_probability: float = 0.0,
         room: RecordedRooms | SimulatedRooms | None = None,
         noise: RecordedNoise | None = None,
         line: TelephoneLine | None = None,
@@ -86,6 +90,7 @@ class WaveformAugment:
         check_interval("pad_noise_db", pad_noise_db)
         check_probability("noise_probability", noise_probability)
         check_probability("pad_probability", pad_probability)
+        check_probability("cut_probability", cut_probability)
         self.sample_rate = sample_rate
         self.speeds = [float(speed) for speed in speeds]
         self.tempos = [float(tempo) for tempo in tempos]
@@ -96,11 +101,14 @@ class WaveformAugment:
         self.pad_probability = pad_probability
         self.shift_s = shift_s
         self.pad_noise_db = pad_noise_db
+        self.cut_probability = cut_probability
         self.late_changes: list[LateChange] = [c for c in (room, noise, line) if c is not None]
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return an augmented copy of (L,) float32; speed, tempo and silence change L."""
         change = self.draw(rng)
+        if self.cut_probability and rng.random() < self.cut_probability:
+            waveform = cut_silence(waveform, self.sample_rate)
         waveform = change_speed(waveform, change.speed)
         waveform = change_tempo(waveform, change.tempo, self.sample_rate)
         if self.noise_snr_db is not None and rng.random() < self.noise_probability:
@@ -127,7 +135,10 @@ class WaveformAugment:
         return Change(speed, tempo, lead_s, trail_s)
 
     def duration(self, seconds: float, rng: np.random.Generator) -> float:
-        """Seconds that an utterance will have after `__call__` with a generator in this state."""
+        """Seconds that an utterance will have after `__call__` with a generator in this state.
+
+        As many at most, where quiet ends may be cut off.
+        """
         change = self.draw(rng)
         return seconds / change.speed / change.tempo + change.lead_s + change.trail_s
 
@@ -136,15 +147,3 @@ class WaveformAugment:
         for change in self.late_changes:
             if isinstance(change, RecordedNoise | RecordedRooms):
                 yield change.sounds
-
-
-def add_silence(
-    waveform: np.ndarray, lead: int, trail: int, level_db: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Put white noise of `level_db` (full scale 0, -inf for zeros) around (L,) float32."""
-    padded = np.zeros(lead + len(waveform) + trail, np.float32)
-    for side in (padded[:lead], padded[lead + len(waveform) :]):
-        if np.isfinite(level_db):
-            side += np.float32(10 ** (level_db / 20)) * rng.standard_normal(len(side), np.float32)
-    padded[lead : lead + len(waveform)] = waveform
-    return padded
