@@ -1,19 +1,18 @@
 """The model in the box: what it is trained on, and its file.
 
     python scripts/box.py texts data/box
-    python scripts/box.py join data/box SPEECH_COMMANDS AN4 SPEECHOCEAN762
+    python scripts/box.py join data/box SPEECH_COMMANDS AN4 SPEECHOCEAN762 LIBRISPEECH
     python scripts/box.py pack runs/box/ckpt/best.ckpt asr/recognition/box.ckpt
 
 `texts` writes words.txt and phrases.txt, which `asr prepare synth --text` reads aloud into
 data/box/{words,phrases}. `join` puts that and the speech of folders that `asr prepare` wrote into
 data/box/{train,dev}.jsonl; both give the same bytes every time. `pack` makes the small file of a
-checkpoint and, beside it, box.txt with the words that it may say. scripts/train_box.sh calls all
-three.
+checkpoint, whose words are pronounced as scripts/box.dict says, and, beside it, box.txt with the
+words that it searches. scripts/train_box.sh calls all three.
 """
 
 import argparse
 import random
-import re
 import shutil
 import string
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +25,8 @@ from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.files import write_atomically
 from asr.synth.folder import NORMALIZER_NAME
 from asr.synth.grammar import MONTHS, ONES, ORDINALS, SPLITS, TENS, cardinal, ordinal
+from asr.text import PhoneTokenizer
+from asr.text.pronunciations import read_pronunciations
 
 SEED = 1
 SAMPLE_RATE = 16000
@@ -38,8 +39,9 @@ WORDS = (
 )
 CONTROLS = ("start", "help", "repeat", "enter", "erase", "rubout")
 SCALES = ("hundred", "thousand", "million")
-# The voice reads a single "a" as the article: here it reads this, and the manifest says "a".
+# Voice and dictionary take a single "a" for the article: of the letter they are told by this name.
 SPOKEN_A = "ay"
+DICTIONARY = Path(__file__).with_name("box.dict")
 LETTERS = (SPOKEN_A, *string.ascii_lowercase[1:])
 SINGLE = (
     *(*WORDS, *DIGITS, *CONTROLS, *LETTERS, *ONES[10:], *TENS, *MONTHS, *ORDINALS, "thirtieth"),
@@ -51,12 +53,14 @@ NUM_GROUPS = 8
 FACTS = {
     "card": "docs/box.md",
     "speech": "Speech Commands (CC BY 4.0), CMU AN4 (BSD-style), speechocean762 (Apache-2.0), "
-    "synthetic voices",
+    "LibriSpeech (CC BY 4.0), synthetic voices",
 }
 # Strings of words and of digits that are joined from the clips of a split.
 NUM_STRINGS = {"train": (600, 250), "dev": (60, 30)}
 # So often an epoch goes through the sets that are small.
-REPEATS = {"an4": 3, "speechocean762": 2}
+AN4_REPEATS, DIGITS_REPEATS = 3, 2
+# So many sentences of speechocean762 take part in choosing the epoch.
+NUM_SENTENCES = 150
 
 
 def spell_number(number: int, *, british: bool = False) -> str:
@@ -161,22 +165,32 @@ def _join_words(clips: list[Utterance], out: Path, split: str) -> list[Utterance
     return save_strings(strings, out / "strings" / split, SAMPLE_RATE)
 
 
-def _as_written(utterance: Utterance) -> Utterance:
-    return replace(utterance, text=re.sub(rf"\b{SPOKEN_A}\b", "a", utterance.text))
+def _spelled(utterance: Utterance) -> Utterance:
+    words = [SPOKEN_A if word == "a" else word for word in utterance.text.split()]
+    return replace(utterance, text=" ".join(words))
 
 
-def join(out: Path, speech_commands: Path, an4: Path, speechocean762: Path) -> None:
+def join(
+    out: Path, speech_commands: Path, an4: Path, speechocean762: Path, librispeech: Path
+) -> None:
     """Write train.jsonl and dev.jsonl."""
     # A test set of synthetic speech says nothing about people: all of it is for training.
     read = [_read(out / part, s, part) for part in ("words", "phrases") for s in SPLITS]
-    splits = {"train": [_as_written(u) for part in read for u in part], "dev": []}
+    splits = {"train": [u for part in read for u in part], "dev": []}
     for split, utterances in splits.items():
         clips = list(_read(speech_commands, split, "speech_commands"))
         utterances += [*clips, *_join_words(clips, out, split)]
-    times = REPEATS["speechocean762"]
-    splits["train"] += _read(an4, "train", "an4", REPEATS["an4"])
-    splits["train"] += _digit_strings(_read(speechocean762, "train", "speechocean762", times))
-    splits["dev"] += _digit_strings(_read(speechocean762, "dev", "speechocean762"))
+    train, dev = splits.values()
+    # What AN4 calls "a" are letters.
+    train += [_spelled(u) for u in _read(an4, "train", "an4", AN4_REPEATS)]
+    train += _digit_strings(_read(speechocean762, "train", "digits", DIGITS_REPEATS))
+    train += _read(speechocean762, "train", "speechocean762")
+    train += _read(librispeech, "train", "librispeech")
+    read_aloud = list(_read(speechocean762, "dev", "speechocean762"))
+    digits = _digit_strings(read_aloud)
+    sentences = [utterance for utterance in read_aloud if utterance not in digits]
+    dev += digits
+    dev += random.Random(SEED).sample(sentences, min(NUM_SENTENCES, len(sentences)))
     shutil.copyfile(out / "words" / NORMALIZER_NAME, out / NORMALIZER_NAME)
     for split, utterances in splits.items():
         write_manifest(out / f"{split}.jsonl", utterances)
@@ -193,7 +207,8 @@ def write_texts(out: Path) -> None:
 
 def pack(checkpoint: Path, path: Path) -> None:
     """Write the small file of a checkpoint, and its words."""
-    shrink_checkpoint(checkpoint, path, FACTS)
+    tokenizer = PhoneTokenizer(*read_pronunciations(DICTIONARY))
+    shrink_checkpoint(checkpoint, path, FACTS, tokenizer)
     words = {*SINGLE, "and", "a"} - {SPOKEN_A}
     write_atomically(path.with_suffix(".txt"), "".join(f"{word}\n" for word in sorted(words)))
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
@@ -206,7 +221,7 @@ def main() -> None:
     """Run a step with its paths."""
     parser = argparse.ArgumentParser(description="What the model in the box is made of.")
     parser.add_argument("step", choices=STEPS)
-    parser.add_argument("paths", type=Path, nargs="+")
+    parser.add_argument("paths", type=Path, nargs="+", help="as above")
     args = parser.parse_args()
     STEPS[args.step](*args.paths)
 

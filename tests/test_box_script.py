@@ -9,6 +9,7 @@ import pytest
 from asr.audio import write_wav
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.text import TextNormalizer, write_normalizer
+from asr.text.pronunciations import read_pronunciations
 
 SPEC = importlib.util.spec_from_file_location("box", Path(__file__).parents[1] / "scripts/box.py")
 box = importlib.util.module_from_spec(SPEC)
@@ -60,21 +61,32 @@ def make_set(folder, **texts):
 def test_join_makes_one_manifest_of_all_speech(tmp_path, monkeypatch):
     monkeypatch.setattr(box, "NUM_STRINGS", {"train": (3, 2), "dev": (1, 1)})
     make_set(tmp_path / "sc", train=["yes", "two", "three"], dev=["no", "one"])
-    make_set(tmp_path / "an4", train=["b c"])
+    make_set(tmp_path / "an4", train=["b a c"])
     make_set(tmp_path / "so", train=["we call it bear", "one two"], dev=["nine", "a dog"])
+    make_set(tmp_path / "libri", train=["a chapter"])
     make_set(tmp_path / "box/words", train=["ay"], dev=["go"], test=["may"])
     make_set(tmp_path / "box/phrases", train=["ay b"], dev=["may"], test=["ten"])
     write_normalizer(tmp_path / "box/words/normalizer.json", TextNormalizer(alphabet="abc"))
 
-    box.join(tmp_path / "box", tmp_path / "sc", tmp_path / "an4", tmp_path / "so")
+    box.join(*(tmp_path / name for name in ("box", "sc", "an4", "so", "libri")))
 
     train = [u.text for u in read_manifest(tmp_path / "box/train.jsonl")]
-    assert train[:6] == ["a", "go", "may", "a b", "may", "ten"]
+    assert train[:6] == ["ay", "go", "may", "ay b", "may", "ten"]
     assert train[6:9] == ["yes", "two", "three"]
     assert all(set(text.split()) <= {"yes", "two", "three"} for text in train[9:12])
     assert all(set(text.split()) <= {"two", "three"} for text in train[12:14])
-    assert train[14:] == [*["b c"] * 3, *["one two"] * 2]
+    assert train[14:19] == [*["b ay c"] * 3, *["one two"] * 2]
+    assert train[19:] == ["we call it bear", "one two", "a chapter"]
     dev = [u.text for u in read_manifest(tmp_path / "box/dev.jsonl")]
-    assert len(dev) == 5
-    assert dev[-1] == "nine"
+    assert len(dev) == 6
+    assert dev[-2:] == ["nine", "a dog"]
     assert (tmp_path / "box/normalizer.json").is_file()
+
+
+def test_words_of_the_box_are_pronounced_and_every_phone_has_one():
+    phones_of, further = read_pronunciations(box.DICTIONARY)
+
+    assert {*box.SINGLE, "and", "a"} - {box.SPOKEN_A} <= set(phones_of)
+    assert phones_of["a"] == ("EY",)
+    assert len({phone for phones in phones_of.values() for phone in phones}) == 39
+    assert all(word in phones_of for word, _ in further)

@@ -31,4 +31,4 @@ def settle_box(checkpoint: Path, options: dict[str, object]) -> None:
         logger.info("using the model in the box: %s; name another with --checkpoint", KNOWS)
     words = own_words(checkpoint, options)
     if words is not None:
-        options["lexicon"] = str(words)
+        options["lexicon"] = words

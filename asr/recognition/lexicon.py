@@ -23,10 +23,14 @@ def find_lexicon(
         tokenizer: of the model; None where it is not known.
 
     Raises:
-        ValueError: the file cannot be read, a line of it holds several words, or the model of
-            phones cannot pronounce one.
+        ValueError: the file cannot be read, a line of it holds several words, the model of phones
+            cannot pronounce one, or another model was asked for its dictionary.
     """
-    if not isinstance(tokenizer, PhoneTokenizer) or is_dictionary(lexicon):
+    if is_dictionary(lexicon):
+        return Path(lexicon)
+    if not isinstance(tokenizer, PhoneTokenizer):
+        if lexicon == OWN_DICTIONARY and not Path(lexicon).exists():
+            raise ValueError(f"lexicon {lexicon}: only a model of phones has one, give a file")
         return Path(lexicon)
     if lexicon == OWN_DICTIONARY:
         return tokenizer.pronounce()

@@ -24,6 +24,7 @@ from asr.decoding import BeamSearchDecoder, Decoder, GreedyDecoder, Hypothesis, 
 from asr.decoding.hypothesis import split_by_token
 from asr.recognition.box import BOX, own_words
 from asr.recognition.endpoints import DEFAULT_ENDPOINTS, Endpoints
+from asr.recognition.lexicon import find_lexicon
 from asr.recognition.segments import Segmenter
 from asr.recognition.sources import AudioInput, Source
 from asr.recognition.streaming import SpeechStream, step
@@ -64,7 +65,8 @@ def load(
     words = own_words(Path(path), () if lm is None else ("lm",))
     if decoder is None and (lm is not None or words is not None):
         ngrams = None if lm is None else NGramLM(Path(lm))
-        decoder = BeamSearchDecoder(model.tokenizer.tokens, lm=ngrams, lexicon=words)
+        lexicon = None if words is None else find_lexicon(words, model.tokenizer)
+        decoder = BeamSearchDecoder(model.tokenizer.tokens, lm=ngrams, lexicon=lexicon)
     return Recognizer(model, decoder, cut)
 
 

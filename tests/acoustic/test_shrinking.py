@@ -12,6 +12,7 @@ from asr.acoustic.checkpoint import (
     save_checkpoint,
 )
 from asr.acoustic.shrinking import shrink_checkpoint
+from asr.text import PhoneTokenizer
 
 
 @pytest.fixture
@@ -66,3 +67,18 @@ def test_weight_beyond_float16_is_refused_by_name(tmp_path):
         shrink_checkpoint(tmp_path / "a.ckpt", tmp_path / "b.ckpt", {})
 
     assert not (tmp_path / "b.ckpt").exists()
+
+
+def test_phones_of_fewer_words_replace_the_dictionary(tmp_path):
+    model = tones.untrained_model()
+    phones = [f"p{number}" for number in range(1, len(model.tokenizer.tokens))]
+    model.tokenizer = PhoneTokenizer({"all": phones, "first": phones[:1]})
+    save_checkpoint(tmp_path / "a.ckpt", model)
+    paths = tmp_path / "a.ckpt", tmp_path / "b.ckpt"
+
+    shrink_checkpoint(*paths, {}, PhoneTokenizer({"all": phones}, [("all", phones[::-1])]))
+
+    tokenizer = load_checkpoint(paths[1]).tokenizer
+    assert tokenizer.pronounce() == {"all": [tuple(phones), tuple(phones[::-1])]}
+    with pytest.raises(ModelFileError, match=r"a\.ckpt: has other tokens"):
+        shrink_checkpoint(*paths, {}, PhoneTokenizer({"first": phones[:1]}))

@@ -22,6 +22,7 @@ GROUPS = sorted(
 NEEDS = {
     "tokenizer=sentencepiece": ["tokenizer.path=pieces.model"],
     "tokenizer=phones": ["tokenizer.dictionary=cmudict.dict"],
+    "experiment=box": ["tokenizer.dictionary=cmudict.dict"],
     "features=raw": ["model=sincnet"],
     "features=samples": ["model=wav2vec2"],
     "model=raw_conv": ["features=raw"],

@@ -110,7 +110,9 @@ def test_server_without_a_checkpoint_is_that_of_the_box(monkeypatch, capsys):
     said = Recognizer(model, decoders.choose(Choice())).transcribe(DIGITS).text
     waveform, *_ = read_audio(DIGITS, 16000)
     noise = 0.05 * np.random.default_rng(0).standard_normal(len(waveform), np.float32)
-    asked = Choice(hotwords=("play music",), n_best=5)
+    with pytest.raises(ValueError, match="hotwords: the lexicon lacks 'play'"):
+        decoders.choose(Choice(hotwords=("play music",)))
+    asked = Choice(hotwords=("Go, left!",), n_best=5)
     heard = Recognizer(model, decoders.choose(asked)).transcribe(waveform + noise, 16000).text
     assert f"using the model in the box: {KNOWS}; name another" in capsys.readouterr().err
     assert (settings.name, said) == ("box", "seven two nine")

@@ -85,10 +85,31 @@ def test_options_of_the_search_leave_the_box_its_words(tmp_path, rng, capsys):
     assert {word for reading in readings for word in reading.split()} <= words
 
 
-@pytest.mark.parametrize("named", ["lm", "lexicon", "grammar"])
-def test_words_that_the_user_names_replace_those_of_the_box(named):
+def test_box_pronounces_words_of_a_grammar_or_a_list_that_it_does_not_search_else(tmp_path, capsys):
+    clip, lexicon = str(ROOT / CLIP), tmp_path / "words.txt"
+    lexicon.write_text("Stop\nmusic\nkitchen\n")
+
+    for named in (["--grammar", "the kitchen | stop | play music"], ["--lexicon", str(lexicon)]):
+        assert main(["transcribe", clip, *named]) == 0
+        assert capsys.readouterr().out == "stop\n"
+
+    lexicon.write_text("stop\nquagga\n")
+    assert main(["transcribe", clip, "--lexicon", str(lexicon)]) == 2
+    assert "words.txt: the pronouncing dictionary lacks 'quagga'" in capsys.readouterr().err
+
+
+def test_words_that_the_user_names_replace_those_of_the_box():
+    options = {"lexicon": "mine", "n_best": 5}
+
+    settle_box(BOX, options)
+
+    assert options == {"lexicon": "mine", "n_best": 5}
+
+
+@pytest.mark.parametrize("named", ["lm", "grammar", "hotwords"])
+def test_who_says_what_there_is_to_say_may_use_all_that_the_box_pronounces(named):
     options = {named: "mine", "n_best": 5}
 
     settle_box(BOX, options)
 
-    assert options == {named: "mine", "n_best": 5}
+    assert options == {named: "mine", "n_best": 5, "lexicon": "dictionary"}

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from pathlib import Path
 
 import pytest
 from tiny import make_corpus, overrides
@@ -13,6 +14,7 @@ from asr.cli.hydra_config import compose_config
 from asr.cli.train import train
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.recognition.lexicon import find_lexicon
+from asr.text import CharTokenizer
 from asr.text.pronunciations import read_pronunciations
 
 # A tone is a letter of the corpus; what a word of them is said as.
@@ -202,3 +204,13 @@ def test_a_list_that_cannot_be_pronounced_is_one_clear_line(run, tmp_path, conte
 
     with pytest.raises(ValueError, match=re.escape(message)):
         find_lexicon(tmp_path / "words.txt", tokenizer)
+
+
+def test_a_model_of_letters_has_no_dictionary(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ValueError, match="lexicon dictionary: only a model of phones has one"):
+        find_lexicon("dictionary", CharTokenizer("ab"))
+
+    (tmp_path / "dictionary").write_text("ab\n")
+    assert find_lexicon("dictionary", CharTokenizer("ab")) == Path("dictionary")
