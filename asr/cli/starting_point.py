@@ -9,12 +9,15 @@ from omegaconf import DictConfig, OmegaConf
 from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_header
 from asr.acoustic.huggingface import OPTIONS_OF_WEIGHTS
 from asr.acoustic.model import AcousticModel
+from asr.recognition.box import BOX
 from asr.training import distributed
 from asr.training.initialisation import inherit
 
 # What a model file says and a configuration need not repeat.
 PARTS = ("features", "model")
 WAV2VEC2 = "asr.models.Wav2Vec2"
+# Named in place of a file: the model in the box.
+IN_THE_BOX = "box"
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ def adopt(config: DictConfig, overrides: Sequence[str]) -> None:
     path = config.get("init_from")
     if path is None:
         return
-    theirs = read_header(Path(path)).get("config")
+    theirs = read_header(_find(path)).get("config")
     if not isinstance(theirs, dict) or any(part not in theirs for part in PARTS):
         raise ModelFileError(f"init_from={path}: says nothing of its {' and '.join(PARTS)}")
     named = [override.lstrip("+~").partition("=")[0] for override in overrides]
@@ -54,10 +57,16 @@ def start_from(model: AcousticModel, path: str) -> None:
         ValueError: the file cannot be read, or nothing of it fits.
     """
     try:
-        inherited = inherit(model, load_checkpoint(path).to(model.device))
+        inherited = inherit(model, load_checkpoint(_find(path)).to(model.device))
     except ValueError as error:
         raise ValueError(f"init_from={path}: {error}") from error
     if distributed.is_first():
-        logger.info("starting from %s", path)
+        # An experiment may have named others, which give way to those of the file.
+        parts = (type(part).__name__ for part in (model.network, model.features))
+        logger.info("starting from %s (%s, %s)", path, *parts)
         for line in inherited.lines():
             logger.info("  %s", line)
+
+
+def _find(path: str) -> Path:
+    return BOX if path == IN_THE_BOX else Path(path)

@@ -56,6 +56,7 @@ EXAMPLE = """examples:
   asr train data=fsdd features=raw model=sincnet   learn filters on samples
   asr train resume=auto                    go on after a kill
   asr train data=manifest init_from=runs/quickstart/ckpt/best.ckpt model.frames_out=2   adapt one
+  asr train data=manifest init_from=box optimizer.lr=1e-3   from the model in the box
   asr train data=manifest model=wav2vec2 init_from=FOLDER optimizer.lr=1e-4   from Hugging Face
   asr train data=prepared data.root=data/mine preset=auto   sizes, epochs and augmentation that fit
   asr train -m model.hidden_size=128,256   try both, and a table

@@ -1,6 +1,7 @@
 """Starting from another model: what is taken, what is new, what stays as it is."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from asr.acoustic.checkpoint import ModelFileError, load_checkpoint, read_checkp
 from asr.acoustic.model import build_model
 from asr.cli.hydra_config import compose_config
 from asr.cli.run_folder import RunFolderError
+from asr.cli.starting_point import start_from
 from asr.cli.train import train
+from asr.recognition.box import BOX
 from asr.text import CharTokenizer
 from asr.training.initialisation import freeze, inherit, parameter_groups
 
@@ -42,6 +45,21 @@ def test_network_and_features_are_those_of_the_file(corpus, tmp_path, first):
     theirs = read_checkpoint(first)[0]["config"]
     assert config["model"] == theirs["model"] | {"dropout": 0.5}
     assert config["features"] == theirs["features"]
+
+
+def test_the_model_in_the_box_is_named_by_a_word(corpus, tmp_path, caplog):
+    config = compose(corpus, tmp_path, "box")
+    model = build_model(config, CharTokenizer("ab"))
+
+    with caplog.at_level(logging.INFO):
+        start_from(model, config["init_from"])
+
+    theirs = load_checkpoint(BOX)
+    assert config["init_from"] == "box"
+    assert config["features"]["normalize"] == "utterance"
+    ours, wanted = (dict(m.network.convs.named_parameters()) for m in (model, theirs))
+    assert all(torch.equal(ours[name], wanted[name]) for name in wanted)
+    assert caplog.messages[0] == "starting from box (DeepSpeech2, LogMel)"
 
 
 def test_preset_keeps_the_network_of_the_file(corpus, tmp_path, first):
