@@ -5,12 +5,17 @@ begins with "convs.".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 from torch import Tensor, nn
 
 from asr.acoustic.model import AcousticModel
+from asr.models import ClipNetwork
 from asr.text import spelling
+
+# Where a network of clips has that of frames.
+_BODY = "body."
+_T = TypeVar("_T")
 
 
 class Inherited(NamedTuple):
@@ -37,15 +42,18 @@ class Inherited(NamedTuple):
 def inherit(model: AcousticModel, source: AcousticModel) -> Inherited:
     """Copy the weights of `source` that fit into `model`, in place.
 
-    A tensor fits that has the same name and shape. Rows of the layers that score tokens or
+    A tensor fits that has the same name and shape; a network of frames and the body of one of clips
+    are the same. Rows of the layers that score tokens or
     characters go by these: another alphabet keeps those it shares, a letter that the other model
     has in the other case alone included.
 
     Raises:
         ValueError: nothing but scores of tokens fits.
     """
-    ours, theirs = model.network.state_dict(), source.network.state_dict()
-    tokens, their_tokens = _tokens_by_layer(model), _tokens_by_layer(source)
+    ours, tokens = model.network.state_dict(), _tokens_by_layer(model)
+    body, their_body = (_BODY * isinstance(m.network, ClipNetwork) for m in (model, source))
+    theirs = _move(source.network.state_dict(), their_body, body)
+    their_tokens = _move(_tokens_by_layer(source), their_body, body)
     scores = {f"{layer}.{name}": layer for layer in tokens for name in ("weight", "bias")}
     taken = [
         name
@@ -54,8 +62,7 @@ def inherit(model: AcousticModel, source: AcousticModel) -> Inherited:
     ]
     if not taken:
         raise ValueError(
-            f"nothing of it fits: it is a {type(source.network).__name__} "
-            f"({_parts(theirs)}), this is a {type(model.network).__name__} ({_parts(ours)})"
+            f"nothing of it fits: it is a {_describe(source)}, this is a {_describe(model)}"
         )
     for name in taken:
         ours[name].copy_(theirs[name])
@@ -75,6 +82,17 @@ def inherit(model: AcousticModel, source: AcousticModel) -> Inherited:
         [token for row, token in enumerate(own) if row not in shared],
         [own[row] for row, place in shared.items() if own[row] != theirs_own[place]],
     )
+
+
+def _describe(model: AcousticModel) -> str:
+    return f"{type(model.network).__name__} ({_parts(model.network.state_dict())})"
+
+
+def _move(named: Mapping[str, _T], place: str, target: str) -> dict[str, _T]:
+    """Name what is below one part of a network as if it were below another."""
+    if place == target:
+        return dict(named)
+    return {target + name.removeprefix(place): value for name, value in named.items()}
 
 
 def _match_tokens(tokens: Sequence[str], their_tokens: Sequence[str]) -> dict[int, int]:

@@ -15,6 +15,7 @@ from asr.cli.hydra_config import compose_config
 from asr.cli.run_folder import RunFolderError
 from asr.cli.starting_point import start_from
 from asr.cli.train import train
+from asr.models import ClipNetwork
 from asr.recognition.box import BOX
 from asr.text import CharTokenizer
 from asr.training.initialisation import freeze, inherit, parameter_groups
@@ -90,6 +91,34 @@ def test_same_alphabet_gives_the_same_network():
         assert torch.equal(model.network.state_dict()[name], value), name
     assert inherited.new == inherited.new_tokens == []
     assert inherited.known_tokens == ["<blank>", " ", "a", "b", "c"]
+
+
+def as_clips(model):
+    model.network = ClipNetwork(model.network, "attention")
+    return model
+
+
+@pytest.mark.parametrize("clips", ["model", "source", "both"])
+def test_a_network_of_frames_and_the_body_of_one_of_clips_are_the_same(clips):
+    torch.manual_seed(0)
+    model, source = build("xba"), build(" abc")
+    bodies = model.network, source.network
+    fresh = model.network.linear.weight.clone()
+    model = as_clips(model) if clips != "source" else model
+    source = as_clips(source) if clips != "model" else source
+
+    inherited = inherit(model, source)
+
+    ours, theirs = (body.state_dict() for body in bodies)
+    assert all(torch.equal(ours[k], v) for k, v in theirs.items() if not k.startswith("linear"))
+    # Ours are <blank> x b a, theirs <blank> " " a b c.
+    weights = ours["linear.weight"], theirs["linear.weight"]
+    assert torch.equal(weights[0][[0, 2, 3]], weights[1][[0, 3, 2]])
+    assert torch.equal(weights[0][1], fresh[1])
+    assert inherited.new_tokens == ["x"]
+    assert {name.partition(".")[0] for name in inherited.new} == (
+        {"attention"} if clips == "model" else set()
+    )
 
 
 @pytest.mark.parametrize("frames_out", [1, 2])
