@@ -41,11 +41,13 @@ def fuzz(folder: Path, cases: int, seed: int) -> bool:
 
     from asr.acoustic.checkpoint import load_checkpoint
     from asr.recognition.box import BOX, WORDS
+    from asr.recognition.lexicon import find_lexicon
     from asr.server.decoders import Decoders
 
     write_recordings(folder / "audio")
     model = load_checkpoint(BOX)
-    decoders = Decoders(model.tokenizer.tokens, {"lexicon": WORDS}, model.normalizer)
+    options = {"lexicon": find_lexicon(WORDS, model.tokenizer)}
+    decoders = Decoders(model.tokenizer.tokens, options, model.normalizer)
     with serving(decoders, model, name="box", requests_per_minute=10**6) as served:
         send(served.url, folder, cases, seed)
         with served.client() as client:
