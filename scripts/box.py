@@ -26,7 +26,6 @@ from asr.files import write_atomically
 from asr.synth.folder import NORMALIZER_NAME
 from asr.synth.grammar import MONTHS, ONES, ORDINALS, SPLITS, TENS, cardinal, ordinal
 from asr.text import PhoneTokenizer
-from asr.text.pronunciations import read_pronunciations
 
 SEED = 1
 SAMPLE_RATE = 16000
@@ -207,8 +206,7 @@ def write_texts(out: Path) -> None:
 
 def pack(checkpoint: Path, path: Path) -> None:
     """Write the small file of a checkpoint, and its words."""
-    tokenizer = PhoneTokenizer(*read_pronunciations(DICTIONARY))
-    shrink_checkpoint(checkpoint, path, FACTS, tokenizer)
+    shrink_checkpoint(checkpoint, path, FACTS, PhoneTokenizer.from_file(DICTIONARY))
     words = {*SINGLE, "and", "a"} - {SPOKEN_A}
     write_atomically(path.with_suffix(".txt"), "".join(f"{word}\n" for word in sorted(words)))
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")

@@ -12,6 +12,7 @@ from asr.text.characters import WORD_START, shorten
 from asr.text.labels import BLANK_TOKEN, look_up_words
 from asr.text.pronunciations import (
     MAX_DICTIONARY_BYTES,
+    Pronunciations,
     parse_pronunciations,
     read_pronunciations,
 )
@@ -110,11 +111,8 @@ class PhoneTokenizer:
             ValueError: the dictionary lacks a word; names all that it lacks.
         """
         asked = self._phones_of if words is None else tuple(words)
-        found = {word: [phones] for word, phones in self._look_up(asked)}
-        for word, phones in self._further:
-            if word in found:
-                found[word].append(phones)
-        return found
+        found = dict(self._look_up(asked))
+        return Pronunciations(found, [row for row in self._further if row[0] in found]).all_of()
 
     def state(self) -> dict[str, str]:
         """Return all that `tokenizer_from_state` needs: the whole dictionary, packed.

@@ -10,6 +10,7 @@ alphabets stay as they are written.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,10 +36,10 @@ class Pronunciations(NamedTuple):
         further: words with the phones of their other pronunciations.
     """
 
-    phones_of: dict[str, tuple[str, ...]]
-    further: list[tuple[str, tuple[str, ...]]]
+    phones_of: Mapping[str, Sequence[str]]
+    further: Sequence[tuple[str, Sequence[str]]]
 
-    def all_of(self) -> dict[str, list[tuple[str, ...]]]:
+    def all_of(self) -> dict[str, list[Sequence[str]]]:
         """Return all pronunciations of each word."""
         found = {word: [phones] for word, phones in self.phones_of.items()}
         for word, phones in self.further:

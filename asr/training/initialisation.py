@@ -43,9 +43,8 @@ def inherit(model: AcousticModel, source: AcousticModel) -> Inherited:
     """Copy the weights of `source` that fit into `model`, in place.
 
     A tensor fits that has the same name and shape; a network of frames and the body of one of clips
-    are the same. Rows of the layers that score tokens or
-    characters go by these: another alphabet keeps those it shares, a letter that the other model
-    has in the other case alone included.
+    are the same. Rows of the layers that score tokens or characters go by these: another alphabet
+    keeps those it shares, a letter that the other model has in the other case alone included.
 
     Raises:
         ValueError: nothing but scores of tokens fits.

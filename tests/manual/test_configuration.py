@@ -51,7 +51,9 @@ def test_key_has_its_default_its_comment_and_its_docstring():
 def test_comment_that_goes_on_below_is_joined_and_the_next_keys_comment_is_not():
     train = keys("train.yaml")
 
-    assert train["init_from"].comment.endswith("its network and features, unless the command line chooses others")
+    assert train["init_from"].comment.endswith(
+        "its network and features, unless the command line chooses others"
+    )
     assert train["seed"].comment == ">= 0; decides weights, order, augmentation and dropout"
 
 
